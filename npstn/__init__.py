@@ -1,0 +1,42 @@
+"""Spatial transformer networks from scratch: NumPy arrays, Numba kernels, every backward pass written by hand."""
+
+from npstn import functional, models, nn, optim
+from npstn.autograd import Function, Tensor, no_grad
+from npstn.checkpoint import load, save
+from npstn.ops import activation, arithmetic, elementary, shaping
+from npstn.runtime import manual_seed, set_num_threads
+
+__version__ = "0.1.0"
+__all__ = ["Function", "Tensor", "functional", "load", "manual_seed", "models", "nn", "no_grad", "optim", "save"]
+__all__ += ["set_num_threads"]
+
+# What a Tensor answers to: each operator and method, and the operation that it is.
+_OPERATORS = {
+    "__add__": arithmetic.add,
+    "__radd__": arithmetic.add,
+    "__sub__": arithmetic.sub,
+    "__rsub__": lambda self, other: arithmetic.sub(other, self),
+    "__mul__": arithmetic.mul,
+    "__rmul__": arithmetic.mul,
+    "__truediv__": arithmetic.div,
+    "__rtruediv__": lambda self, other: arithmetic.div(other, self),
+    "__pow__": arithmetic.pow,
+    "__rpow__": lambda self, other: arithmetic.pow(other, self),
+    "__matmul__": arithmetic.matmul,
+    "__rmatmul__": lambda self, other: arithmetic.matmul(other, self),
+    "__neg__": arithmetic.neg,
+    "__getitem__": shaping.index,
+    "sum": shaping.sum,
+    "mean": shaping.mean,
+    "reshape": shaping.reshape,
+    "exp": elementary.exp,
+    "log": elementary.log,
+    "sqrt": elementary.sqrt,
+    "sin": elementary.sin,
+    "cos": elementary.cos,
+    "relu": activation.relu,
+    "tanh": activation.tanh,
+    "sigmoid": activation.sigmoid,
+}
+for _name, _operation in _OPERATORS.items():
+    setattr(Tensor, _name, _operation)

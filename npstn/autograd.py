@@ -1,0 +1,268 @@
+"""The tape: tensors that remember the operation they came from, and the walk that sends gradients back through it.
+
+A forward pass leaves a chain of `Context`s behind, one for each operation that was applied:
+
+    x ---- Square.apply ----> y ---- Sum.apply ----> loss
+    Tensor    Context            Context
+
+    loss._context.sources = (Square's Context,)      where the gradient of each input goes
+    y._context.sources    = (x,)                     x is a leaf: its gradient is added to x.grad
+
+`loss.backward()` walks that chain from the youngest operation to the oldest, hands each the gradient of what it gave,
+and gets the gradient of what it took. Nothing here knows any particular operation; they live in `npstn.ops`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Tensor:
+    """An array that gradients flow through.
+
+    Args:
+        data: array of float32 or float64 (kept), or numbers, or an array of integers (become float32). It is copied.
+        requires_grad: whether `backward` leaves the gradient in `.grad`, an ndarray of the same shape and dtype.
+
+    Raises TypeError for any other dtype.
+
+    >>> x = Tensor([1, 2, 3], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("_context", "data", "grad", "requires_grad")
+    __array_ufunc__ = None  # lets `array * tensor` reach Tensor.__rmul__
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        typed = isinstance(data, (np.ndarray, np.generic))
+        array = np.array(data, order="C")
+        if array.dtype.kind in "biu" or (array.dtype == np.float64 and not typed):
+            array = array.astype(np.float32)
+        if array.dtype not in FLOATS:
+            raise TypeError(f"Tensor: expected float32 or float64 (or integers), got {array.dtype}")
+        self.data: np.ndarray = array
+        self.requires_grad = requires_grad
+        self.grad: np.ndarray | None = None
+        self._context: Context | None = None
+
+    @classmethod
+    def _wrap(cls, array: np.ndarray) -> Tensor:
+        """A tensor around an array of the library's own: no copy, no check."""
+        tensor = object.__new__(Tensor)
+        tensor.data, tensor.requires_grad, tensor.grad, tensor._context = array, False, None, None
+        return tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    def item(self) -> float:
+        """The one number in it."""
+        return float(self.data.item())
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, not a copy."""
+        return self.data
+
+    def detach(self) -> Tensor:
+        """The same memory, cut off from the tape."""
+        return Tensor._wrap(self.data)
+
+    def backward(self, gradient: np.ndarray | Tensor | None = None) -> None:
+        """Add d(self)/d(leaf) to the `.grad` of every leaf that requires it, and free the graph.
+
+        Args:
+            gradient: the upstream gradient, of this tensor's shape and dtype; may be left out for a single number.
+
+        Raises RuntimeError where there is nothing to go back to, where `gradient` is left out though there are several
+        numbers, and where the graph was freed by an earlier backward; ValueError or TypeError for a gradient of
+        another shape or dtype. No `.grad` is touched then.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: expected a tensor that requires grad, got one that does not")
+        if gradient is None:
+            if self.data.size != 1:
+                raise RuntimeError(f"backward: expected a gradient for a tensor of shape {self.shape}, got none")
+            gradient = np.ones_like(self.data)
+        dy = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient)
+        _check_gradient("backward: expected a gradient", dy, self)
+        _walk(self._context or self, dy)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({np.array2string(self.data, separator=', ', prefix='Tensor(')}, dtype={self.dtype}{grad})"
+
+
+class Context:
+    """One application of an operation: what its forward keeps for its backward.
+
+    Attributes:
+        needs_input_grad: for each input, whether anybody will ask for its gradient.
+        saved: the arrays that forward gave to `save_for_backward`.
+        shape, dtype: those of the result, and so of the gradient that arrives.
+
+    Forward may keep further plain values (a stride, say) as attributes of their own.
+    """
+
+    _ages = itertools.count()
+
+    def __init__(self, function: type[Function], inputs: tuple) -> None:
+        recording = _mode.recording
+        self.function = function
+        self.needs_input_grad = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        # Sources are the operations that gave the inputs, not the inputs: those are freed unless a backward saved them.
+        self.sources: tuple[Context | Tensor | None, ...] | None = tuple(
+            (x._context or x) if needed else None for x, needed in zip(inputs, self.needs_input_grad, strict=True)
+        )
+        self.saved: tuple[Any, ...] = ()
+        self.age = next(Context._ages)
+        self.shape: tuple[int, ...]
+        self.dtype: np.dtype
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        self.saved = arrays
+
+
+class Function:
+    """An operation: a forward and a backward, ndarrays in, ndarrays out.
+
+    >>> class Square(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, dy):
+    ...         (x,) = ctx.saved
+    ...         return 2 * x * dy
+    >>> Square.apply(Tensor([3.0]))
+    Tensor([9.], dtype=float32)
+
+    `backward` returns one array for each input of `forward`, or None where there is no gradient, and changes neither
+    `dy` nor what was saved. Its name in messages is the class's, in snake case.
+    """
+
+    name: str = "function"
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @staticmethod
+    def forward(ctx: Context, *inputs: Any) -> np.ndarray:
+        raise TypeError("Function: expected a subclass that defines forward, got one without")
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        raise TypeError("Function: expected a subclass that defines backward, got one without")
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> Tensor:
+        """Run forward on the arrays of `inputs`, and remember it if a gradient can be asked for."""
+        ctx = Context(cls, inputs)
+        y = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs])
+        if not isinstance(y, np.ndarray):
+            y = np.asarray(y)  # NumPy gives a scalar where the result has no axes
+        if y.dtype not in FLOATS:
+            raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
+        result = Tensor._wrap(y)
+        if any(ctx.needs_input_grad):
+            ctx.shape, ctx.dtype = y.shape, y.dtype
+            result.requires_grad, result._context = True, ctx
+        return result
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode = _Mode()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Leave no tape: inside, results do not require grad and nothing is kept for a backward. Also a decorator.
+
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+    before, _mode.recording = _mode.recording, False
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
+    """Carry `dy` from `root` back to the leaves.
+
+    An operation is always younger than those whose results it took. So, taking the youngest first, all that used its
+    result have had their turn before it: its gradient is complete. A heap holds those that wait, whatever the depth.
+    """
+    gradients: dict[Context | Tensor, np.ndarray] = {root: dy}
+    waiting = [(-root.age, root)] if isinstance(root, Context) else []
+    while waiting:
+        _, ctx = heapq.heappop(waiting)
+        dy = gradients.pop(ctx)
+        for source, dx in _gradients_of_inputs(ctx, dy):
+            if source in gradients:
+                gradients[source] = np.asarray(gradients[source] + dx)  # a new array: the old one may be shared
+            else:
+                gradients[source] = dx
+                if isinstance(source, Context):
+                    heapq.heappush(waiting, (-source.age, source))
+    for leaf, dx in gradients.items():
+        assert isinstance(leaf, Tensor)
+        leaf.grad = np.array(dx) if leaf.grad is None else np.asarray(leaf.grad + dx)
+
+
+def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> Iterator[tuple[Context | Tensor, np.ndarray]]:
+    """Run one backward; give each source that asked the gradient that goes to it, and free what forward kept."""
+    name = ctx.function.name
+    if ctx.sources is None:
+        raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
+    gradients = ctx.function.backward(ctx, dy)
+    if not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    sources, ctx.sources, ctx.saved = ctx.sources, None, ()
+    if len(gradients) != len(sources):
+        raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
+    for i, (source, dx) in enumerate(zip(sources, gradients, strict=True)):
+        if source is not None and dx is not None:
+            dx = np.asarray(dx)
+            _check_gradient(f"{name}: expected backward to give input {i} a gradient", dx, source)
+            yield source, dx
+
+
+def _check_gradient(expected: str, dy: np.ndarray, y: Context | Tensor) -> None:
+    if dy.shape != y.shape:
+        raise ValueError(f"{expected} of shape {y.shape}, got {dy.shape}")
+    if dy.dtype != y.dtype:
+        raise TypeError(f"{expected} of dtype {y.dtype}, got {dy.dtype}")

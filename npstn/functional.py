@@ -1,0 +1,31 @@
+"""The operations under the names of torch.nn.functional."""
+
+from npstn.ops.activation import relu, sigmoid, tanh
+from npstn.ops.affine_grid import affine_grid
+from npstn.ops.avg_pool2d import avg_pool2d
+from npstn.ops.conv2d import conv2d
+from npstn.ops.dropout import dropout, dropout2d
+from npstn.ops.grid_sample import grid_sample
+from npstn.ops.linear import linear
+from npstn.ops.log_softmax import log_softmax
+from npstn.ops.max_pool2d import max_pool2d
+from npstn.ops.nll_loss import cross_entropy, nll_loss
+from npstn.ops.rotation import rotation_theta
+
+__all__ = [
+    "affine_grid",
+    "avg_pool2d",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "dropout2d",
+    "grid_sample",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "nll_loss",
+    "relu",
+    "rotation_theta",
+    "sigmoid",
+    "tanh",
+]

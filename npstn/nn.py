@@ -1,0 +1,173 @@
+"""Layers that own their weights, and modules made of layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import npstn.functional as F
+from npstn.autograd import FLOATS, Tensor
+from npstn.runtime import generator
+
+
+class Parameter(Tensor):
+    """A tensor that a module owns and an optimiser changes."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """A part of a network: its attributes that are Parameters or Modules are its weights, under their names.
+
+    A subclass sets them in `__init__` and defines `forward`; `net(x)` calls it.
+    """
+
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__}: expected a subclass that defines forward, got one without")
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, in the order in which they were set."""
+        yield self
+        for value in vars(self).values():
+            if isinstance(value, Module):
+                yield from value.modules()
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Each parameter with its dotted name, as in PyTorch: ("cnn.conv1.weight", ...)."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+            elif isinstance(value, Module):
+                yield from value.named_parameters(f"{prefix}{name}.")
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch dropout on, here and below; `train(False)` is `eval()`."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch dropout off, here and below."""
+        return self.train(False)
+
+    def double(self) -> Module:
+        """Turn all weights into float64."""
+        return self._to(np.dtype(np.float64))
+
+    def float(self) -> Module:
+        """Turn all weights into float32."""
+        return self._to(np.dtype(np.float32))
+
+    def _to(self, dtype: np.dtype) -> Module:
+        for parameter in self.parameters():
+            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of each weight under its dotted name, as PyTorch's model has it."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the weights of `state`: arrays, or PyTorch tensors, of float32 or float64, by dotted name.
+
+        They become this module's dtype. Raises KeyError for a missing or an unknown name, ValueError for another shape,
+        TypeError for another dtype; each names the entry, and no weight is changed then.
+        """
+        own = dict(self.named_parameters())
+        for name in own:
+            if name not in state:
+                raise KeyError(f"load_state_dict: expected an entry {name!r}, got none")
+        for name in state:
+            if name not in own:
+                raise KeyError(f"load_state_dict: expected no entry {name!r}: the module has no such weight")
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
+            if array.dtype not in FLOATS:
+                raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {array.dtype}")
+        for name, array in arrays.items():
+            own[name].data[...] = array
+
+
+def _uniform(bound: float, *shape: int) -> Parameter:
+    return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
+
+
+class Linear(Module):
+    """y = x W^T + b, (..., in_features) -> (..., out_features): `F.linear` with weights of its own.
+
+    They start uniform within 1 / sqrt(in_features), as PyTorch's do.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        bound = 1 / math.sqrt(in_features)
+        self.weight = _uniform(bound, out_features, in_features)
+        self.bias = _uniform(bound, out_features) if bias else None
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
+
+
+class Conv2d(Module):
+    """`F.conv2d` with weights of its own, (B, in_channels, H, W) -> (B, out_channels, h, w).
+
+    They start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as PyTorch's do.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        bias: bool = True,
+    ) -> None:
+        K, L = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        bound = 1 / math.sqrt(in_channels * K * L)
+        self.weight = _uniform(bound, out_channels, in_channels, K, L)
+        self.bias = _uniform(bound, out_channels) if bias else None
+        self.stride, self.padding = stride, padding
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding)
+
+
+class Dropout(Module):
+    """`F.dropout` while training."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, self.training)
+
+
+class Dropout2d(Module):
+    """`F.dropout2d` while training."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout2d(input, self.p, self.training)

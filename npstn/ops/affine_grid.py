@@ -1,0 +1,108 @@
+"""The grid generator: where each output pixel looks in the input (the paper's T_theta(G), eq. 1).
+
+    b          a sample of the batch
+    i, j       row and column in the output, 0 .. h-1, 0 .. w-1 (pixels)
+    x_j, y_i   the same place in normalised coordinates: -1 .. 1 over the output, x to the right, y down
+    theta (B, 2, 3)   G (B, h, w, 2) with (x, y) last: normalised coordinates in the input
+
+    G[b, i, j, 0] = theta_00 x_j + theta_01 y_i + theta_02
+    G[b, i, j, 1] = theta_10 x_j + theta_11 y_i + theta_12
+
+    x_j = 2 j / (w - 1) - 1      with align_corners: -1 and 1 are the centres of the corner pixels
+    x_j = (2 j + 1) / w - 1      without: they are the outer edges of the corner pixels; y_i with h alike
+
+G is linear in theta, so the chain rule sums over the output pixels:
+
+    dtheta_r0 = sum_{i, j} dG[b, i, j, r] x_j      dtheta_r1 = sum_{i, j} dG[b, i, j, r] y_i
+    dtheta_r2 = sum_{i, j} dG[b, i, j, r]          for r = 0 (x) and r = 1 (y)
+
+With align_corners a single row or column lies at 0, the middle, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from npstn.autograd import Context, Function, Tensor
+from npstn.ops.checks import check_floats, check_shape, contiguous
+from npstn.runtime import kernel
+
+
+def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.ndarray:
+    """x_j for j = 0 .. n-1: rounded once, from float64."""
+    j = np.arange(n, dtype=np.float64)
+    if align_corners:
+        return (2 * j / (n - 1) - 1 if n > 1 else 0 * j).astype(dtype)
+    return ((2 * j + 1) / n - 1).astype(dtype)
+
+
+@kernel(parallel=True)
+def affine_grid_forward(theta, x, y, G):
+    B, h, w, _ = G.shape
+    for b in prange(B):
+        for i in range(h):
+            for j in range(w):
+                G[b, i, j, 0] = theta[b, 0, 0] * x[j] + theta[b, 0, 1] * y[i] + theta[b, 0, 2]
+                G[b, i, j, 1] = theta[b, 1, 0] * x[j] + theta[b, 1, 1] * y[i] + theta[b, 1, 2]
+
+
+@kernel(parallel=True)
+def affine_grid_backward(dG, x, y, dtheta):
+    B, h, w, _ = dG.shape
+    zero = dG.dtype.type(0)
+    for b in prange(B):
+        dtheta[b] = 0
+        for r in range(2):
+            for i in range(h):
+                # Row by row: y_i is one number there, and sums of short sums lose fewer digits than one long one.
+                along_x, along_1 = zero, zero
+                for j in range(w):
+                    along_x += dG[b, i, j, r] * x[j]
+                    along_1 += dG[b, i, j, r]
+                dtheta[b, r, 0] += along_x
+                dtheta[b, r, 1] += along_1 * y[i]
+                dtheta[b, r, 2] += along_1
+
+
+class AffineGrid(Function):
+    @staticmethod
+    def forward(ctx: Context, theta: np.ndarray, size: Any, align_corners: bool) -> np.ndarray:
+        check_floats("affine_grid", theta=theta)
+        check_shape("affine_grid", "theta", theta, "B, 2, 3")
+        size = tuple(size)
+        if len(size) != 4 or size[0] != len(theta) or size[2] < 1 or size[3] < 1:
+            raise ValueError(f"affine_grid: expected size ({len(theta)}, C, h, w) with h and w at least 1, got {size}")
+        B, _, h, w = size
+        x = normalised_coordinates(w, align_corners, theta.dtype)
+        y = normalised_coordinates(h, align_corners, theta.dtype)
+        ctx.save_for_backward(x, y)
+        G = np.empty((B, h, w, 2), theta.dtype)
+        affine_grid_forward(contiguous(theta), x, y, G)
+        return G
+
+    @staticmethod
+    def backward(ctx: Context, dG: np.ndarray) -> Any:
+        x, y = ctx.saved
+        dtheta = np.empty((len(dG), 2, 3), dG.dtype)
+        affine_grid_backward(contiguous(dG), x, y, dtheta)
+        return dtheta, None, None
+
+
+def affine_grid(theta: Tensor, size: tuple[int, int, int, int], align_corners: bool = False) -> Tensor:
+    """The sampling grid of affine maps.
+
+    Args:
+        theta: (B, 2, 3), from normalised output coordinates (x, y, 1) to normalised input coordinates (x, y).
+        size: (B, C, h, w), the size of the output; C is not used.
+        align_corners: whether -1 and 1 are the centres of the corner pixels, or the image's outer edges.
+
+    Returns the grid (B, h, w, 2) of (x, y), normalised, in theta's dtype. Raises TypeError for dtypes other than float32
+    and float64, ValueError for other shapes.
+
+    >>> affine_grid(Tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, 1, 2), align_corners=True).data.tolist()
+    [[[[-1.0, 0.0], [1.0, 0.0]]]]
+    """
+    return AffineGrid.apply(theta, size, align_corners)

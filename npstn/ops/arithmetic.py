@@ -1,0 +1,207 @@
+"""Arithmetic with broadcasting: y = f(a, b), element by element, and the matrix product.
+
+    a, b    the operands          y       the result, in the shape that both broadcast to
+    da, db  d loss / d operand    dy      d loss / d y
+
+| y     | gradients                                                                     |
+|-------|-------------------------------------------------------------------------------|
+| a + b | da = dy                                  db = dy                              |
+| a - b | da = dy                                  db = -dy                             |
+| a b   | da = dy b                                db = dy a                            |
+| a / b | da = dy / b                              db = -dy a / b^2                     |
+| a^b   | da = dy b a^(b-1), and 0 where b = 0     db = dy y ln a, and 0 where a = 0    |
+| a @ b | da = dy @ b^T                            db = a^T @ dy                        |
+
+An operand that was broadcast was used several times; its gradients add up over the copies: see `unbroadcast`.
+Beside a Tensor, numbers and arrays are constants. Domain errors give inf or NaN, as in NumPy and PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npstn.autograd import Context, Function, Tensor
+from npstn.ops.checks import check_floats
+
+Operand = Tensor | np.ndarray | float
+
+
+def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient of an operand of `shape` that was broadcast to dy's: summed over the axes that it was repeated along.
+
+    >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
+    array([[12.],
+           [12.]])
+    """
+    if dy.shape == shape:
+        return dy
+    added = dy.ndim - len(shape)
+    repeated = tuple(range(added)) + tuple(added + i for i, n in enumerate(shape) if n == 1)
+    return np.asarray(dy.sum(axis=repeated)).reshape(shape)
+
+
+class _Binary(Function):
+    """An operation on two operands, one of which may be a number or an array: then it is a constant."""
+
+    @classmethod
+    def apply(cls, a: Operand, b: Operand) -> Tensor:
+        dtype = (a if isinstance(a, Tensor) else b).dtype  # type: ignore[union-attr]
+        a, b = (x if isinstance(x, Tensor) else _constant(x, dtype) for x in (a, b))
+        check_floats(cls.name, input=_array(a), other=_array(b))
+        return super().apply(a, b)
+
+    @classmethod
+    def check_broadcast(cls, a: np.ndarray, b: np.ndarray) -> None:
+        try:
+            np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            message = f"{cls.name}: expected shapes that broadcast, got {a.shape} and {b.shape}"
+            raise ValueError(message) from None
+
+
+def _array(x: Tensor | np.ndarray) -> np.ndarray:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _constant(x: np.ndarray | float, dtype: np.dtype) -> np.ndarray:
+    """A number, or an array of integers, in the dtype of the Tensor beside it; an array of floats stays as it is."""
+    x = np.asarray(x)
+    return x.astype(dtype) if x.dtype.kind in "biu" or (x.ndim == 0 and x.dtype.kind == "f") else x
+
+
+class Add(_Binary):
+    @staticmethod
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Add.check_broadcast(a, b)
+        ctx.save_for_backward(a.shape, b.shape)
+        return a + b
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a_shape, b_shape = ctx.saved
+        return unbroadcast(dy, a_shape), unbroadcast(dy, b_shape)
+
+
+class Sub(_Binary):
+    @staticmethod
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Sub.check_broadcast(a, b)
+        ctx.save_for_backward(a.shape, b.shape)
+        return a - b
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a_shape, b_shape = ctx.saved
+        return unbroadcast(dy, a_shape), unbroadcast(-dy, b_shape) if ctx.needs_input_grad[1] else None
+
+
+class Mul(_Binary):
+    @staticmethod
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Mul.check_broadcast(a, b)
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a, b = ctx.saved
+        need_a, need_b = ctx.needs_input_grad
+        return unbroadcast(dy * b, a.shape) if need_a else None, unbroadcast(dy * a, b.shape) if need_b else None
+
+
+class Div(_Binary):
+    @staticmethod
+    @np.errstate(divide="ignore", invalid="ignore")
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Div.check_broadcast(a, b)
+        ctx.save_for_backward(a, b)
+        return a / b
+
+    @staticmethod
+    @np.errstate(divide="ignore", invalid="ignore")
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a, b = ctx.saved
+        need_a, need_b = ctx.needs_input_grad
+        return (
+            unbroadcast(dy / b, a.shape) if need_a else None,
+            unbroadcast(-dy * (a / b) / b, b.shape) if need_b else None,
+        )
+
+
+class Pow(_Binary):
+    @staticmethod
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Pow.check_broadcast(a, b)
+        y = a**b
+        ctx.save_for_backward(a, b, y)
+        return y
+
+    @staticmethod
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a, b, y = ctx.saved
+        need_a, need_b = ctx.needs_input_grad
+        zero = dy.dtype.type(0)
+        return (
+            unbroadcast(np.where(b == 0, zero, dy * b * a ** (b - 1)), a.shape) if need_a else None,
+            unbroadcast(np.where((a == 0) & (b >= 0), zero, dy * y * np.log(a)), b.shape) if need_b else None,
+        )
+
+
+class Matmul(_Binary):
+    @staticmethod
+    def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+            raise ValueError(f"matmul: expected shapes (..., n, k) and (..., k, m), got {a.shape} and {b.shape}")
+        ctx.save_for_backward(a, b)
+        return a @ b  # (..., n, m)
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        a, b = ctx.saved
+        need_a, need_b = ctx.needs_input_grad
+        da = unbroadcast(dy @ np.swapaxes(b, -1, -2), a.shape) if need_a else None  # (..., n, m) @ (..., m, k)
+        db = unbroadcast(np.swapaxes(a, -1, -2) @ dy, b.shape) if need_b else None  # (..., k, n) @ (..., n, m)
+        return da, db
+
+
+def add(input: Operand, other: Operand) -> Tensor:
+    """input + other, broadcast; `-`, `*`, `/`, `**` alike: see the table on top for their gradients.
+
+    >>> add(Tensor([1.0, 2.0]), 1)
+    Tensor([2., 3.], dtype=float32)
+    """
+    return Add.apply(input, other)
+
+
+def sub(input: Operand, other: Operand) -> Tensor:
+    """input - other, broadcast."""
+    return Sub.apply(input, other)
+
+
+def mul(input: Operand, other: Operand) -> Tensor:
+    """input times other, element by element, broadcast."""
+    return Mul.apply(input, other)
+
+
+def div(input: Operand, other: Operand) -> Tensor:
+    """input / other, element by element, broadcast; a zero divisor gives inf or NaN."""
+    return Div.apply(input, other)
+
+
+def pow(input: Operand, exponent: Operand) -> Tensor:
+    """input to the power of exponent, element by element, broadcast; a negative base with a fraction gives NaN."""
+    return Pow.apply(input, exponent)
+
+
+def matmul(input: Operand, other: Operand) -> Tensor:
+    """The matrix product (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. ValueError for other shapes."""
+    return Matmul.apply(input, other)
+
+
+def neg(input: Tensor) -> Tensor:
+    """-input."""
+    return Mul.apply(input, -1)

@@ -1,0 +1,74 @@
+"""What every operation says of a bad argument: its name, what was expected, what came."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from npstn.autograd import FLOATS
+
+
+def check_floats(operation: str, **arrays: Any) -> None:
+    """Raise TypeError unless each is an array of float32 or float64, and all of the same; None is passed over."""
+    first = None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{operation}: expected {name} to be a Tensor, got {type(array).__name__}")
+        if array.dtype not in FLOATS:
+            raise TypeError(f"{operation}: expected {name} of float32 or float64, got {array.dtype}")
+        if first is None:
+            first = name
+        elif array.dtype != arrays[first].dtype:
+            raise TypeError(f"{operation}: expected {name} of {first}'s {arrays[first].dtype}, got {array.dtype}")
+
+
+def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> None:
+    """Raise ValueError unless the array has the axes of `shape`: letters stand for any length, numbers for themselves.
+
+    >>> check_shape("affine_grid", "theta", np.zeros((4, 2, 2)), "B, 2, 3")
+    Traceback (most recent call last):
+    ValueError: affine_grid: expected theta of shape (B, 2, 3), got (4, 2, 2)
+    """
+    axes = shape.split(", ")
+    fits = array.ndim == len(axes) and all(
+        not axis.isdigit() or int(axis) == n for axis, n in zip(axes, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{operation}: expected {name} of shape ({shape}), got {array.shape}")
+
+
+def pair(operation: str, name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
+    """`value` for rows and columns: one integer stands for both. Raises ValueError below `least`."""
+    try:
+        y, x = value if isinstance(value, (tuple, list)) else (value, value)
+        y, x = operator.index(y), operator.index(x)
+    except (TypeError, ValueError):
+        raise ValueError(f"{operation}: expected {name} to be an integer or two, got {value!r}") from None
+    if y < least or x < least:
+        raise ValueError(f"{operation}: expected {name} of at least {least}, got {value!r}")
+    return y, x
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """The array itself where it lies row after row in writeable memory, else a copy that does.
+
+    Numba compiles a kernel again for every other layout that it meets; so they all get this one.
+    """
+    return array if array.flags.carray else array.copy(order="C")
+
+
+def window_positions(
+    operation: str, size: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> tuple[int, int]:
+    """How many rows and columns of positions a window has in an image of `size` (H, W) pixels with its padding.
+
+    floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit.
+    """
+    H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
+    if kernel[0] > H or kernel[1] > W:
+        raise ValueError(f"{operation}: expected a kernel no larger than the padded input {(H, W)}, got {kernel}")
+    return (H - kernel[0]) // stride[0] + 1, (W - kernel[1]) // stride[1] + 1

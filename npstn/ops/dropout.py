@@ -1,0 +1,85 @@
+"""Dropout: numbers set to zero at random while training.
+
+    p       the probability of being dropped, 0 .. 1
+    R       a random factor for each element: 0 with probability p, else 1 / (1 - p)
+    U, V    input and result, of one shape
+
+    V = R U        dU = R dV
+
+Dividing by 1 - p keeps the expected value, so that nothing is to be done when training is over. `dropout2d` draws one
+factor for each channel of each sample, (B, C, 1, 1), and drops whole feature maps: neighbouring pixels are so alike that
+dropping one of them alone would take nothing away. Sources: Hinton et al. 2012; Tompson et al. 2015.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npstn.autograd import Context, Function, Tensor
+from npstn.ops.checks import check_floats
+from npstn.runtime import generator
+
+
+def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.ndarray:
+    """R: drawn in float32 whatever the dtype, so that both drop the same elements."""
+    if p == 1:
+        return np.zeros(shape, dtype)
+    kept = generator().random(shape, np.float32) >= np.float32(p)
+    return kept * dtype.type(1 / (1 - p))
+
+
+class _Dropout(Function):
+    @staticmethod
+    def forward(ctx: Context, U: np.ndarray, R: np.ndarray) -> np.ndarray:
+        ctx.save_for_backward(R)
+        return U * R
+
+    @staticmethod
+    def backward(ctx: Context, dV: np.ndarray) -> Any:
+        (R,) = ctx.saved
+        return dV * R, None
+
+
+def _check(operation: str, input: Tensor, p: float) -> None:
+    check_floats(operation, input=input.data if isinstance(input, Tensor) else input)
+    if not 0 <= p <= 1:
+        raise ValueError(f"{operation}: expected a probability p from 0 to 1, got {p}")
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Set each element to zero with probability p, and divide the others by 1 - p; not `training`: leave all alone.
+
+    Any shape; the random numbers are `npstn.manual_seed`'s. Raises TypeError for dtypes other than float32 and float64,
+    ValueError for p outside 0 .. 1.
+
+    >>> dropout(Tensor([1.0, 2.0]), p=0.5, training=False)
+    Tensor([1., 2.], dtype=float32)
+    """
+    _check("dropout", input, p)
+    if not training or p == 0:
+        return input
+    return _Dropout.apply(input, _random_factors(input.shape, p, input.dtype))
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Set each channel (b, c) to zero as a whole with probability p, and divide the others by 1 - p.
+
+    Args:
+        input: (B, C, H, W).
+        p: from 0 to 1.
+        training: where False, the input is left alone.
+
+    The random numbers are `npstn.manual_seed`'s. Raises TypeError for dtypes other than float32 and float64, ValueError
+    for another rank and for p outside 0 .. 1.
+
+    >>> dropout2d(Tensor(np.ones((1, 2, 1, 1))), p=1.0).data.ravel()
+    array([0., 0.])
+    """
+    _check("dropout2d", input, p)
+    if input.ndim != 4:
+        raise ValueError(f"dropout2d: expected input of shape (B, C, H, W), got {input.shape}")
+    if not training or p == 0:
+        return input
+    return _Dropout.apply(input, _random_factors((*input.shape[:2], 1, 1), p, input.dtype))

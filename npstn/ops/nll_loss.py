@@ -1,0 +1,69 @@
+"""The negative log-likelihood: how unlikely the right answers were.
+
+    b, k     a sample of the batch, 0 .. B-1; a class, 0 .. K-1
+    y (B, K) log-probabilities        t (B) the right classes
+
+    loss = -1/B sum_b y[b, t_b]        dy[b, k] = -dloss / B where k = t_b, else 0
+
+With log_softmax before it (`cross_entropy`) the two backward passes make dx = (p - onehot(t)) / B.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npstn.autograd import Context, Function, Tensor
+from npstn.ops.checks import check_floats, check_shape
+from npstn.ops.log_softmax import log_softmax
+
+
+class NllLoss(Function):
+    @staticmethod
+    def forward(ctx: Context, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+        check_floats("nll_loss", input=y)
+        check_shape("nll_loss", "input", y, "B, K")
+        t = np.asarray(t)
+        if t.dtype.kind not in "iu":
+            raise TypeError(f"nll_loss: expected target of integers, got {t.dtype}")
+        if t.shape != y.shape[:1]:
+            raise ValueError(f"nll_loss: expected target of shape ({y.shape[0]},), got {t.shape}")
+        wrong = t[(t < 0) | (t >= y.shape[1])]
+        if wrong.size:
+            raise ValueError(f"nll_loss: expected classes from 0 to {y.shape[1] - 1}, got {wrong[0]}")
+        ctx.save_for_backward(t, y.shape)
+        likelihoods = y[np.arange(len(t)), t]
+        return -likelihoods.mean() if len(t) else np.full((), np.nan, y.dtype)
+
+    @staticmethod
+    def backward(ctx: Context, dloss: np.ndarray) -> Any:
+        t, shape = ctx.saved
+        dy = np.zeros(shape, dloss.dtype)
+        dy[np.arange(len(t)), t] = -dloss / max(len(t), 1)
+        return dy, None
+
+
+def nll_loss(input: Tensor, target: np.ndarray) -> Tensor:
+    """Minus the mean of the log-probabilities of the right classes; NaN for an empty batch, as in PyTorch.
+
+    Args:
+        input: (B, K) log-probabilities.
+        target: (B,) ndarray of integers, the right classes, 0 .. K-1.
+
+    Raises TypeError for dtypes other than these, ValueError for other shapes and for a class outside 0 .. K-1.
+
+    >>> nll_loss(Tensor([[-0.25, -2.0]]), np.array([0])).item()
+    0.25
+    """
+    return NllLoss.apply(input, target)
+
+
+def cross_entropy(input: Tensor, target: np.ndarray) -> Tensor:
+    """`nll_loss` of the `log_softmax` of scores (B, K); the rest as there.
+
+    >>> round(cross_entropy(Tensor([[0.0, 0.0]]), np.array([1])).item(), 4)
+    0.6931
+    """
+    check_shape("cross_entropy", "input", input.data, "B, K")
+    return nll_loss(log_softmax(input, dim=1), target)

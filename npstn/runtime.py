@@ -1,0 +1,76 @@
+"""What the kernels run on: the compiler's settings, the threads, the random numbers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F | None = None, *, parallel: bool = False, fastmath: set[str] | bool = False) -> Any:
+    """Compile a loop with Numba, `@kernel` or `@kernel(parallel=True)`, and keep the machine code on disk.
+
+    `parallel` spreads the loops written as `numba.prange` over the threads. Where no folder can be written to keep the
+    machine code in (a read-only installation without a home), it is compiled afresh in each process.
+    """
+    if function is None:
+        return functools.partial(kernel, parallel=parallel, fastmath=fastmath)
+    # error_model: dividing by zero gives inf or NaN as in NumPy, and no test in the loop for raising ZeroDivisionError.
+    compile_ = functools.partial(numba.njit, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)
+    try:
+        return compile_(cache=True)(function)
+    except RuntimeError as error:
+        if "cache" not in str(error):
+            raise
+        return compile_()(function)
+
+
+def set_num_threads(threads: int) -> None:
+    """Let the kernels run on `threads` threads; results do not depend on it, to the last bit.
+
+    Raises ValueError for a number outside 1 .. the number of cores (or of `NUMBA_NUM_THREADS`, where that is set).
+
+    >>> set_num_threads(1)
+    """
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= threads <= most:
+        raise ValueError(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads}")
+    numba.set_num_threads(threads)
+
+
+@functools.cache
+def hold_blas_to_one_thread() -> None:
+    """Make the BLAS that Numba's `np.dot` calls (SciPy's) single-threaded; the first operation that needs it calls this.
+
+    The kernels call it from inside their own parallel loops: threads of its own would fight theirs, and make the last
+    bit of a result depend on their number. NumPy's own BLAS keeps its threads, unless it is the very same library.
+    """
+    import scipy.linalg.cython_blas  # loads the library
+    import threadpoolctl
+
+    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    of_scipy = [lib["filepath"] for lib in blas.info() if "scipy.libs" in lib["filepath"]]
+    (blas.select(filepath=of_scipy) if of_scipy else blas).limit(limits=1)
+    del scipy
+
+
+_generator = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> None:
+    """Start the random numbers of the library (initial weights, dropout, rotations, shuffling) anew from `seed`.
+
+    >>> manual_seed(0)
+    """
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+def generator() -> np.random.Generator:
+    """The one source of random numbers; kernels never draw any."""
+    return _generator
