@@ -20,7 +20,7 @@ The sums of products become products of matrices once the pixels that an output 
 row (c, k, l) of column (i, j) being U[b, c, n, m]. A last row of ones makes the bias one more weight. For a sample,
 with the filters and the bias as F (O, C K L + 1):
 
-    V = F columns        dF += dV columns^T        dcolumns = F^T dV
+    V = F columns        dF^T += columns dV^T        dcolumns = F^T dV
 
 `im2col` lays the columns out; `col2im`, its transpose, adds dcolumns up into dU.
 
@@ -40,93 +40,135 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
 from npstn.runtime import hold_blas_to_one_thread, kernel
 
-RUNS = 16  # at most so many runs of samples: enough for a handful of threads to share them evenly
+RUNS = 8  # at most so many runs of samples: enough for as many threads
 
 
 @kernel
-def _positions_inside(k, stride, padding, size, positions):
-    """The range of positions i, of 0 .. positions-1, at which row k of the window, i stride - padding + k, is inside."""
-    first = (max(padding - k, 0) + stride - 1) // stride
-    last = (size - 1 + padding - k) // stride
-    return min(first, positions), max(min(last + 1, positions), 0)
+def layout(W, stride, h, w):
+    """The pitch, from one row of outputs to the next among the columns, and the number of columns.
+
+    With stride 1 the pitch is the padded image's width. So each row of the columns is one piece of the image, copied at
+    one go; the few columns between two rows of outputs belong to no output. Else the outputs stand close together.
+    """
+    pitch = W if stride[0] == 1 and stride[1] == 1 else w
+    return pitch, (h - 1) * pitch + w
 
 
 @kernel
-def im2col(U, K, L, stride, padding, h, w, columns):
-    """columns[(c, k, l), (i, j)] = U[c, n, m], or 0 outside the image, for one sample."""
+def im2col(U, K, L, stride, pitch, h, w, columns):
+    """columns[(c, k, l), i pitch + j] = U[c, n, m], for one padded image."""
     C, H, W = U.shape
     for c in range(C):
+        image = U[c].reshape(H * W)
         for k in range(K):
-            i0, i1 = _positions_inside(k, stride[0], padding[0], H, h)
             for l in range(L):
-                j0, j1 = _positions_inside(l, stride[1], padding[1], W, w)
-                row = columns[(c * K + k) * L + l].reshape(h, w)
-                if i1 - i0 < h or j1 - j0 < w:
-                    row[:] = 0
-                for i in range(i0, i1):
-                    n = i * stride[0] - padding[0] + k
-                    for j in range(j0, j1):
-                        row[i, j] = U[c, n, j * stride[1] - padding[1] + l]
+                row = columns[(c * K + k) * L + l]
+                if pitch == W:
+                    piece = image[k * W + l :]  # starts at pixel (k, l)
+                    for p in range(row.size):
+                        row[p] = piece[p]
+                else:
+                    for i in range(h):
+                        for j in range(w):
+                            row[i * pitch + j] = U[c, i * stride[0] + k, j * stride[1] + l]
 
 
 @kernel
-def col2im(dcolumns, K, L, stride, padding, h, w, dU):
-    """dU[c, n, m] += dcolumns[(c, k, l), (i, j)] inside the image, for one sample."""
+def col2im(dcolumns, K, L, stride, pitch, h, w, dU):
+    """The transpose of `im2col`: dU[c, n, m] = the sum of dcolumns[(c, k, l), i pitch + j] over all that read it."""
     C, H, W = dU.shape
+    dU[:] = 0
     for c in range(C):
+        image = dU[c].reshape(H * W)
         for k in range(K):
-            i0, i1 = _positions_inside(k, stride[0], padding[0], H, h)
             for l in range(L):
-                j0, j1 = _positions_inside(l, stride[1], padding[1], W, w)
-                row = dcolumns[(c * K + k) * L + l].reshape(h, w)
-                for i in range(i0, i1):
-                    n = i * stride[0] - padding[0] + k
-                    for j in range(j0, j1):
-                        dU[c, n, j * stride[1] - padding[1] + l] += row[i, j]
+                row = dcolumns[(c * K + k) * L + l]
+                if pitch == W:
+                    piece = image[k * W + l :]
+                    for p in range(row.size):
+                        piece[p] += row[p]
+                else:
+                    for i in range(h):
+                        for j in range(w):
+                            dU[c, i * stride[0] + k, j * stride[1] + l] += row[i * pitch + j]
+
+
+@kernel
+def pad(U, padding, padded):
+    """The image (C, H, W) with zeros round it; without padding, the image itself."""
+    if padding[0] == 0 and padding[1] == 0:
+        return U
+    padded[:, padding[0] : padding[0] + U.shape[1], padding[1] : padding[1] + U.shape[2]] = U
+    return padded
 
 
 @kernel(parallel=True)
 def conv2d_forward(U, F, K, L, stride, padding, V):
-    B, O, h, w = V.shape
+    B, C, H, W = U.shape
+    _, O, h, w = V.shape
+    pitch, N = layout(W + 2 * padding[1], stride, h, w)
     runs = min(B, RUNS)
     for run in prange(runs):
-        columns = np.ones((F.shape[1], h * w), U.dtype)  # its last row stays 1
+        padded = np.zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
+        columns = np.ones((F.shape[1], N), U.dtype)  # the last row stays 1
+        product = np.empty((O, N), U.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
-            im2col(U[b], K, L, stride, padding, h, w, columns)
-            np.dot(F, columns, V[b].reshape(O, h * w))
+            im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
+            np.dot(F, columns, product)
+            for o in range(O):
+                for i in range(h):
+                    for j in range(w):
+                        V[b, o, i, j] = product[o, i * pitch + j]
 
 
 @kernel(parallel=True)
 def conv2d_backward_weight(U, dV, K, L, stride, padding, dF):
-    B, O, h, w = dV.shape
+    B, C, H, W = U.shape
+    _, O, h, w = dV.shape
+    Q = dF.shape[1]
+    pitch, N = layout(W + 2 * padding[1], stride, h, w)
     runs = min(B, RUNS)
-    parts = np.zeros((runs,) + dF.shape, dF.dtype)
+    parts = np.zeros((runs, Q, O), dF.dtype)
     for run in prange(runs):
-        columns = np.ones((dF.shape[1], h * w), U.dtype)
-        product = np.empty(dF.shape, dF.dtype)
+        padded = np.zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
+        columns = np.ones((Q, N), U.dtype)
+        dV_b = np.zeros((N, O), dV.dtype)  # transposed: BLAS is a good third faster than on dV columns^T
+        product = np.empty((Q, O), dF.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
-            im2col(U[b], K, L, stride, padding, h, w, columns)
-            np.dot(dV[b].reshape(O, h * w), columns.T, product)
-            for o in range(dF.shape[0]):
-                for q in range(dF.shape[1]):
-                    parts[run, o, q] += product[o, q]
+            im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
+            for o in range(O):
+                for i in range(h):
+                    for j in range(w):
+                        dV_b[i * pitch + j, o] = dV[b, o, i, j]
+            np.dot(columns, dV_b, product)
+            for q in range(Q):
+                for o in range(O):
+                    parts[run, q, o] += product[q, o]
     dF[:] = 0
     for run in range(runs):
-        for o in range(dF.shape[0]):
-            for q in range(dF.shape[1]):
-                dF[o, q] += parts[run, o, q]
+        for o in range(O):
+            for q in range(Q):
+                dF[o, q] += parts[run, q, o]
 
 
 @kernel(parallel=True)
 def conv2d_backward_input(dV, F, K, L, stride, padding, dU):
-    B, O, h, w = dV.shape
+    B, C, H, W = dU.shape
+    _, O, h, w = dV.shape
+    pitch, N = layout(W + 2 * padding[1], stride, h, w)
     runs = min(B, RUNS)
     for run in prange(runs):
-        dcolumns = np.empty((F.shape[1], h * w), dV.dtype)  # its last row, the bias's, goes nowhere
+        padded = np.empty((C, H + 2 * padding[0], W + 2 * padding[1]), dV.dtype)
+        dcolumns = np.empty((F.shape[1], N), dV.dtype)  # the last row, the bias's, goes nowhere
+        dV_b = np.zeros((O, N), dV.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
-            np.dot(F.T, dV[b].reshape(O, h * w), dcolumns)
-            dU[b] = 0
-            col2im(dcolumns, K, L, stride, padding, h, w, dU[b])
+            for o in range(O):
+                for i in range(h):
+                    for j in range(w):
+                        dV_b[o, i * pitch + j] = dV[b, o, i, j]
+            np.dot(F.T, dV_b, dcolumns)
+            col2im(dcolumns, K, L, stride, pitch, h, w, padded)
+            dU[b] = padded[:, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
 
 
 class Conv2d(Function):

@@ -50,7 +50,7 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous
 from npstn.runtime import kernel
 
-RUNS = 16  # at most so many runs of samples, each with one set of buffers
+RUNS = 8  # at most so many runs of samples, each with one set of buffers
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")
 BILINEAR, NEAREST = range(2)
@@ -58,79 +58,89 @@ ZEROS, BORDER, REFLECTION = range(3)
 
 
 @kernel
-def to_pixels(g, size, padding, align_corners, x, slope):
-    """Steps 1 and 2 for one axis: x[p], and slope[p] = dx/dg, of every point."""
-    real = x.dtype.type  # beside a float32, the literals 1 and 0.5 would turn the arithmetic into float64's
-    zero, one, half, last = real(0), real(1), real(0.5), real(size - 1)
-    scale, edge = (last * half, zero) if align_corners else (real(size) * half, half)
-    for p in range(g.size):
-        x[p] = (g[p] + one) * scale - edge
-        slope[p] = scale
+def bring_inside(x, size, padding, edge, slope):
+    """Step 2 for one axis: move each x[p] by "border" or "reflection", and change slope[p] = dx/dg with it."""
+    real = x.dtype.type
+    zero, last = real(0), real(size - 1)
     if padding == REFLECTION:
         low, span = -edge, last + edge + edge  # the mirrors stand at low and at low + span
-        for p in range(g.size):
+        for p in range(x.size):
             distance = abs(x[p] - low)
-            rest = np.fmod(distance, span) if span > zero else distance * zero
             turned = x[p] < low
-            if span > zero and np.fmod(np.floor(distance / span), real(2)) == one:
+            rest = np.fmod(distance, span) if span > zero else distance * zero
+            if span > zero and np.fmod(np.floor(distance / span), real(2)) == real(1):
                 rest, turned = span - rest, not turned
             x[p] = low + rest
             if turned:
                 slope[p] = -slope[p]
-    if padding != ZEROS:  # the mirrors at the outer edge leave a point up to half a pixel beyond the border
-        for p in range(g.size):
-            if x[p] <= zero:
-                x[p], slope[p] = zero, zero
-            elif x[p] >= last:
-                x[p], slope[p] = last, zero
+    for p in range(x.size):  # a mirror at the outer edge leaves a point up to half a pixel beyond the border
+        if x[p] <= zero:
+            x[p], slope[p] = zero, zero
+        elif x[p] >= last:
+            x[p], slope[p] = last, zero
 
 
 @kernel
 def locate(G, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y):
-    """Where each point p of one sample lies: offset[p] of pixel (n, m) in a `ringed` plane, and the fractions fx, fy.
+    """Where the points of one sample lie: offset[p] of pixel (n, m) in a `ringed` plane, the fractions, and dx/dg, dy/dg.
 
-    A point that reaches no pixel lies NOWHERE: among the zeros behind the plane. Its fractions are x - x, which is 0,
-    or NaN where a coordinate is not finite; so the loops after this need no test.
+    A point that reaches no pixel lies NOWHERE, among the zeros behind the plane. Its fractions are x - x, which is 0, or
+    NaN where a coordinate is not finite; so the loops after this need no test.
     """
-    real = fx.dtype.type
-    x, y = fx, fy  # the fractions replace the coordinates in the same memory
-    to_pixels(G[:, 0], W, padding, align_corners, x, slope_x)
-    to_pixels(G[:, 1], H, padding, align_corners, y, slope_y)
+    real = fx.dtype.type  # beside a float32, the literals 1 and 0.5 would turn the arithmetic into float64's
+    zero, half, one = real(0), real(0.5), real(1)
+    scale_x, scale_y, edge = real(W) * half, real(H) * half, half
+    if align_corners:
+        scale_x, scale_y, edge = real(W - 1) * half, real(H - 1) * half, zero
+    x, y = fx, fy  # the fractions will take the coordinates' place in memory
+    for p in range(offset.size):
+        x[p], y[p] = (G[p, 0] + one) * scale_x - edge, (G[p, 1] + one) * scale_y - edge
+        slope_x[p], slope_y[p] = scale_x, scale_y
+    if padding != ZEROS:
+        bring_inside(x, W, padding, edge, slope_x)
+        bring_inside(y, H, padding, edge, slope_y)
+    first = -one
     if mode == NEAREST:
+        first = zero
         for p in range(offset.size):
             x[p], y[p] = np.rint(x[p]), np.rint(y[p])
-    first = real(0) if mode == NEAREST else real(-1)
-    for p in range(offset.size):
-        if x[p] >= first and x[p] < real(W) and y[p] >= first and y[p] < real(H):
-            m, n = np.int32(x[p]), np.int32(y[p])
-            m, n = m - (real(m) > x[p]), n - (real(n) > y[p])  # the cast cuts towards 0; floor goes down
-            offset[p] = (n + 1) * (W + 2) + m + 1
-            fx[p], fy[p] = x[p] - real(m), y[p] - real(n)
-        else:
-            offset[p] = (H + 2) * (W + 2)
-            fx[p] = fy[p] = (x[p] - x[p]) + (y[p] - y[p])
+    nowhere = (H + 2) * (W + 2)
+    for p in range(offset.size):  # no branch, so that it goes through vector registers
+        inside = (x[p] >= first) & (x[p] < real(W)) & (y[p] >= first) & (y[p] < real(H))
+        m, n = np.floor(x[p] if inside else zero), np.floor(y[p] if inside else zero)
+        offset[p] = (np.int32(n) + 1) * (W + 2) + np.int32(m) + 1 if inside else nowhere
+        outside = (x[p] - x[p]) + (y[p] - y[p])
+        fx[p], fy[p] = x[p] - m if inside else outside, y[p] - n if inside else outside
 
 
 @kernel
 def ringed(H, W, dtype):
-    """A plane of zeros for an image (H, W) with a ring of one pixel round it, so that the four pixels round any point
-    are there, and with zeros behind it, that NOWHERE and its neighbours are. Flat; pixel (n, m) is (n+1) (W+2) + m+1."""
+    """A flat plane of zeros for an image (H, W): a ring of one pixel round it, so that the four pixels round any point
+    are there, and more zeros behind it, for NOWHERE and its neighbours. Pixel (n, m) is at (n + 1) (W + 2) + m + 1."""
     return np.zeros((H + 2) * (W + 2) + (W + 2) + 2, dtype)
 
 
 @kernel
-def inside_ring(plane, H, W):
-    """The part of a `ringed` plane that is the image, (H, W)."""
-    return plane[: (H + 2) * (W + 2)].reshape(H + 2, W + 2)[1 : H + 1, 1 : W + 1]
+def image_row(plane, n, W):
+    """Row n of the image in a `ringed` plane."""
+    start = (n + 1) * (W + 2) + 1
+    return plane[start : start + W]
 
 
-@kernel(parallel=True)
+@kernel
+def put_image(U, plane):
+    for n in range(U.shape[0]):
+        inner, outer = image_row(plane, n, U.shape[1]), U[n]
+        for m in range(inner.size):
+            inner[m] = outer[m]
+
+
+@kernel(parallel=True, fastmath={"contract"})  # a multiplication and an addition in one: 0.048 -> 0.037 of the time unit
 def grid_sample_forward(U, G, mode, padding, align_corners, V):
     B, C, H, W = U.shape
     points = G.shape[1]
     runs = min(B, RUNS)
     for run in prange(runs):
-        one = U.dtype.type(1)
         offset = np.empty(points, np.uint32)  # unsigned: Numba need not look for indices counted from the end
         fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
         slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
@@ -139,15 +149,17 @@ def grid_sample_forward(U, G, mode, padding, align_corners, V):
         for b in range(run * B // runs, (run + 1) * B // runs):
             locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
             for c in range(C):
-                inside_ring(plane, H, W)[:] = U[b, c]
-                for p in range(points):
-                    o = offset[p]
-                    if mode == NEAREST:
-                        V[b, c, p] = plane[o] + fx[p]  # fx is 0, or NaN
-                    else:
-                        above = (one - fx[p]) * plane[o] + fx[p] * right[o]
-                        under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
-                        V[b, c, p] = (one - fy[p]) * above + fy[p] * under
+                put_image(U[b, c], plane)
+                V_c = V[b, c]
+                if mode == NEAREST:
+                    for p in range(points):
+                        V_c[p] = plane[offset[p]] + fx[p]  # fx is 0, or NaN
+                else:
+                    for p in range(points):
+                        o = offset[p]
+                        above = plane[o] + fx[p] * (right[o] - plane[o])
+                        under = below[o] + fx[p] * (below_right[o] - below[o])
+                        V_c[p] = above + fy[p] * (under - above)
 
 
 @kernel(parallel=True)
@@ -166,26 +178,27 @@ def grid_sample_backward_input(G, dV, mode, padding, align_corners, dU):
             locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
             for c in range(C):
                 plane[:] = 0
+                dV_c = dV[b, c]
                 for p in range(points):
                     o = offset[p]
                     if mode == NEAREST:
-                        plane[o] += dV[b, c, p]
+                        plane[o] += dV_c[p]
                     else:
-                        above, under = (one - fy[p]) * dV[b, c, p], fy[p] * dV[b, c, p]
+                        above, under = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
                         plane[o] += (one - fx[p]) * above
                         right[o] += fx[p] * above
                         below[o] += (one - fx[p]) * under
                         below_right[o] += fx[p] * under
-                dU[b, c] = inside_ring(plane, H, W)
+                for n in range(H):
+                    dU[b, c, n] = image_row(plane, n, W)
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, fastmath={"contract"})
 def grid_sample_backward_grid(U, G, dV, mode, padding, align_corners, dG):
     B, C, H, W = U.shape
     points = G.shape[1]
     runs = min(B, RUNS)
     for run in prange(runs):
-        one = U.dtype.type(1)
         offset = np.empty(points, np.uint32)
         fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
         slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
@@ -195,18 +208,20 @@ def grid_sample_backward_grid(U, G, dV, mode, padding, align_corners, dG):
         for b in range(run * B // runs, (run + 1) * B // runs):
             locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
             if mode == NEAREST:
-                dG[b, :, 0] = fx  # 0, or NaN
-                dG[b, :, 1] = fx
+                for p in range(points):
+                    dG[b, p, 0] = dG[b, p, 1] = fx[p]  # 0, or NaN
                 continue
             dx[:] = 0
             dy[:] = 0
             for c in range(C):
-                inside_ring(plane, H, W)[:] = U[b, c]
+                put_image(U[b, c], plane)
+                dV_c = dV[b, c]
                 for p in range(points):
                     o = offset[p]
-                    u00, u01, u10, u11 = plane[o], right[o], below[o], below_right[o]
-                    dx[p] += dV[b, c, p] * ((one - fy[p]) * (u01 - u00) + fy[p] * (u11 - u10))
-                    dy[p] += dV[b, c, p] * ((one - fx[p]) * (u10 - u00) + fx[p] * (u11 - u01))
+                    along_above, along_below = right[o] - plane[o], below_right[o] - below[o]
+                    down_left, down_right = below[o] - plane[o], below_right[o] - right[o]
+                    dx[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
+                    dy[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
             for p in range(points):
                 dG[b, p, 0], dG[b, p, 1] = dx[p] * slope_x[p], dy[p] * slope_y[p]
 

@@ -32,34 +32,47 @@ from npstn.runtime import kernel
 @kernel(parallel=True)
 def max_pool2d_forward(U, K, L, stride, padding, V, A):
     B, C, H, W = U.shape
+    _, _, h, w = V.shape
     for b in prange(B):
+        highest, where = np.empty(W, U.dtype), np.empty(W, np.int32)
         for c in range(C):
-            for i in range(V.shape[2]):
+            for i in range(h):
                 top = i * stride[0] - padding[0]
-                for j in range(V.shape[3]):
+                first = max(top, 0)
+                # Down the windows first: the columns of the image stand side by side in vector registers. `take` without
+                # a branch, that a processor would guess wrong every other time.
+                for m in range(W):
+                    highest[m], where[m] = U[b, c, first, m], first * W + m
+                for n in range(first + 1, min(top + K, H)):
+                    line = U[b, c, n]
+                    for m in range(W):
+                        u, u_max = line[m], highest[m]
+                        take = ((u > u_max) | (u != u)) & (u_max == u_max)
+                        highest[m] = u if take else u_max
+                        where[m] = np.int32(n * W + m) if take else where[m]
+                # Then along each window; of equal ones the first in row order, the one in the higher row.
+                for j in range(w):
                     left = j * stride[1] - padding[1]
-                    at = max(top, 0) * W + max(left, 0)
-                    largest = U[b, c, max(top, 0), max(left, 0)]
-                    for n in range(max(top, 0), min(top + K, H)):
-                        for m in range(max(left, 0), min(left + L, W)):
-                            u = U[b, c, n, m]
-                            if u > largest or (u != u and largest == largest):
-                                largest, at = u, n * W + m
-                    V[b, c, i, j] = largest
-                    A[b, c, i, j] = at
+                    m = np.uintp(max(left, 0))  # unsigned: Numba need not look for indices counted from the end
+                    u_max, at = highest[m], where[m]
+                    for m in range(m + np.uintp(1), np.uintp(min(left + L, W))):
+                        u = highest[m]
+                        take = ((u > u_max) | (u != u) | ((u == u_max) & (where[m] < at))) & (u_max == u_max)
+                        u_max = u if take else u_max
+                        at = where[m] if take else at
+                    V[b, c, i, j], A[b, c, i, j] = u_max, at
 
 
 @kernel(parallel=True)
 def max_pool2d_backward(dV, A, dU):
     B, C, h, w = dV.shape
-    W = dU.shape[3]
     for b in prange(B):
         for c in range(C):
             dU[b, c] = 0
+            pixels = dU[b, c].reshape(dU.shape[2] * dU.shape[3])
             for i in range(h):
                 for j in range(w):
-                    n, m = divmod(A[b, c, i, j], W)
-                    dU[b, c, n, m] += dV[b, c, i, j]
+                    pixels[A[b, c, i, j]] += dV[b, c, i, j]
 
 
 class MaxPool2d(Function):
