@@ -19,8 +19,8 @@ import heapq
 import itertools
 import re
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class Tensor:
 
     __slots__ = ("_context", "data", "grad", "requires_grad")
     __array_ufunc__ = None  # lets `array * tensor` reach Tensor.__rmul__
+
+    if TYPE_CHECKING:  # the methods that are operations, listed in npstn/__init__.py
+
+        def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
@@ -143,6 +147,12 @@ class Context:
         self.age = next(Context._ages)
         self.shape: tuple[int, ...]
         self.dtype: np.dtype
+
+    if TYPE_CHECKING:  # forward's own attributes
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def save_for_backward(self, *arrays: Any) -> None:
         self.saved = arrays

@@ -33,7 +33,7 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a .safetensors file. Raises ValueError for a file that is none, OSError for one that cannot be read."""
+    """The arrays of a .safetensors file. Raises ValueError for a file that is none, OSError where it cannot be read."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as parse
 

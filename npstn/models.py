@@ -6,8 +6,6 @@ both ways under the names in `state_dict`.
 
 from __future__ import annotations
 
-import numpy as np
-
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
@@ -29,7 +27,7 @@ class CNN(nn.Module):
             raise ValueError(f"CNN: expected images of shape (B, 1, 28, 28), got {x.shape}")
         x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 10, 12, 12)
         x = F.relu(F.max_pool2d(self.conv2_drop(self.conv2(x)), 2))  # (B, 20, 4, 4)
-        x = x.reshape(len(x), 320)  # type: ignore[attr-defined]
+        x = x.reshape(len(x), 320)
         x = self.fc1_drop(F.relu(self.fc1(x)))
         return self.fc2(x)
 

@@ -30,7 +30,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, as PyTorch's, with weight decay and momentum (Sutskever et al. 2013, PyTorch's form):
+    """Stochastic gradient descent with momentum and weight decay, in PyTorch's form:
 
     g = dp + weight_decay p,   m = momentum m + g (m = g at first),   p -= lr m
 
@@ -99,8 +99,8 @@ class Adam(Optimizer):
 
 
 class OneCycleLR:
-    """The learning rate of one cycle (Smith and Topin 2018): up from max_lr / div_factor along half a cosine for the first
-    `pct_start` of the steps, then down to 1 / final_div_factor of where it began.
+    """The learning rate of one cycle (Smith and Topin 2018): up from max_lr / div_factor along half a cosine for the
+    first `pct_start` of the steps, then down to 1 / final_div_factor of where it began.
 
     PyTorch's, with its cosine annealing and `cycle_momentum=False`. Call `step()` after each step of the optimiser.
     """

@@ -37,7 +37,7 @@ def set_num_threads(threads: int) -> None:
 
     >>> set_num_threads(1)
     """
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     if not 1 <= threads <= most:
         raise ValueError(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads}")
     numba.set_num_threads(threads)
@@ -45,7 +45,7 @@ def set_num_threads(threads: int) -> None:
 
 @functools.cache
 def hold_blas_to_one_thread() -> None:
-    """Make the BLAS that Numba's `np.dot` calls (SciPy's) single-threaded; the first operation that needs it calls this.
+    """Make the BLAS that Numba's `np.dot` calls, SciPy's, single-threaded; operations that need it call this first.
 
     The kernels call it from inside their own parallel loops: threads of its own would fight theirs, and make the last
     bit of a result depend on their number. NumPy's own BLAS keeps its threads, unless it is the very same library.

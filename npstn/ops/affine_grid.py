@@ -99,8 +99,8 @@ def affine_grid(theta: Tensor, size: tuple[int, int, int, int], align_corners: b
         size: (B, C, h, w), the size of the output; C is not used.
         align_corners: whether -1 and 1 are the centres of the corner pixels, or the image's outer edges.
 
-    Returns the grid (B, h, w, 2) of (x, y), normalised, in theta's dtype. Raises TypeError for dtypes other than float32
-    and float64, ValueError for other shapes.
+    Returns the grid (B, h, w, 2) of (x, y), normalised, in theta's dtype. Raises TypeError for dtypes other than
+    float32 and float64, ValueError for other shapes.
 
     >>> affine_grid(Tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, 1, 2), align_corners=True).data.tolist()
     [[[[-1.0, 0.0], [1.0, 0.0]]]]

@@ -29,7 +29,7 @@ Operand = Tensor | np.ndarray | float
 
 
 def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The gradient of an operand of `shape` that was broadcast to dy's: summed over the axes that it was repeated along.
+    """The gradient of an operand of `shape` that was broadcast to dy's: summed over the axes it was repeated along.
 
     >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
     array([[12.],
@@ -198,7 +198,7 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
 
 
 def matmul(input: Operand, other: Operand) -> Tensor:
-    """The matrix product (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. ValueError for other shapes."""
+    """The matrix product (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. ValueError for others."""
     return Matmul.apply(input, other)
 
 

@@ -96,9 +96,9 @@ def avg_pool2d(
         stride: pixels from one window to the next; the window's size where None.
         padding: pixels of zeros round the image, that count in the mean; at most half the window.
 
-    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the input's dtype. Raises TypeError
-    for dtypes other than float32 and float64, ValueError for another rank, a window larger than the padded image, and
-    more padding than half the window.
+    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the input's dtype. Raises
+    TypeError for dtypes other than float32 and float64, ValueError for another rank, a window larger than the padded
+    image, and more padding than half the window.
 
     >>> avg_pool2d(Tensor([[[[1.0, 2.0], [4.0, 3.0]]]]), 2).data
     array([[[[2.5]]]], dtype=float32)

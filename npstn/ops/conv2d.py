@@ -227,9 +227,9 @@ def conv2d(
         stride: pixels from one output to the next, at least 1; one number, or (rows, columns).
         padding: pixels of zeros round the image, at least 0; one number, or (rows, columns).
 
-    Returns (B, O, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the inputs' dtype. Raises TypeError
-    for dtypes other than one of float32 and float64, ValueError for shapes that do not fit and for a filter larger than
-    the padded image.
+    Returns (B, O, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the inputs' dtype. Raises
+    TypeError for dtypes other than one of float32 and float64, ValueError for shapes that do not fit and for a filter
+    larger than the padded image.
 
     >>> conv2d(Tensor([[[[1.0, 2.0, 3.0]]]]), Tensor([[[[1.0, -1.0]]]])).data
     array([[[[-1., -1.]]]], dtype=float32)

@@ -7,8 +7,8 @@
     V = R U        dU = R dV
 
 Dividing by 1 - p keeps the expected value, so that nothing is to be done when training is over. `dropout2d` draws one
-factor for each channel of each sample, (B, C, 1, 1), and drops whole feature maps: neighbouring pixels are so alike that
-dropping one of them alone would take nothing away. Sources: Hinton et al. 2012; Tompson et al. 2015.
+factor for each channel of each sample, (B, C, 1, 1), and drops whole feature maps: neighbouring pixels are so alike
+that dropping one of them alone would take nothing away. Sources: Hinton et al. 2012; Tompson et al. 2015.
 """
 
 from __future__ import annotations

@@ -82,10 +82,10 @@ def bring_inside(x, size, padding, edge, slope):
 
 @kernel
 def locate(G, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y):
-    """Where the points of one sample lie: offset[p] of pixel (n, m) in a `ringed` plane, the fractions, and dx/dg, dy/dg.
+    """Where the points of one sample lie: offset[p] of pixel (n, m) in a `ringed` plane, fractions, and dx/dg, dy/dg.
 
-    A point that reaches no pixel lies NOWHERE, among the zeros behind the plane. Its fractions are x - x, which is 0, or
-    NaN where a coordinate is not finite; so the loops after this need no test.
+    A point that reaches no pixel lies NOWHERE, among the zeros behind the plane. Its fractions are x - x, which is 0,
+    or NaN where a coordinate is not finite; so the loops after this need no test.
     """
     real = fx.dtype.type  # beside a float32, the literals 1 and 0.5 would turn the arithmetic into float64's
     zero, half, one = real(0), real(0.5), real(1)
@@ -135,7 +135,7 @@ def put_image(U, plane):
             inner[m] = outer[m]
 
 
-@kernel(parallel=True, fastmath={"contract"})  # a multiplication and an addition in one: 0.048 -> 0.037 of the time unit
+@kernel(parallel=True, fastmath={"contract"})  # products fused with sums: a fifth off the innermost loop's time
 def grid_sample_forward(U, G, mode, padding, align_corners, V):
     B, C, H, W = U.shape
     points = G.shape[1]
@@ -235,7 +235,8 @@ class GridSample(Function):
         if mode not in MODES:
             raise ValueError(f"grid_sample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
         if padding_mode not in PADDINGS:
-            raise ValueError(f"grid_sample: expected padding_mode to be one of {', '.join(PADDINGS)}, got {padding_mode!r}")
+            known = ", ".join(PADDINGS)
+            raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
         if U.shape[2] < 1 or U.shape[3] < 1:
             raise ValueError(f"grid_sample: expected images of at least one pixel, got shape {U.shape}")
         B, h, w, _ = G.shape
@@ -277,7 +278,7 @@ def grid_sample(
 
     Returns (B, C, h, w) in the inputs' dtype. Raises TypeError for dtypes other than one of float32 and float64,
     ValueError for shapes that do not fit, an image without pixels, an unknown mode or padding_mode.
-    A NaN or infinite coordinate gives NaN (with "border" an infinite one the border), and its gradient touches no pixel.
+    A NaN or infinite coordinate gives NaN (with "border" an infinite one the border), and its gradient no pixel's.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])

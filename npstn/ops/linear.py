@@ -12,8 +12,8 @@ By the chain rule, with dy[b, o] = d loss / d y[b, o]:
     dW[o, i]  = sum_b dy[b, o] x[b, i]       dW = dy^T x
     dbias[o]  = sum_b dy[b, o]
 
-Each is one product of matrices. `np.dot` inside a kernel is SciPy's BLAS, on one thread: NumPy's own would start threads
-that get in the way of the other kernels', for products too small to be worth them.
+Each is one product of matrices. `np.dot` inside a kernel is SciPy's BLAS, on one thread: NumPy's own would start
+threads that get in the way of the other kernels', for products too small to be worth them.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: (O, I).
         bias: (O,) or None.
 
-    Returns (..., O), in the inputs' dtype. Raises TypeError for dtypes other than one of float32 and float64, ValueError
-    for shapes that do not fit.
+    Returns (..., O), in the inputs' dtype. Raises TypeError for dtypes other than one of float32 and float64,
+    ValueError for shapes that do not fit.
 
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0, 4.0]]), Tensor([5.0]))
     Tensor([[16.]], dtype=float32)

@@ -39,8 +39,8 @@ def max_pool2d_forward(U, K, L, stride, padding, V, A):
             for i in range(h):
                 top = i * stride[0] - padding[0]
                 first = max(top, 0)
-                # Down the windows first: the columns of the image stand side by side in vector registers. `take` without
-                # a branch, that a processor would guess wrong every other time.
+                # Down the windows first: the columns of the image stand side by side in vector registers. And no
+                # branch: the processor would guess it wrong every other time.
                 for m in range(W):
                     highest[m], where[m] = U[b, c, first, m], first * W + m
                 for n in range(first + 1, min(top + K, H)):
@@ -115,9 +115,9 @@ def max_pool2d(
         stride: pixels from one window to the next; the window's size where None.
         padding: pixels round the image, that are never the largest; at most half the window.
 
-    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the input's dtype. Raises TypeError
-    for dtypes other than float32 and float64, ValueError for another rank, a window larger than the padded image, and
-    more padding than half the window.
+    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the input's dtype. Raises
+    TypeError for dtypes other than float32 and float64, ValueError for another rank, a window larger than the padded
+    image, and more padding than half the window.
 
     >>> max_pool2d(Tensor([[[[1.0, 2.0], [4.0, 3.0]]]]), 2).data
     array([[[[4.]]]], dtype=float32)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
+from npstn.ops.arithmetic import div
 
 Axes = int | tuple[int, ...] | None
 
@@ -71,7 +72,7 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
 def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     """The mean over the axes `dim` (all where None), which `keepdim` leaves with length 1; NaN of no elements."""
     total = sum(input, dim, keepdim)
-    return total / (input.data.size // total.data.size if total.data.size else 1)
+    return div(total, input.data.size // total.data.size if total.data.size else 1)
 
 
 def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:

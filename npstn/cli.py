@@ -1,0 +1,247 @@
+"""The command `npstn`: train, eval, data."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import math
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+import npstn
+from npstn import data, models, nn, training
+from npstn.training import RECIPES, Epoch, Score
+
+Digits = tuple[np.ndarray, np.ndarray]  # images uint8 (N, 28, 28), labels int64 (N,)
+NAMES = {"mnist": "MNIST digits", "digits": "drawn digits"}
+RUN_FILES = ("config.json", "metrics.csv", "weights.safetensors", "before_after.png", "curves.png", "angles.png")
+
+
+class BadArgument(Exception):
+    """An argument that cannot be used, in one line."""
+
+
+class RunError(Exception):
+    """What went wrong while running, in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 for what went wrong while running, or 2 for wrong arguments."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("\nnpstn: stopped", file=sys.stderr)
+        return 130
+    except (BadArgument, RunError, data.DataError, training.TrainingError, OSError) as error:
+        print(f"npstn: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadArgument) else 1
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"npstn: error: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="npstn", description="Spatial transformer networks on the CPU.")
+    parser.add_argument("--version", action="version", version=f"npstn {npstn.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    folder = _Parser(add_help=False)
+    folder.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    common = _Parser(add_help=False, parents=[folder])
+    common.add_argument("--threads", type=_COUNT, metavar="N", help="threads of the kernels; all cores by default")
+
+    auto = "digits are drawn by the program; auto, the default, is mnist if at hand or to be downloaded, else digits"
+    train = commands.add_parser("train", parents=[common], help="train a network on digits turned by random angles")
+    train.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto", help=auto)
+    train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with the transformer (stn), or without")
+    train.add_argument("--angle", type=_ANGLE, default=45.0, metavar="A", help="turn digits within +-A degrees; 45")
+    train.add_argument("--recipe", choices=tuple(RECIPES), default="fast", help="fast, or as in the blog post")
+    train.add_argument("--epochs", type=_COUNT, metavar="N", help=_recipes("epochs"))
+    train.add_argument("--batch-size", type=_COUNT, metavar="N", help=_recipes("batch_size"))
+    train.add_argument("--lr", type=_RATE, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
+    train.add_argument("--seed", type=_SEED, default=0, metavar="N", help="of all random numbers; 0")
+    train.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/ and the time by default")
+    train.add_argument("--force", action="store_true", help="replace the run that is there")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("eval", parents=[common], help="score a run's weights on any digits, at any angle")
+    evaluate.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    evaluate.add_argument("--data", choices=("auto", "mnist", "digits"), help="the test digits; as the run by default")
+    evaluate.add_argument("--angle", type=_ANGLE, metavar="A", help="turned within +-A degrees; as the run by default")
+    evaluate.add_argument("--seed", type=_SEED, metavar="N", help="of the angles; as the run by default")
+    evaluate.set_defaults(run=_eval)
+
+    fetch = commands.add_parser("data", parents=[folder], help="find or download MNIST, check it, say where it is")
+    fetch.set_defaults(run=_data)
+    return parser
+
+
+def _number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text}")
+        return value
+
+    return parse
+
+
+_ANGLE = _number(float, 0, 180, "0 to 180 degrees")
+_COUNT = _number(int, 1, 10**9, "a whole number of at least 1")
+_SEED = _number(int, 0, 2**63, "a whole number of at least 0")
+_RATE = _number(float, 1e-12, 1e3, "a learning rate above 0")
+
+
+def _recipes(field: str) -> str:
+    return " or ".join(f"{getattr(recipe, field):g} ({name})" for name, recipe in RECIPES.items()) + " by default"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _train(options: argparse.Namespace) -> None:
+    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
+    recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
+    _set_threads(options.threads)
+    kind, digits, test_digits = _load_digits(options.data, options.data_dir)
+    out = _open_run(options.out, options.force)
+    config = {
+        "model": options.model,
+        "data": kind,
+        "angle": options.angle,
+        "seed": options.seed,
+        "recipe": options.recipe,
+        **dataclasses.asdict(recipe),
+        "versions": {"npstn": npstn.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    npstn.manual_seed(options.seed)
+    net = training.build(options.model, recipe.dropout)
+    test = training.fixed_test_set(*test_digits, options.angle, options.seed)
+
+    def after_epoch(epoch: Epoch, score: Score) -> None:
+        npstn.save(net.state_dict(), out / "weights.safetensors")
+        _say(epoch.line(recipe.epochs))
+        if options.angle > 0 and training.collapsed(score, test):
+            _say(
+                f"warning: the localisation network answers nearly the same angle for every image: they spread by "
+                f"{np.std(score.predicted):.1f}°, the digits by {np.std(test.degrees):.1f}°. So the transformer does "
+                f"nothing. Early in training it may yet wake up; else try a lower --lr, or another --seed"
+            )
+
+    _say(f"training {options.model} on {len(digits[0]):,} {NAMES[kind]}, turned within ±{options.angle:g}°; run: {out}")
+    score = training.train(net, digits, test, options.angle, recipe, out / "metrics.csv", after_epoch)
+    _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epochs")
+    for path in _draw(out, net, test, score):
+        _say(str(path))
+
+
+def _eval(options: argparse.Namespace) -> None:
+    _set_threads(options.threads)
+    net, config = _open_trained(options.folder)
+    for name in ("data", "angle", "seed"):
+        if getattr(options, name) is not None:
+            config[name] = getattr(options, name)
+    kind, _, test_digits = _load_digits(config["data"], options.data_dir)
+    test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
+    score = training.evaluate(net, test)
+    _say(f"{score.accuracy:.2f} %")
+    text = f"{len(test.labels):,} {NAMES[kind]}, turned within ±{config['angle']:g}° (seed {config['seed']})"
+    if isinstance(net, models.STNClsNet):
+        text += f"; angle correlation {score.angle_correlation(test.degrees):.2f}"
+    print(text, file=sys.stderr)
+
+
+def _data(options: argparse.Namespace) -> None:
+    train, test = data.load_mnist(options.data_dir), data.load_mnist(options.data_dir, train=False)
+    folder = data.mnist_folder(options.data_dir)
+    _say(f"MNIST is whole: {len(train[0]):,} training and {len(test[0]):,} test digits in {folder}")
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        try:
+            npstn.set_num_threads(threads)
+        except ValueError as error:
+            raise BadArgument(f"argument --threads: {str(error).removeprefix('set_num_threads: ')}") from None
+
+
+def _load_digits(kind: str, data_dir: Path | None) -> tuple[str, Digits, Digits]:
+    """What was loaded, "mnist" or "digits", and its training and test digits."""
+    if kind != "digits":
+        try:
+            return "mnist", data.load_mnist(data_dir), data.load_mnist(data_dir, train=False)
+        except data.MnistNotFound:
+            if kind == "mnist":
+                raise
+            _say("MNIST is not at hand and cannot be downloaded: using digits drawn by the program")
+    elif data_dir is not None:
+        raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with digits")
+    return "digits", data.draw_digits(60_000, seed=0), data.draw_digits(10_000, seed=1)
+
+
+def _open_run(out: Path | None, force: bool) -> Path:
+    """Make the run folder; of a run that is there nothing is left."""
+    out = out or Path("runs", datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            if not force:
+                raise BadArgument(f"argument --out: {out} exists already; choose another, or replace it with --force")
+            if not (out / "config.json").is_file():
+                raise BadArgument(f"argument --force: expected a run in {out}, got a folder without config.json")
+            for name in RUN_FILES:
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write the run folder {out}: {error.strerror}") from None
+    return out
+
+
+def _open_trained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a run, and its config.json."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        net = training.build(config["model"])
+        _ANGLE(config["angle"]), _SEED(config["seed"]), NAMES[config["data"]]
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"expected a run folder, got {folder}, with no config.json in it") from None
+    except (ValueError, KeyError, TypeError, argparse.ArgumentTypeError):
+        raise RunError(f"expected what a run writes in {folder / 'config.json'}, got something else") from None
+    try:
+        net.load_state_dict(npstn.load(folder / "weights.safetensors"))
+    except (KeyError, ValueError, TypeError) as error:
+        raise RunError(f"the weights in {folder} do not fit its {config['model']}: {error.args[0]}") from None
+    return net, config
+
+
+def _draw(out: Path, net: nn.Module, test: data.Rotated, score: Score) -> list[Path]:
+    """Write the pictures of a run."""
+    from npstn import plots  # here, because importing matplotlib takes a while
+
+    figures = {"curves.png": plots.curves(plots.read_metrics(out / "metrics.csv"))}
+    if isinstance(net, models.STNClsNet):
+        rows_of_digits = [np.flatnonzero(test.labels == digit)[:3] for digit in range(10)]
+        shown = test.images[np.stack(rows_of_digits, axis=1).ravel()]
+        figures["before_after.png"] = plots.before_after(shown, training.turned(net, shown))
+        figures["angles.png"] = plots.angles(test.degrees, score.predicted, test.labels)
+    for name, figure in figures.items():
+        figure.savefig(out / name, dpi=150)
+    return [out / name for name in figures]

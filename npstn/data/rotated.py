@@ -1,0 +1,52 @@
+"""Digits turned by random angles, with the library's own sampler, as the networks take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import npstn.functional as F
+from npstn.autograd import Tensor, no_grad
+
+MEAN, STD = 0.1307, 0.3081  # of the grey values of MNIST's training images, 0 .. 1
+
+
+class Rotated(NamedTuple):
+    """Images that were turned, and by how much."""
+
+    images: np.ndarray  # float32 (N, 1, 28, 28), normalised: (grey - MEAN) / STD
+    labels: np.ndarray  # int64 (N,)
+    degrees: np.ndarray  # float32 (N,), counter-clockwise
+
+
+def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Turn each image about its centre, counter-clockwise; black comes in at the corners.
+
+    Args:
+        images: uint8 (N, H, W), 0 .. 255.
+        degrees: (N,).
+
+    Returns normalised images, float32 (N, 1, H, W): black is -MEAN / STD.
+    """
+    grey = (images[:, None] / np.float32(255)).astype(np.float32)
+    theta = F.rotation_theta(Tensor(np.deg2rad(degrees).astype(np.float32)))
+    with no_grad():
+        grid = F.affine_grid(theta, grey.shape, align_corners=True)
+        turned = F.grid_sample(Tensor(grey), grid, align_corners=True).data
+    return (turned - np.float32(MEAN)) / np.float32(STD)
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, angle: float, batch_size: int, random: np.random.Generator
+) -> Iterator[Rotated]:
+    """One epoch: all images in random order, each turned by a fresh angle within +-`angle` degrees.
+
+    The last batch may be smaller. Args: images uint8 (N, H, W), labels (N,).
+    """
+    order = random.permutation(len(images))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        degrees = random.uniform(-angle, angle, len(chosen)).astype(np.float32)
+        yield Rotated(rotate(images[chosen], degrees), labels[chosen], degrees)
