@@ -52,9 +52,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data.data
-        typed = isinstance(data, (np.ndarray, np.generic))
-        array = np.array(data, order="C")
-        if array.dtype.kind in "biu" or (array.dtype == np.float64 and not typed):
+        array = np.array(np.asarray(data), order="C")
+        if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
             array = array.astype(np.float32)
         if array.dtype not in FLOATS:
             raise TypeError(f"Tensor: expected float32 or float64 (or integers), got {array.dtype}")
@@ -122,6 +121,11 @@ class Tensor:
         return f"Tensor({np.array2string(self.data, separator=', ', prefix='Tensor(')}, dtype={self.dtype}{grad})"
 
 
+def _has_dtype(data: Any) -> bool:
+    """Whether it is an array, or a list of arrays, and not just numbers."""
+    return hasattr(data, "dtype") or (isinstance(data, (list, tuple)) and len(data) > 0 and _has_dtype(data[0]))
+
+
 class Context:
     """One application of an operation: what its forward keeps for its backward.
 
@@ -175,13 +179,14 @@ class Function:
     Tensor([9.], dtype=float32)
 
     `backward` returns one array for each input of `forward`, or None where there is no gradient, and changes neither
-    `dy` nor what was saved. Its name in messages is the class's, in snake case.
+    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one.
     """
 
     name: str = "function"
 
     def __init_subclass__(cls) -> None:
-        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @staticmethod
     def forward(ctx: Context, *inputs: Any) -> np.ndarray:

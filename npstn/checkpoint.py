@@ -12,6 +12,8 @@ import numpy as np
 def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Write arrays under their names into a .safetensors file, whole or not at all.
 
+    Raises TypeError for what is no array of numbers.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save({"weight": np.ones(2)}, Path(folder, "w.safetensors"))
@@ -21,10 +23,14 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     from safetensors.numpy import save as serialise
 
     path = Path(path)
+    arrays = {name: np.asarray(array, order="C") for name, array in state.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"save: expected {name!r} to be an array of numbers, got {array.dtype}")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb") as file:
-            file.write(serialise({name: np.ascontiguousarray(array) for name, array in state.items()}))
+            file.write(serialise(arrays))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -41,3 +47,5 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         return parse(Path(path).read_bytes())
     except SafetensorError as error:
         raise ValueError(f"load: expected a safetensors file at {path}, got one that is damaged ({error})") from None
+    except KeyError as error:
+        raise ValueError(f"load: expected arrays that NumPy knows in {path}, got {error}") from None

@@ -52,7 +52,8 @@ class Module:
                 yield from value.named_parameters(f"{prefix}{name}.")
 
     def parameters(self) -> Iterator[Parameter]:
-        return (parameter for _, parameter in self.named_parameters())
+        """Each parameter once, even if it goes by two names."""
+        return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -99,7 +100,7 @@ class Module:
         for name in state:
             if name not in own:
                 raise KeyError(f"load_state_dict: expected no entry {name!r}: the module has no such weight")
-        arrays = {name: np.asarray(value) for name, value in state.items()}
+        arrays = {name: _as_array(name, value) for name, value in state.items()}
         for name, array in arrays.items():
             if array.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
@@ -107,6 +108,16 @@ class Module:
                 raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {array.dtype}")
         for name, array in arrays.items():
             own[name].data[...] = array
+
+
+def _as_array(name: str, value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # a tensor, PyTorch's or ours
+        value = value.detach()
+    try:
+        return np.asarray(value.data if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {kind}") from None
 
 
 def _uniform(bound: float, *shape: int) -> Parameter:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from npstn.autograd import Tensor
 from npstn.nn import Parameter
 
 
@@ -16,7 +17,11 @@ class Optimizer:
     def __init__(self, params: Iterable[Parameter], lr: float) -> None:
         if not lr >= 0:
             raise ValueError(f"{type(self).__name__}: expected lr of at least 0, got {lr}")
+        if isinstance(params, Tensor):
+            raise TypeError(f"{type(self).__name__}: expected several parameters, got one Tensor")
         self.params = list(params)
+        if not self.params:
+            raise ValueError(f"{type(self).__name__}: expected at least one parameter, got none")
         self.lr = lr
 
     def zero_grad(self) -> None:
@@ -92,8 +97,10 @@ class Adam(Optimizer):
                 continue
             g, m, v = p.grad, self._m[i], self._v[i]
             self._t[i] += 1
-            m += (1 - beta1) * (g - m)
-            v += (1 - beta2) * (g * g - v)
+            m *= beta1
+            m += (1 - beta1) * g
+            v *= beta2
+            v += (1 - beta2) * (g * g)
             unbias1, unbias2 = 1 - beta1 ** self._t[i], 1 - beta2 ** self._t[i]
             p.data -= self.lr / unbias1 * m / (np.sqrt(v) / math.sqrt(unbias2) + self.eps)
 
@@ -116,6 +123,8 @@ class OneCycleLR:
     ) -> None:
         if total_steps < 1:
             raise ValueError(f"OneCycleLR: expected total_steps of at least 1, got {total_steps}")
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"OneCycleLR: expected pct_start from 0 to 1, got {pct_start}")
         self.optimizer, self.max_lr, self.total_steps, self.pct_start = optimizer, max_lr, total_steps, pct_start
         self.first_lr = max_lr / div_factor
         self.last_lr = self.first_lr / final_div_factor
@@ -123,11 +132,12 @@ class OneCycleLR:
         optimizer.lr = self.at(0)
 
     def at(self, step: int) -> float:
-        """The learning rate of a step, 0 .. total_steps - 1."""
+        """The learning rate of a step, 0 .. total_steps - 1; after these it stays at the last."""
         peak, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
-        if step <= peak:
+        step = min(step, last)
+        if step < peak:
             return _cosine(self.first_lr, self.max_lr, step / peak)
-        return _cosine(self.max_lr, self.last_lr, min((step - peak) / (last - peak), 1))
+        return _cosine(self.max_lr, self.last_lr, (step - peak) / (last - peak)) if step > peak else self.max_lr
 
     def step(self) -> None:
         self.taken += 1

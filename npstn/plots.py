@@ -10,8 +10,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from npstn.data.rotated import MEAN, STD
-
 COLOURS = {"train": "tab:gray", "test": "tab:blue"}
 
 
@@ -26,13 +24,13 @@ def before_after(before: np.ndarray, after: np.ndarray, rows: int = 3) -> Figure
     """Digits as they come in, above; as the transformer hands them on, below.
 
     Args:
-        before, after: normalised images, (rows * columns, 1, 28, 28), row after row.
+        before, after: images, (rows * columns, 1, 28, 28), 0 .. 1, row after row.
     """
     figure = Figure(figsize=(7, 4.8), layout="constrained")
-    titles = "what the network is shown", "what its transformer makes of it (grey: outside of what was shown)"
+    titles = "what the network is shown", "what its transformer makes of it"
     for axes, images, title in zip(figure.subplots(2, 1), (before, after), titles, strict=True):
         columns = len(images) // rows
-        grey = (images * STD + MEAN).reshape(rows, columns, 28, 28)
+        grey = images.reshape(rows, columns, 28, 28)
         axes.imshow(grey.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28), cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=11)
         axes.axis("off")

@@ -49,9 +49,10 @@ class Score(NamedTuple):
 
     def angle_correlation(self, true: np.ndarray) -> float:
         """Of predicted with true angles: -1 where all are turned back by what they were turned; NaN without spread."""
-        if not (np.std(self.predicted) > 0 and np.std(true) > 0):
+        predicted, true = self.predicted.astype(np.float64), true.astype(np.float64)
+        if not (np.std(predicted) > 0 and np.std(true) > 0):
             return float("nan")
-        return float(np.corrcoef(self.predicted, true)[0, 1])
+        return float(np.corrcoef(predicted, true)[0, 1])
 
 
 class Epoch(NamedTuple):

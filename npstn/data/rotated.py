@@ -10,13 +10,10 @@ import numpy as np
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 
-MEAN, STD = 0.1307, 0.3081  # of the grey values of MNIST's training images, 0 .. 1
-
-
 class Rotated(NamedTuple):
     """Images that were turned, and by how much."""
 
-    images: np.ndarray  # float32 (N, 1, 28, 28), normalised: (grey - MEAN) / STD
+    images: np.ndarray  # float32 (N, 1, 28, 28), 0 (black, the paper) .. 1
     labels: np.ndarray  # int64 (N,)
     degrees: np.ndarray  # float32 (N,), counter-clockwise
 
@@ -28,14 +25,14 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         images: uint8 (N, H, W), 0 .. 255.
         degrees: (N,).
 
-    Returns normalised images, float32 (N, 1, H, W): black is -MEAN / STD.
+    Returns float32 (N, 1, H, W), 0 .. 1. Black stays 0, which is also what the sampler finds outside of an image: the
+    transformer brings in no edges.
     """
     grey = (images[:, None] / np.float32(255)).astype(np.float32)
     theta = F.rotation_theta(Tensor(np.deg2rad(degrees).astype(np.float32)))
     with no_grad():
         grid = F.affine_grid(theta, grey.shape, align_corners=True)
-        turned = F.grid_sample(Tensor(grey), grid, align_corners=True).data
-    return (turned - np.float32(MEAN)) / np.float32(STD)
+        return F.grid_sample(Tensor(grey), grid, align_corners=True).data
 
 
 def batches(

@@ -30,7 +30,7 @@ def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.nda
     return kept * dtype.type(1 / (1 - p))
 
 
-class _Dropout(Function):
+class Dropout(Function):
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, R: np.ndarray) -> np.ndarray:
         ctx.save_for_backward(R)
@@ -60,7 +60,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     _check("dropout", input, p)
     if not training or p == 0:
         return input
-    return _Dropout.apply(input, _random_factors(input.shape, p, input.dtype))
+    return Dropout.apply(input, _random_factors(input.shape, p, input.dtype))
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -82,4 +82,4 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout2d: expected input of shape (B, C, H, W), got {input.shape}")
     if not training or p == 0:
         return input
-    return _Dropout.apply(input, _random_factors((*input.shape[:2], 1, 1), p, input.dtype))
+    return Dropout.apply(input, _random_factors((*input.shape[:2], 1, 1), p, input.dtype))

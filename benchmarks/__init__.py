@@ -1,0 +1,1 @@
+"""npstn against PyTorch, on the same work in the same run: `python -m benchmarks`."""

@@ -1,0 +1,50 @@
+"""What all tests share: Hypothesis' profile, seeded random numbers, the peer, the threads."""
+
+import hypothesis
+import numba
+import numpy as np
+import pytest
+
+import npstn
+
+pytest.register_assert_rewrite("oracles", "finite_differences", "contracts")
+
+# The same examples each time, and few of them: a test that fails does so on every machine.
+hypothesis.settings.register_profile(
+    "npstn",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=20 if numba.config.DISABLE_JIT else 50,
+)
+hypothesis.settings.load_profile("npstn")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1506_02025)
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, the peer; a test that takes it is skipped where it is not installed."""
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def two_threads():
+    """A function that runs another on 1 thread and on 2, and gives both results."""
+    if numba.config.DISABLE_JIT:
+        pytest.skip("plain Python has no threads")
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("needs two cores")
+
+    def on_one_and_two(run):
+        npstn.set_num_threads(1)
+        one = run()
+        npstn.set_num_threads(2)
+        return one, run()
+
+    before = numba.get_num_threads()
+    yield on_one_and_two
+    numba.set_num_threads(before)

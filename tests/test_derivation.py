@@ -1,0 +1,1094 @@
+"""docs/derivation.md, held to its word: formulas, names, pictures and snippets.
+
+Each formula of the text is typed here once more, with all its sums, and compared with what the library computes.
+`total` is a sum over all indices, `table` an array of which the formula gives each entry, [...] in the text a bool.
+"""
+
+import ast
+import doctest
+import functools
+import importlib.util
+import itertools
+import math
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from finite_differences import differentiate
+
+import npstn
+import npstn.functional as F
+from npstn import Tensor, models, no_grad
+from npstn.data import draw_digits
+from npstn.ops import conv2d as conv2d_file
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
+
+
+def total(term, *sizes):
+    return math.fsum(term(*index) for index in np.ndindex(*sizes))
+
+
+def table(entry, *sizes):
+    array = np.empty(sizes)
+    for index in np.ndindex(*sizes):
+        array[index] = entry(*index)
+    return array
+
+
+def same(actual, expected, tolerance=1e-12):
+    """Equal to `tolerance` times the largest number expected."""
+    assert np.shape(actual) == np.shape(expected)
+    scale = np.abs(expected).max()
+    assert scale > 0, "nothing but zeros to compare"
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+def one_hot(index, shape):
+    array = np.zeros(shape)
+    array[index] = 1
+    return array
+
+
+# 1 to 7: the chain rule and the loss
+
+
+def test_formula_1(rng):
+    x, A, dy0, dy1 = (rng.standard_normal(shape) for shape in ((1, 3), (3, 4), (1, 4), (1, 3)))
+
+    def two_uses(x):
+        return (x @ Tensor(A) * Tensor(dy0)).sum() + (x * x * Tensor(dy1)).sum()
+
+    _, (dx,), _ = differentiate(two_uses, x, cotangent=np.array(1.0))
+    uses = [(dy0[0], lambda i, j: A[i, j]), (dy1[0], lambda i, j: 2 * x[0, i] * (i == j))]
+    expected = table(lambda i: sum(total(lambda j: dy[j] * slope(i, j), len(dy)) for dy, slope in uses), 3)
+    same(dx[0], expected)
+
+
+def draw_scores(rng):
+    return 3 * rng.standard_normal((4, 5)), np.array([2, 0, 4, 2])
+
+
+def test_formula_2(rng):
+    y, t = draw_scores(rng)
+    same(F.nll_loss(Tensor(y), t).item(), -1 / 4 * total(lambda b: y[b, t[b]], 4))
+
+
+def test_formula_3(rng):
+    y, t = draw_scores(rng)
+    _, (dy,), _ = differentiate(lambda y: F.nll_loss(y, t), y, cotangent=np.array(1.0))
+    same(dy, table(lambda b, k: -1 / 4 * (k == t[b]), 4, 5))
+
+
+def log_softmax(x):
+    return table(lambda b, k: x[b, k] - math.log(total(lambda j: math.exp(x[b, j]), x.shape[1])), *x.shape)
+
+
+def test_formula_4(rng):
+    x, _ = draw_scores(rng)
+    same(F.log_softmax(Tensor(x), dim=1).data, log_softmax(x))
+
+
+def test_formula_5(rng):
+    x, _ = draw_scores(rng)
+    p = np.exp(log_softmax(x))
+    for b, j in np.ndindex(4, 5):
+        _, (jacobian,), _ = differentiate(lambda x: F.log_softmax(x, 1), x, cotangent=one_hot((b, j), (4, 5)))
+        same(jacobian[b], table(lambda k: (j == k) - p[b, k], 5))
+
+
+def test_formula_6(rng):
+    x, _ = draw_scores(rng)
+    _, (dx,), dy = differentiate(lambda x: F.log_softmax(x, 1), x)
+    p = np.exp(log_softmax(x))
+    same(dx, table(lambda b, k: dy[b, k] - p[b, k] * total(lambda j: dy[b, j], 5), 4, 5))
+
+
+def test_formula_7(rng):
+    x, t = draw_scores(rng)
+    _, (dx,), _ = differentiate(lambda x: F.cross_entropy(x, t), x, cotangent=np.array(1.0))
+    p = np.exp(log_softmax(x))
+    same(dx, table(lambda b, k: 1 / 4 * (p[b, k] - (k == t[b])), 4, 5))
+
+
+# 8 to 15: linear layer, relu, dropout
+
+
+@pytest.fixture
+def linear(rng):
+    x, W, bias = (rng.standard_normal(shape) for shape in ((3, 4), (2, 4), (2,)))
+    y, gradients, dy = differentiate(F.linear, x, W, bias)
+    return x, W, bias, y, gradients, dy
+
+
+def test_formula_8(linear):
+    x, W, bias, y, _, _ = linear
+    same(y, table(lambda b, o: total(lambda i: x[b, i] * W[o, i], 4) + bias[o], 3, 2))
+
+
+def test_formula_9(linear):
+    _, W, _, _, (dx, _, _), dy = linear
+    same(dx, table(lambda b, i: total(lambda o: dy[b, o] * W[o, i], 2), 3, 4))
+
+
+def test_formula_10(linear):
+    x, _, _, _, (_, dW, _), dy = linear
+    same(dW, table(lambda o, i: total(lambda b: dy[b, o] * x[b, i], 3), 2, 4))
+
+
+def test_formula_11(linear):
+    _, _, _, _, (_, _, dbias), dy = linear
+    same(dbias, table(lambda o: total(lambda b: dy[b, o], 3), 2))
+
+
+def test_formula_12(rng):
+    x = np.append(rng.standard_normal(9), [0.0, -0.0])
+    same(F.relu(Tensor(x)).data, table(lambda i: max(x[i], 0), 11))
+
+
+def test_formula_13(rng):
+    x = np.append(rng.standard_normal(9), [0.0, -0.0])
+    _, (dx,), dy = differentiate(F.relu, x)
+    same(dx, table(lambda i: dy[i] * (x[i] > 0), 11))
+
+
+def drop(U, dropout=F.dropout, p=0.25):
+    """The same elements each time."""
+    npstn.manual_seed(5)
+    return dropout(U, p)
+
+
+def test_formula_14(rng):
+    U = rng.standard_normal((20, 30, 4, 4))
+    R = drop(Tensor(np.ones(U.shape))).data
+    assert set(R.ravel()) == {0.0, 1 / (1 - 0.25)}
+    assert abs((R == 0).mean() - 0.25) < 0.02 and abs(R.mean() - 1) < 0.02
+    same(drop(Tensor(U)).data, table(lambda *index: R[index] * U[index], *U.shape))
+    R = drop(Tensor(np.ones(U.shape)), F.dropout2d).data
+    assert (R == R[:, :, :1, :1]).all() and abs((R == 0).mean() - 0.25) < 0.06
+
+
+def test_formula_15(rng):
+    U = rng.standard_normal((4, 6, 2, 2))
+    for dropout in F.dropout, F.dropout2d:
+        R = drop(Tensor(np.ones(U.shape)), dropout).data
+        _, (dU,), dV = differentiate(functools.partial(drop, dropout=dropout), U)
+        same(dU, table(lambda *index: R[index] * dV[index], *U.shape))
+
+
+# 16 to 23: windows
+
+
+def window(i, j, size, kernel, stride, padding):
+    """(k, l, n, m) for the pixels inside the image that the window at (i, j) reads, in row order."""
+    for k, l in np.ndindex(*kernel):
+        n, m = i * stride[0] - padding[0] + k, j * stride[1] - padding[1] + l
+        if 0 <= n < size[0] and 0 <= m < size[1]:
+            yield k, l, n, m
+
+
+@pytest.fixture
+def pool(rng):
+    U = rng.integers(0, 6, (2, 2, 5, 6)).astype(np.float64)  # ties
+    V, (dU,), dV = differentiate(lambda U: F.max_pool2d(U, (3, 2), (2, 1), (1, 1)), U)
+    return U, V, dU, dV, functools.partial(window, size=(5, 6), kernel=(3, 2), stride=(2, 1), padding=(1, 1))
+
+
+def test_formula_16(pool):
+    U, V, _, _, window = pool
+    same(V, table(lambda b, c, i, j: max(U[b, c, n, m] for _, _, n, m in window(i, j)), 2, 2, 3, 7))
+
+
+def largest(U, V, window):
+    """A[b, c, i, j]: where the largest stands, the first in row order."""
+    return {
+        (b, c, i, j): next((n, m) for _, _, n, m in window(i, j) if U[b, c, n, m] == V[b, c, i, j])
+        for b, c, i, j in np.ndindex(V.shape)
+    }
+
+
+def test_formula_17(pool):
+    U, V, dU, dV, window = pool
+    A = largest(U, V, window)
+    same(
+        dU,
+        table(lambda b, c, n, m: total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7), *U.shape),
+    )
+
+
+STRIDE, PADDING = (2, 1), (1, 2)
+
+
+@pytest.fixture
+def conv(rng):
+    U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
+    V, gradients, dV = differentiate(lambda *inputs: F.conv2d(*inputs, STRIDE, PADDING), U, weight, bias)
+    assert V.shape == (2, 2, 3, 7)
+    return U, weight, bias, V, gradients, dV
+
+
+def reader(U):
+    """U[b, c, n, m] of the pixel that output (i, j) reads with weight (k, l); 0 outside the image."""
+
+    def read(b, c, i, j, k, l):
+        n, m = i * STRIDE[0] - PADDING[0] + k, j * STRIDE[1] - PADDING[1] + l
+        return U[b, c, n, m] if 0 <= n < U.shape[2] and 0 <= m < U.shape[3] else 0.0
+
+    return read
+
+
+def test_formula_18(conv):
+    U, weight, bias, V, _, _ = conv
+    read = reader(U)
+
+    def entry(b, o, i, j):
+        return bias[o] + total(lambda c, k, l: weight[o, c, k, l] * read(b, c, i, j, k, l), 3, 3, 2)
+
+    same(V, table(entry, *V.shape))
+
+
+def test_formula_19(conv):
+    U, weight, _, _, (_, dweight, _), dV = conv
+    read = reader(U)
+
+    def entry(o, c, k, l):
+        return total(lambda b, i, j: dV[b, o, i, j] * read(b, c, i, j, k, l), 2, 3, 7)
+
+    same(dweight, table(entry, *weight.shape))
+
+
+def test_formula_20(conv):
+    _, _, _, _, (_, _, dbias), dV = conv
+    same(dbias, table(lambda o: total(lambda b, i, j: dV[b, o, i, j], 2, 3, 7), 2))
+
+
+def reads(n, m, i, j, k, l, stride, padding):
+    return (n == i * stride[0] - padding[0] + k) * (m == j * stride[1] - padding[1] + l)
+
+
+def test_formula_21(conv):
+    U, weight, _, _, (dU, _, _), dV = conv
+
+    def entry(b, c, n, m):
+        def term(o, k, l, i, j):
+            return weight[o, c, k, l] * dV[b, o, i, j] * reads(n, m, i, j, k, l, STRIDE, PADDING)
+
+        return total(term, 2, 3, 2, 3, 7)
+
+    same(dU, table(entry, *U.shape))
+
+
+COLUMNS = [((1, 1), (4, 3)), ((2, 1), (2, 3))]  # stride, and (h, w) of a filter (3, 2) on an image (6, 4)
+
+
+@pytest.mark.parametrize(("stride", "size"), COLUMNS)
+def test_formula_22(rng, stride, size):
+    U, weight = rng.standard_normal((2, 6, 4)), rng.standard_normal((3, 2, 3, 2))
+    pitch, count = conv2d_file.layout(4, stride, *size)
+    columns = np.ones((2 * 3 * 2 + 1, count))
+    conv2d_file.im2col(U, 3, 2, stride, pitch, *size, columns)
+    outputs = [i * pitch + j for i, j in np.ndindex(*size)]
+    expected = table(lambda c, k, l, i, j: U[c, i * stride[0] + k, j * stride[1] + l], 2, 3, 2, *size)
+    same(columns[:-1, outputs], expected.reshape(12, -1))
+    assert (columns[-1] == 1).all()
+
+    # And (18) is the product of the filters with them.
+    bias = rng.standard_normal(3)
+    V = F.conv2d(Tensor(U[None]), Tensor(weight), Tensor(bias), stride).data[0]
+    F_ = np.hstack([weight.reshape(3, 12), bias[:, None]])
+    same(V.reshape(3, -1), table(lambda o, q: total(lambda r: F_[o, r] * columns[r, outputs[q]], 13), 3, len(outputs)))
+
+
+@pytest.mark.parametrize(("stride", "size"), COLUMNS)
+def test_formula_23(rng, stride, size):
+    pitch, count = conv2d_file.layout(4, stride, *size)
+    dcolumns, dU = np.zeros((13, count)), np.empty((2, 6, 4))
+    given = rng.standard_normal((2, 3, 2, *size))
+    dcolumns[:12, [i * pitch + j for i, j in np.ndindex(*size)]] = given.reshape(12, -1)
+    conv2d_file.col2im(dcolumns, 3, 2, stride, pitch, *size, dU)
+
+    def entry(c, n, m):
+        def term(k, l, i, j):
+            return given[c, k, l, i, j] * reads(n, m, i, j, k, l, stride, (0, 0))
+
+        return total(term, 3, 2, *size)
+
+    same(dU, table(entry, 2, 6, 4))
+
+
+# 24 to 39: the sampler. The images are 4 x 5.
+
+H, W = 4, 5
+both_conventions = pytest.mark.parametrize("align_corners", [True, False])
+
+
+def to_pixels(g, size, align_corners):
+    return (g + 1) * (size - 1) / 2 if align_corners else (g + 1) * size / 2 - 1 / 2
+
+
+def factors(align_corners):
+    """s_x, s_y."""
+    return ((W - 1) / 2, (H - 1) / 2) if align_corners else (W / 2, H / 2)
+
+
+def tent(d):
+    return max(0, 1 - abs(d))
+
+
+def tent_slope(d):
+    return (-1 <= d < 0) - (0 <= d < 1)
+
+
+class Sampling:
+    """Random images, and points inside and outside of them; some at integers, exactly."""
+
+    def __init__(self, rng, align_corners):
+        self.U, self.G = rng.standard_normal((2, 2, H, W)), rng.uniform(-1.6, 1.6, (2, 12, 2))
+        if align_corners:  # x = 1 and 2.5, 2 and 0, y is off the integers
+            self.G[:, :4, 0] = [-0.5, 0.25, 0, -1]
+        else:  # y = 1, 0, 2, 3
+            self.G[:, :4, 1] = [-0.25, -0.75, 0.25, 0.75]
+        grid = self.G.reshape(2, 3, 4, 2)
+        V, (dU, dG), dV = differentiate(functools.partial(F.grid_sample, align_corners=align_corners), self.U, grid)
+        self.V, self.dV = V.reshape(2, 2, 12), dV.reshape(2, 2, 12)
+        self.dU, self.dG = dU, dG.reshape(2, 12, 2)
+        self.s = factors(align_corners)
+        self.x, self.y = to_pixels(self.G[..., 0], W, align_corners), to_pixels(self.G[..., 1], H, align_corners)
+        self.coordinates = self.y if not align_corners else self.x
+        assert (self.coordinates == np.rint(self.coordinates)).sum() >= 6
+
+    def corners(self, b, c, p):
+        """The four pixels, 0 outside the image, and the fractions."""
+        m, n = math.floor(self.x[b, p]), math.floor(self.y[b, p])
+        inside = {(n, m): self.U[b, c, n, m] for n, m in np.ndindex(H, W)}
+        pixels = [inside.get((n + down, m + right), 0.0) for down in (0, 1) for right in (0, 1)]
+        return *pixels, self.x[b, p] - m, self.y[b, p] - n
+
+
+@pytest.fixture(params=[True, False], ids=["align_corners", "edges"])
+def sampling(request, rng):
+    return Sampling(rng, request.param)
+
+
+def ramps(g_x, g_y, **options):
+    """Where the sampler sees the points, by images that rise by 1 from column to column, and from row to row.
+
+    Returns (x, y), and the derivatives of x and y in the two coordinates of the grid.
+    """
+    U = np.stack([np.tile(np.arange(W), (H, 1)), np.tile(np.arange(H), (W, 1)).T])[None].astype(np.float64)
+    G = np.stack([g_x, g_y], axis=-1)[None, None]
+    slopes = []
+    for channel in 0, 1:
+        dV = np.zeros((1, 2, 1, len(g_x)))
+        dV[:, channel] = 1
+        V, (_, dG), _ = differentiate(lambda U, G: F.grid_sample(U, G, **options), U, G, cotangent=dV)
+        slopes.append(dG[0, 0, :, channel])
+    return V[0, :, 0], slopes
+
+
+def test_formula_24(rng):
+    G = rng.uniform(-1, 1, (20, 2))
+    (x, y), _ = ramps(G[:, 0], G[:, 1], align_corners=True)
+    same(x, table(lambda p: (G[p, 0] + 1) * (W - 1) / 2, 20))
+    same(y, table(lambda p: (G[p, 1] + 1) * (H - 1) / 2, 20))
+
+
+def test_formula_25(rng):
+    G = rng.uniform(-0.75, 0.75, (20, 2))
+    (x, y), _ = ramps(G[:, 0], G[:, 1], align_corners=False)
+    same(x, table(lambda p: (G[p, 0] + 1) * W / 2 - 1 / 2, 20))
+    same(y, table(lambda p: (G[p, 1] + 1) * H / 2 - 1 / 2, 20))
+
+
+def test_formula_26():
+    x = np.linspace(-2, 6, 65)
+    G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]  # along row 0
+    for m in range(W):
+        V = F.grid_sample(Tensor(one_hot((0, 0, 0, m), (1, 1, H, W))), Tensor(G), align_corners=True).data
+        same(V[0, 0, 0], table(lambda p: max(0, 1 - abs(x[p] - m)), 65))
+
+
+def test_formula_27(sampling):
+    U, x, y = sampling.U, sampling.x, sampling.y
+
+    def entry(b, c, p):
+        return total(lambda n, m: U[b, c, n, m] * tent(x[b, p] - m) * tent(y[b, p] - n), H, W)
+
+    same(sampling.V, table(entry, 2, 2, 12))
+
+
+def test_formula_28(sampling):
+    def entry(b, c, p):
+        U00, U01, U10, U11, fx, fy = sampling.corners(b, c, p)
+        return (1 - fy) * ((1 - fx) * U00 + fx * U01) + fy * ((1 - fx) * U10 + fx * U11)
+
+    same(sampling.V, table(entry, 2, 2, 12))
+
+
+@both_conventions
+def test_formula_29(rng, align_corners):
+    U, G = rng.standard_normal((1, 1, H, W)), rng.uniform(-1, 1, (1, 1, 6, 2))
+    x, y = to_pixels(G[0, 0, :, 0], W, align_corners), to_pixels(G[0, 0, :, 1], H, align_corners)
+    for p in range(6):
+        dV = one_hot((0, 0, 0, p), (1, 1, 1, 6))
+        _, (jacobian, _), _ = differentiate(lambda U, G: F.grid_sample(U, G, "bilinear", "zeros", align_corners), U, G, cotangent=dV)
+        same(jacobian[0, 0], table(lambda n, m: tent(x[p] - m) * tent(y[p] - n), H, W))
+
+
+def test_formula_30(sampling):
+    dV, x, y = sampling.dV, sampling.x, sampling.y
+
+    def entry(b, c, n, m):
+        return total(lambda p: dV[b, c, p] * tent(x[b, p] - m) * tent(y[b, p] - n), 12)
+
+    same(sampling.dU, table(entry, *sampling.U.shape))
+
+
+def test_formula_31():
+    x = np.linspace(-2, 6, 65)
+    G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]
+    for m in range(W):
+        U = one_hot((0, 0, 0, m), (1, 1, H, W))
+        sample = functools.partial(F.grid_sample, align_corners=True)
+        _, (_, dG), _ = differentiate(sample, U, G, cotangent=np.ones((1, 1, 1, 65)))
+        same(dG[0, 0, :, 0] * 2 / (W - 1), table(lambda p: (-1 <= x[p] - m < 0) - (0 <= x[p] - m < 1), 65))
+
+
+def slope_along_x(s, b, p):
+    """dx[b, p] by formula 32."""
+
+    def term(c, n, m):
+        return s.dV[b, c, p] * s.U[b, c, n, m] * tent_slope(s.x[b, p] - m) * tent(s.y[b, p] - n)
+
+    return total(term, 2, H, W)
+
+
+def slope_along_y(s, b, p):
+    """dy[b, p] by formula 33."""
+
+    def term(c, n, m):
+        return s.dV[b, c, p] * s.U[b, c, n, m] * tent(s.x[b, p] - m) * tent_slope(s.y[b, p] - n)
+
+    return total(term, 2, H, W)
+
+
+def test_formula_32(sampling):
+    same(sampling.dG[..., 0] / sampling.s[0], table(functools.partial(slope_along_x, sampling), 2, 12))
+
+
+def test_formula_33(sampling):
+    same(sampling.dG[..., 1] / sampling.s[1], table(functools.partial(slope_along_y, sampling), 2, 12))
+
+
+def test_formula_34(sampling):
+    def entry(b, p):
+        def term(c):
+            U00, U01, U10, U11, _, fy = sampling.corners(b, c, p)
+            return sampling.dV[b, c, p] * ((1 - fy) * (U01 - U00) + fy * (U11 - U10))
+
+        return total(term, 2)
+
+    same(sampling.dG[..., 0] / sampling.s[0], table(entry, 2, 12))
+
+
+def test_formula_35(sampling):
+    def entry(b, p):
+        def term(c):
+            U00, U01, U10, U11, fx, _ = sampling.corners(b, c, p)
+            return sampling.dV[b, c, p] * ((1 - fx) * (U10 - U00) + fx * (U11 - U01))
+
+        return total(term, 2)
+
+    same(sampling.dG[..., 1] / sampling.s[1], table(entry, 2, 12))
+
+
+def test_formula_36(rng):
+    G = rng.uniform(-0.75, 0.75, (20, 2))
+    for align_corners, s_x, s_y in (True, (W - 1) / 2, (H - 1) / 2), (False, W / 2, H / 2):
+        _, (along_x, along_y) = ramps(G[:, 0], G[:, 1], align_corners=align_corners)
+        same(along_x, np.full(20, s_x))
+        same(along_y, np.full(20, s_y))
+
+
+def test_formula_37(sampling):
+    s_x, s_y = sampling.s
+    same(sampling.dG[..., 0], table(lambda b, p: s_x * slope_along_x(sampling, b, p), 2, 12))
+    same(sampling.dG[..., 1], table(lambda b, p: s_y * slope_along_y(sampling, b, p), 2, 12))
+
+
+def border(x, size):
+    return min(max(x, 0), size - 1), 0 < x < size - 1
+
+
+def reflection(x, size, align_corners):
+    z, S = (0, size - 1) if align_corners else (-1 / 2, size)
+    e = math.floor(abs(x - z) / S)
+    rho = abs(x - z) - e * S
+    return z + rho * (e % 2 == 0) + (S - rho) * (e % 2 == 1), (-1) ** e * ((x >= z) - (x < z))
+
+
+@both_conventions
+def test_formula_38(rng, align_corners):
+    G = rng.uniform(-3, 3, (60, 2))
+    places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="border", align_corners=align_corners)
+    for r, size in (0, W), (1, H):
+        expected = [border(to_pixels(g, size, align_corners), size) for g in G[:, r]]
+        same(places[r], [x for x, _ in expected])
+        same(slopes[r], [factors(align_corners)[r] * slope for _, slope in expected])
+
+
+@both_conventions
+def test_formula_39(rng, align_corners):
+    G = rng.uniform(-9, 9, (60, 2))
+    places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="reflection", align_corners=align_corners)
+    for r, size in (0, W), (1, H):
+        for p, g in enumerate(G[:, r]):
+            mirrored, turned = reflection(to_pixels(g, size, align_corners), size, align_corners)
+            x, inside = border(mirrored, size)
+            assert places[r][p] == pytest.approx(x, rel=1e-12, abs=1e-12)
+            assert slopes[r][p] == pytest.approx(factors(align_corners)[r] * turned * inside, rel=1e-12)
+
+
+# 40 to 50: the grid, the angle, and all of it composed
+
+
+def normalised(j, w, align_corners):
+    if align_corners:
+        return 2 * j / (w - 1) - 1 if w > 1 else 0.0
+    return (2 * j + 1) / w - 1
+
+
+@pytest.fixture(params=[True, False], ids=["align_corners", "edges"])
+def grid(request, rng):
+    """theta, G, dtheta, dG, and the functions x(j), y(i)."""
+    theta = rng.standard_normal((2, 2, 3))
+    G, (dtheta,), dG = differentiate(lambda theta: F.affine_grid(theta, (2, 1, 3, 4), request.param), theta)
+    return theta, G, dtheta, dG, lambda j: normalised(j, 4, request.param), lambda i: normalised(i, 3, request.param)
+
+
+def test_formula_40(grid):
+    theta, G, _, _, x, y = grid
+    same(G, table(lambda b, i, j, r: theta[b, r, 0] * x(j) + theta[b, r, 1] * y(i) + theta[b, r, 2], 2, 3, 4, 2))
+
+
+@both_conventions
+def test_formula_41(align_corners):
+    identity = Tensor(np.array([[[1.0, 0, 0], [0, 1, 0]]]))
+    for h, w in (3, 4), (28, 28), (2, 7):
+        G = F.affine_grid(identity, (1, 1, h, w), align_corners).data[0]
+        if align_corners:
+            same(G[..., 0], table(lambda i, j: 2 * j / (w - 1) - 1, h, w))
+            same(G[..., 1], table(lambda i, j: 2 * i / (h - 1) - 1, h, w))
+        else:
+            same(G[..., 0], table(lambda i, j: (2 * j + 1) / w - 1, h, w))
+            same(G[..., 1], table(lambda i, j: (2 * i + 1) / h - 1, h, w))
+    assert (F.affine_grid(identity, (1, 1, 1, 1), align_corners).data == 0).all()
+
+
+def test_formula_42(grid):
+    _, _, dtheta, dG, x, _ = grid
+    same(dtheta[:, :, 0], table(lambda b, r: total(lambda i, j: dG[b, i, j, r] * x(j), 3, 4), 2, 2))
+
+
+def test_formula_43(grid):
+    _, _, dtheta, dG, _, y = grid
+    same(dtheta[:, :, 1], table(lambda b, r: total(lambda i, j: dG[b, i, j, r] * y(i), 3, 4), 2, 2))
+
+
+def test_formula_44(grid):
+    _, _, dtheta, dG, _, _ = grid
+    same(dtheta[:, :, 2], table(lambda b, r: total(lambda i, j: dG[b, i, j, r], 3, 4), 2, 2))
+
+
+def test_formula_45(rng):
+    a = rng.uniform(-4, 4, 5)
+    theta = [[[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0]] for a in a]
+    same(F.rotation_theta(Tensor(a)).data, np.array(theta))
+
+
+def slopes_of_theta(a):
+    return np.array([[-math.sin(a), -math.cos(a), 0], [math.cos(a), -math.sin(a), 0]])
+
+
+def test_formula_46(rng):
+    a = rng.uniform(-4, 4, 5)
+    for b, r, column in np.ndindex(5, 2, 3):
+        _, (da,), _ = differentiate(F.rotation_theta, a, cotangent=one_hot((b, r, column), (5, 2, 3)))
+        np.testing.assert_allclose(da, one_hot(b, 5) * slopes_of_theta(a[b])[r, column], rtol=1e-12, atol=0)
+
+
+def test_formula_47(rng):
+    a = rng.uniform(-4, 4, 5)
+    _, (da,), dtheta = differentiate(F.rotation_theta, a)
+
+    def entry(b):
+        cos, sin, d = math.cos(a[b]), math.sin(a[b]), dtheta[b]
+        return -sin * d[0, 0] - cos * d[0, 1] + cos * d[1, 0] - sin * d[1, 1]
+
+    same(da, table(entry, 5))
+
+
+def test_formula_48(rng):
+    a = rng.uniform(-4, 4, 2)
+    generate = models.RotateGridGen(3, 4)
+    G = generate(Tensor(a)).data
+    for b, i, j in np.ndindex(2, 3, 4):
+        for r, expected in (0, -G[b, i, j, 1]), (1, G[b, i, j, 0]):
+            _, (da,), _ = differentiate(generate, a, cotangent=one_hot((b, i, j, r), G.shape))
+            np.testing.assert_allclose(da, one_hot(b, 2) * expected, rtol=1e-12, atol=1e-14)
+
+
+def test_formula_49(rng):
+    a = rng.uniform(-4, 4, 3)
+    G, (da,), dG = differentiate(models.RotateGridGen(5, 4), a)
+    G, dG = G.reshape(3, 20, 2), dG.reshape(3, 20, 2)
+    same(da, table(lambda b: total(lambda p: G[b, p, 0] * dG[b, p, 1] - G[b, p, 1] * dG[b, p, 0], 20), 3))
+
+
+def slope_in_the_angle(U, G, dV, align_corners):
+    """da by formula 50, from U (B, C, H, W), G (B, points, 2), dV (B, C, points)."""
+    B, C, H, W = U.shape
+    s_x, s_y = ((W - 1) / 2, (H - 1) / 2) if align_corners else (W / 2, H / 2)
+
+    def entry(b):
+        def term(p):
+            x, y = to_pixels(G[b, p, 0], W, align_corners), to_pixels(G[b, p, 1], H, align_corners)
+            if not (-1 < x < W and -1 < y < H):
+                return 0.0  # out of every tent's reach
+            along_x = [tent_slope(x - m) for m in range(W)], [tent(y - n) for n in range(H)]
+            along_y = [tent(x - m) for m in range(W)], [tent_slope(y - n) for n in range(H)]
+
+            def pull(c, n, m):
+                turning_y = s_y * G[b, p, 0] * along_y[0][m] * along_y[1][n]
+                turning_x = s_x * G[b, p, 1] * along_x[0][m] * along_x[1][n]
+                return dV[b, c, p] * U[b, c, n, m] * (turning_y - turning_x)
+
+            return total(pull, C, H, W)
+
+        return total(term, G.shape[1])
+
+    return table(entry, B)
+
+
+@both_conventions
+def test_formula_50(rng, align_corners):
+    a, U = rng.uniform(-4, 4, 2), rng.standard_normal((2, 2, H, W))
+
+    def turn(a):
+        return F.affine_grid(F.rotation_theta(a), (2, 2, 3, 6), align_corners)
+
+    _, (da,), dV = differentiate(lambda a: F.grid_sample(Tensor(U), turn(a), align_corners=align_corners), a)
+    G = turn(Tensor(a)).data.reshape(2, 18, 2)
+    same(da, slope_in_the_angle(U, G, dV.reshape(2, 2, 18), align_corners))
+
+
+def test_formula_50_in_the_model(rng):
+    net = models.STNClsNet(dropout=0.0).double()
+    net.loc_net.cnn.fc2.bias.data[:] = 0.3
+    U = draw_digits(1, seed=1)[0][:, None] / 255.0
+    V, angle = net.transform(Tensor(U))
+    dV = rng.standard_normal(V.shape) * (rng.uniform(size=V.shape) < 0.05)  # a few pixels will do
+    V.backward(dV)
+    pixels = np.flatnonzero(dV)
+    G = net.rotate(angle.detach()).data.reshape(1, 784, 2)[:, pixels]
+    # A single image: the gradient of the last bias is da.
+    same(net.loc_net.cnn.fc2.bias.grad, slope_in_the_angle(U, G, dV.reshape(1, 1, 784)[:, :, pixels], True), 1e-11)
+
+
+# 51 to 59: the localisation network, in one training pass of the whole model
+
+
+class Walk:
+    """One training pass of a whole STNClsNet: what it computes on its way through the localisation network, and da.
+
+    `results[name]` is the array of that name in the text; `gradient(name)` what the library sends back to it.
+    """
+
+    def __init__(self):
+        npstn.manual_seed(1)
+        net = models.STNClsNet().double()
+        cnn = net.loc_net.cnn
+        cnn.fc2.weight.data[:] = np.random.default_rng(2).standard_normal((1, 50)) / 10  # not the zeros of the start
+        images, labels = draw_digits(2, seed=3)
+        self.U = images[:, None] / 255.0
+
+        npstn.manual_seed(4)
+        F.nll_loss(net(Tensor(self.U)), labels).backward()
+        self.gradients = {name: parameter.grad for name, parameter in cnn.named_parameters()}
+        self.weights = {name: parameter.data for name, parameter in cnn.named_parameters()}
+
+        npstn.manual_seed(4)  # the same dropout once more: the localisation network draws before the classifier
+        R_channels, self.R = F.dropout2d(Tensor(np.ones((2, 20, 8, 8)))), F.dropout(Tensor(np.ones((2, 50)))).data
+        self.R_channels = R_channels.data[:, :, 0, 0]
+        self.stages = {
+            "U": lambda U: cnn.conv1(U),
+            "V1": lambda V1: F.relu(F.max_pool2d(V1, 2)),
+            "P": lambda P: cnn.conv2(P),
+            "V2": lambda V2: F.relu(F.max_pool2d(V2 * R_channels, 2)).reshape(2, 320),
+            "f": lambda f: cnn.fc1(f),
+            "s": lambda s: F.relu(s) * Tensor(self.R),
+            "z": lambda z: cnn.fc2(z).reshape(2),
+        }
+        self.results = {}
+        with no_grad():
+            x = Tensor(self.U)
+            for name, stage in self.stages.items():
+                self.results[name] = x.data
+                x = stage(x)
+        angle = Tensor(x.data, requires_grad=True)
+        upright = F.grid_sample(Tensor(self.U), net.rotate(angle), align_corners=True)
+        F.nll_loss(net.cls_net(upright), labels).backward()
+        self.da = angle.grad
+        self.A1 = self.where_largest(self.results["V1"], (2, 10, 12, 12))
+        self.A2 = self.where_largest(self.results["V2"] * R_channels.data, (2, 20, 4, 4))
+
+    @staticmethod
+    def where_largest(V, shape):
+        """A (..., 2) of (n, m), for windows of 2 x 2."""
+        A = np.empty((*shape, 2), int)
+        for b, c, i, j in np.ndindex(shape):
+            pixels = [(2 * i + k, 2 * j + l) for k, l in np.ndindex(2, 2)]
+            A[b, c, i, j] = max(pixels, key=lambda nm: V[b, c, nm[0], nm[1]])  # the first of equal ones
+        return A
+
+    def gradient(self, name):
+        names = list(self.stages)
+        x = leaf = Tensor(self.results[name], requires_grad=True)
+        for stage in names[names.index(name) :]:
+            x = self.stages[stage](x)
+        x.backward(self.da)
+        return leaf.grad
+
+
+@pytest.fixture(scope="module")
+def walk():
+    return Walk()
+
+
+LONG = 1e-11  # for the sums of many terms
+
+
+def test_formula_51(walk):
+    z, da = walk.results["z"], walk.da
+    same(walk.gradients["fc2.weight"][0], table(lambda i: total(lambda b: da[b] * z[b, i], 2), 50), LONG)
+    same(walk.gradients["fc2.bias"][0], total(lambda b: da[b], 2), LONG)
+
+
+def test_formula_52(walk):
+    s, W2, R = walk.results["s"], walk.weights["fc2.weight"][0], walk.R
+    ds = table(lambda b, i: walk.da[b] * W2[i] * R[b, i] * (s[b, i] > 0), 2, 50)
+    same(walk.gradient("s"), ds, LONG)
+
+
+def test_formula_53(walk):
+    ds, f = walk.gradient("s"), walk.results["f"]
+    same(walk.gradients["fc1.weight"], table(lambda i, q: total(lambda b: ds[b, i] * f[b, q], 2), 50, 320), LONG)
+
+
+def test_formula_54(walk):
+    ds, W1 = walk.gradient("s"), walk.weights["fc1.weight"]
+    same(walk.gradient("f"), table(lambda b, q: total(lambda i: ds[b, i] * W1[i, q], 50), 2, 320), LONG)
+
+
+def test_formula_55(walk):
+    df, f, R, A2 = walk.gradient("f"), walk.results["f"], walk.R_channels, walk.A2
+
+    def entry(b, c, n, m):
+        def term(i, j):
+            q = 16 * c + 4 * i + j
+            return (tuple(A2[b, c, i, j]) == (n, m)) * (f[b, q] > 0) * df[b, q]
+
+        return R[b, c] * total(term, 4, 4)
+
+    same(walk.gradient("V2"), table(entry, 2, 20, 8, 8), LONG)
+
+
+def test_formula_56(walk):
+    dV2, P = walk.gradient("V2"), walk.results["P"]
+
+    def entry(o, c, k, l):
+        return (dV2[:, o] * P[:, c, k : k + 8, l : l + 8]).sum()  # over b, i, j
+
+    same(walk.gradients["conv2.weight"], table(entry, 20, 10, 5, 5), LONG)
+
+
+def test_formula_57(walk):
+    dV2, F2 = walk.gradient("V2"), walk.weights["conv2.weight"]
+
+    def entry(b, c, n, m):
+        places = [(k, l) for k, l in np.ndindex(5, 5) if 0 <= n - k < 8 and 0 <= m - l < 8]
+        return sum((F2[:, c, k, l] * dV2[b, :, n - k, m - l]).sum() for k, l in places)  # over o
+
+    same(walk.gradient("P"), table(entry, 2, 10, 12, 12), LONG)
+
+
+def test_formula_58(walk):
+    dP, P, A1 = walk.gradient("P"), walk.results["P"], walk.A1
+
+    def entry(b, c, n, m):
+        here = (A1[b, c] == (n, m)).all(axis=-1)
+        return (here * (P[b, c] > 0) * dP[b, c]).sum()  # over i, j
+
+    same(walk.gradient("V1"), table(entry, 2, 10, 24, 24), LONG)
+
+
+def test_formula_59(walk):
+    dV1, U = walk.gradient("V1"), walk.U
+
+    def entry(o, c, k, l):
+        return (dV1[:, o] * U[:, c, k : k + 24, l : l + 24]).sum()  # over b, i, j
+
+    same(walk.gradients["conv1.weight"], table(entry, 10, 1, 5, 5), LONG)
+
+
+# The example, and the formulas that are wrong as printed
+
+
+def test_formula_60():
+    # The table of the text, in fractions.
+    U, cos, sin, half = [[0, 0, 0], [0, 3, 1], [0, 2, 5]], Fraction(4, 5), Fraction(3, 5), Fraction(1, 2)
+    xj, yi = Fraction(2 * 2 + 1, 3) - 1, Fraction(2 * 1 + 1, 3) - 1
+    assert (xj, yi) == (Fraction(2, 3), 0)
+    G = cos * xj - sin * yi, sin * xj + cos * yi
+    assert G == (Fraction(8, 15), Fraction(2, 5))
+    x, y = (G[0] + 1) * 3 / 2 - half, (G[1] + 1) * 3 / 2 - half
+    assert (x, y) == (Fraction("1.8"), Fraction("1.6"))
+    weights = [[tent(x - m) * tent(y - n) for m in range(3)] for n in range(3)]
+    assert [weights[1][1:], weights[2][1:]] == [
+        [Fraction("0.08"), Fraction("0.32")],
+        [Fraction("0.12"), Fraction("0.48")],
+    ]
+    V = sum(U[n][m] * weights[n][m] for n, m in np.ndindex(3, 3))
+    dV = V - Fraction("1.2")
+    assert (V, dV, dV**2 / 2) == (Fraction("3.2"), 2, 2)
+    dx = dV * sum(U[n][m] * tent_slope(x - m) * tent(y - n) for n, m in np.ndindex(3, 3))
+    dy = dV * sum(U[n][m] * tent(x - m) * tent_slope(y - n) for n, m in np.ndindex(3, 3))
+    dG = Fraction(3, 2) * dx, Fraction(3, 2) * dy
+    assert (dx, dy, *dG) == (2, 6, 3, 9)
+    dtheta = [[dG[r] * xj, dG[r] * yi, dG[r]] for r in (0, 1)]
+    assert dtheta == [[2, 0, 3], [6, 0, 9]]
+    da = -sin * dtheta[0][0] - cos * dtheta[0][1] + cos * dtheta[1][0] - sin * dtheta[1][1]
+    assert da == G[0] * dG[1] - G[1] * dG[0] == Fraction("3.6")
+
+    # And by the library.
+    a = np.array([math.atan2(3, 4)])
+    grid = functools.partial(F.affine_grid, size=(1, 1, 3, 3))
+    dV = one_hot((0, 0, 1, 2), (1, 1, 3, 3)) * 2
+    image = np.array([[U]], float)
+    V, (dU, da), _ = differentiate(
+        lambda U, a: F.grid_sample(U, grid(F.rotation_theta(a))), image, a, cotangent=dV
+    )
+    same(V[0, 0, 1, 2], 3.2)
+    same(dU[0, 0], 2 * np.array(weights, float))
+    same(da, np.array([3.6]))
+
+
+def test_formula_E6(rng):
+    # With the sum every pixel inside gets 1; the truth is (29), which depends on the pixel.
+    G = rng.uniform(-0.75, 0.75, (1, 1, 1, 2))
+    x, y = to_pixels(G[0, 0, 0, 0], W, True), to_pixels(G[0, 0, 0, 1], H, True)
+    assert total(lambda n, m: tent(x - m) * tent(y - n), H, W) == pytest.approx(1, rel=1e-12)
+    sample = functools.partial(F.grid_sample, align_corners=True)
+    _, (jacobian, _), _ = differentiate(sample, np.ones((1, 1, H, W)), G, cotangent=np.ones((1, 1, 1, 1)))
+    assert len(set(jacobian.ravel())) == 5  # the four corners, and 0
+
+
+def test_formula_E7(rng):
+    U = rng.standard_normal((1, 1, H, W))
+    U[0, 0, 2] = 7
+    sample = functools.partial(F.grid_sample, align_corners=True)
+
+    def printed(x, y):
+        def term(n, m):
+            return U[0, 0, n, m] * tent(y - n) * (abs(m - x) < 1) * ((m >= x) - (m < x))
+
+        return total(term, H, W)
+
+    def ours(x, y):
+        G = np.array([[[[2 * x / (W - 1) - 1, 2 * y / (H - 1) - 1]]]])
+        _, (_, dG), _ = differentiate(sample, U, G, cotangent=np.ones((1, 1, 1, 1)))
+        return dG[0, 0, 0, 0] * 2 / (W - 1)
+
+    for x in 0.25, 1.5, 3.125:
+        assert ours(x, 1.25) == pytest.approx(printed(x, 1.25), rel=1e-12)
+    # At an integer: the grey value instead of the slope.
+    assert printed(2, 2) == pytest.approx(7, rel=1e-12) and ours(2, 2) == pytest.approx(0, abs=1e-12)
+    assert printed(2, 0) == U[0, 0, 0, 2]
+    assert ours(2, 0) == pytest.approx(U[0, 0, 0, 3] - U[0, 0, 0, 2], rel=1e-12)
+
+
+# The text itself
+
+FORMULA = re.compile(r"^\$\$.*\$\$$", re.M)
+REFERENCE = re.compile(r"`([\w./]+)`: `([\w.]+)` - test `(\w+)`")
+
+
+def names_in(path):
+    """The functions and classes of a Python file, methods as Class.method."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{method.name}" for method in node.body if isinstance(method, ast.FunctionDef)}
+    return names
+
+
+def slug(heading):
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def faults(text, tests, root=ROOT):
+    """What is wrong with the text's formulas, names and links; `tests` are the names of the tests that there are."""
+    found = []
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    if text.count("$$") != 2 * len(FORMULA.findall(prose)):
+        found.append("a displayed formula is not on a line of its own")
+
+    # Each formula has a number, and below it the code and the test of that number.
+    numbers = []
+    for match in FORMULA.finditer(prose):
+        number = re.search(r" \\tag\{(\w+)\}\$\$$", match.group())
+        if number is None:
+            found.append(f"no number: {match.group()}")
+            continue
+        numbers.append(number[1])
+        below = prose[match.end() :].lstrip("\n").split("\n")[0]
+        reference = REFERENCE.fullmatch(below)
+        if reference is None:
+            found.append(f"({number[1]}): no code and test below it, but {below!r}")
+        elif reference[3] != f"test_formula_{number[1]}":
+            found.append(f"({number[1]}): the test below it is {reference[3]}")
+    plain = [int(number) for number in numbers if number.isdigit()]
+    if plain != list(range(1, len(plain) + 1)):
+        found.append(f"the numbers are not 1, 2, 3 ...: {plain}")
+    of_tests = {match[1] for name in tests if (match := re.fullmatch(r"test_formula_([0-9]+|E[0-9]+)", name))}
+    found += [f"({number}) has no test" for number in numbers if number not in of_tests]
+    found += [f"test_formula_{number}: no such formula" for number in sorted(of_tests - set(numbers))]
+    mentioned = [number for group in re.findall(r"(?<![\w$({,.])\((\d+)\)", prose) for number in [group]]
+    found += [f"({number}) is mentioned, but there is none" for number in mentioned if number not in numbers]
+
+    # Names: `file`: `function`, tests, F.something.
+    for file, name in re.findall(r"`(npstn/[\w./]+)`: `([\w.]+)`", text):
+        path = root / file
+        if not path.exists():
+            found.append(f"{file} does not exist")
+        elif name not in names_in(path):
+            found.append(f"{file} has no {name}")
+    found += [f"{name}: no such test" for name in re.findall(r"`(test_\w+)`", text) if name not in tests]
+    found += [f"F.{name} does not exist" for name in re.findall(r"`F\.(\w+)", text) if not hasattr(F, name)]
+
+    # Links, to files and to headings.
+    anchors = {slug(heading) for heading in re.findall(r"^#+ (.*)$", prose, re.M)}
+    for target in re.findall(r"\]\(([^)]*)\)", prose):
+        if target.startswith("#"):
+            found += [] if target[1:] in anchors else [f"no heading {target}"]
+        elif not target.startswith("https://") and not (root / "docs" / target).exists():
+            found.append(f"no file {target}")
+    return found + math_faults(prose)
+
+
+def math_faults(prose):
+    """Mathematics that Markdown would change before it is typeset: GitHub reads the text as Markdown first."""
+    displayed = [formula[2:-2] for formula in FORMULA.findall(prose)]
+    found, inline = [], []
+    for paragraph in re.split(r"\n\n+|^\|", FORMULA.sub("", prose), flags=re.M):
+        code = re.sub(r"`[^`]*`", "code", paragraph)
+        if code.count("$") % 2:
+            found.append(f"an odd number of $ in: {paragraph}")
+        inline += re.findall(r"\$([^$]*)\$", code)
+        # Where $ touches a letter, it is a dollar.
+        for left, formula, right in re.findall(r"(?<!\$)(.?)\$([^$]+)\$(.?)", code, re.S):
+            if left not in ("", " ", "\n", "(", "*") or right not in ("", " ", "\n", ")", ".", ",", ":", ";", "?"):
+                found.append(f"{left}${formula}${right} touches its neighbours")
+            if formula != formula.strip():
+                found.append(f"${formula}$ begins or ends with a space")
+    forbidden = {
+        r"\\[^a-zA-Z]": "a backslash before punctuation is Markdown's",
+        r"[^a-zA-Z0-9]_": "an underscore that may begin an emphasis",
+        r"\*": "a star may begin an emphasis",
+        r"[<>]": "may begin HTML: use \\lt, \\gt",
+        r"\]\(": "a link",
+        r"\\(operatorname|mbox|phantom|newcommand|def)": "a macro that GitHub does not allow",
+    }
+    for formula, (pattern, why) in itertools.product(displayed + inline, forbidden.items()):
+        if re.search(pattern, formula):
+            found.append(f"{formula}: {why}")
+    return found
+
+
+TESTS = [name for name in list(globals()) if name.startswith("test_")]
+
+
+def test_text_and_tests_name_each_other():
+    source = Path(__file__).read_text(encoding="utf-8")
+    names = [name for name in TESTS if name.startswith("test_formula")]
+    assert len(re.findall(r"^def test_formula", source, re.M)) == len(names), "two tests of one name"
+    assert faults(TEXT, TESTS) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (r"\tag{7}$$", r"\tag{7}$$" + "\n\n" + r"$$x = 1 \tag{61}$$", "(61) has no test"),
+        (r"\tag{7}$$", "$$", "no number"),
+        (r"\tag{7}$$", r"\tag{8}$$", "the test below it is test_formula_7"),
+        ("test_formula_7`", "test_formula_777`", "test_formula_777: no such test"),
+        ("`grid_sample_backward_grid`", "`grid_sample_backward_points`", "has no grid_sample_backward_points"),
+        ("`NllLoss.backward`", "`NllLoss.backwards`", "has no NllLoss.backwards"),
+        ("npstn/ops/rotation.py", "npstn/ops/turn.py", "npstn/ops/turn.py does not exist"),
+        ("`F.dropout2d`", "`F.dropout3d`", "F.dropout3d does not exist"),
+        ("derivation_tents.png", "derivation_tent.png", "no file"),
+        ("(#13-the-angle)", "(#13-an-angle)", "no heading"),
+        ("Put into (1)", "Put into (99)", "(99) is mentioned"),
+        (r"$p_{b,k} = ", r"$p\_{b,k} = ", "a backslash before punctuation"),
+        (r"$V$ stays", r"$V $ stays", "ends with a space"),
+    ],
+)
+def test_a_mistake_in_the_text_is_found(before, after, fault):
+    assert before in TEXT
+    assert any(fault in found for found in faults(TEXT.replace(before, after, 1), TESTS))
+
+
+def test_a_formula_lost_and_a_test_lost_are_found():
+    without = re.sub(r"^.*\\tag\{59\}.*\n\n.*\n", "", TEXT, flags=re.M)
+    assert "test_formula_59: no such formula" in faults(without, TESTS)
+    assert "(60) has no test" in faults(TEXT, [name for name in TESTS if name != "test_formula_60"])
+
+
+def test_snippets_print_what_the_text_says():
+    snippets = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S))
+    example = doctest.DocTestParser().get_doctest(snippets, {}, "docs/derivation.md", "docs/derivation.md", 0)
+    assert len(example.examples) > 20
+    report: list[str] = []
+    doctest.DocTestRunner().run(example, out=report.append)
+    assert not report, "".join(report)
+
+
+# The pictures
+
+
+@pytest.fixture(scope="module")
+def program():
+    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pictures_linked_are_those_drawn(program):
+    linked = set(re.findall(r"\]\(pictures/(derivation_\w+)\.png\)", TEXT))
+    files = {path.stem: path for path in (ROOT / "docs" / "pictures").glob("derivation_*.png")}
+    assert linked == set(files) == set(program.PICTURES)
+    assert all(path.stat().st_size < 100_000 for path in files.values())
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="thousands of angles, too many for plain Python")
+def test_pictures_program_runs(program):
+    for draw in program.PICTURES.values():
+        assert draw().axes

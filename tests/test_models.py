@@ -1,0 +1,319 @@
+"""The networks: against the same model written in PyTorch, against finite differences, and whether they learn."""
+
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import npstn
+import npstn.functional as F
+from npstn import Tensor, models, optim
+
+PARTS = {
+    "cnn.conv1.weight": (10, 1, 5, 5),
+    "cnn.conv1.bias": (10,),
+    "cnn.conv2.weight": (20, 10, 5, 5),
+    "cnn.conv2.bias": (20,),
+    "cnn.fc1.weight": (50, 320),
+    "cnn.fc1.bias": (50,),
+}
+SHAPES = {
+    **{f"loc_net.{name}": shape for name, shape in PARTS.items()},
+    "loc_net.cnn.fc2.weight": (1, 50),
+    "loc_net.cnn.fc2.bias": (1,),
+    **{f"cls_net.{name}": shape for name, shape in PARTS.items()},
+    "cls_net.cnn.fc2.weight": (10, 50),
+    "cls_net.cnn.fc2.bias": (10,),
+}
+
+
+def torch_model():
+    """The model of the blog post, in PyTorch."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+
+    class CNN(torch.nn.Module):
+        def __init__(self, num_output):
+            super().__init__()
+            self.conv1 = torch.nn.Conv2d(1, 10, kernel_size=5)
+            self.conv2 = torch.nn.Conv2d(10, 20, kernel_size=5)
+            self.conv2_drop = torch.nn.Dropout2d()
+            self.fc1 = torch.nn.Linear(320, 50)
+            self.fc1_drop = torch.nn.Dropout()
+            self.fc2 = torch.nn.Linear(50, num_output)
+
+        def forward(self, x):
+            x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
+            x = functional.relu(functional.max_pool2d(self.conv2_drop(self.conv2(x)), 2))
+            x = functional.relu(self.fc1(x.view(-1, 320)))
+            return self.fc2(self.fc1_drop(x))
+
+    class ClsNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cnn = CNN(10)
+
+        def forward(self, x):
+            return functional.log_softmax(self.cnn(x), dim=1)
+
+    class LocNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cnn = CNN(1)
+            torch.nn.init.zeros_(self.cnn.fc2.weight)
+            torch.nn.init.zeros_(self.cnn.fc2.bias)
+
+        def forward(self, x):
+            return self.cnn(x).view(-1)
+
+    class RotateGridGen(torch.nn.Module):
+        def forward(self, angle):
+            cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
+            theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+            return functional.affine_grid(theta, (len(angle), 1, 28, 28), align_corners=True)
+
+    class STNClsNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc_net, self.rotate, self.cls_net = LocNet(), RotateGridGen(), ClsNet()
+
+        def forward(self, x):
+            return self.cls_net(functional.grid_sample(x, self.rotate(self.loc_net(x)), align_corners=True))
+
+    return torch, STNClsNet()
+
+
+def turning_net(seed=0, **options):
+    """A network that turns each image by an angle of its own, in float32, without dropout unless `train()` is called.
+
+    Round 0.3 radians: there no point of the grid lies on a pixel, where the slope jumps, as it does for an angle of 0.
+    """
+    npstn.manual_seed(seed)
+    net = models.STNClsNet(**options).eval()
+    net.loc_net.cnn.fc2.weight.data[...] = np.random.default_rng(seed).normal(0, 0.3, (1, 50))
+    net.loc_net.cnn.fc2.bias.data[...] = 0.3
+    return net
+
+
+def batch(B, dtype=np.float32, seed=0):
+    """Random images, smooth ones: of white noise, the gradient of the angle is a sum of which little is left, and so are
+    the figures of its float32 in PyTorch as well."""
+    rng = np.random.default_rng(seed)
+    distance = np.minimum(np.arange(28), 28 - np.arange(28))
+    blur = np.exp(-((distance / 6) ** 2))  # of frequencies
+    images = np.fft.ifft2(np.fft.fft2(rng.normal(size=(B, 1, 28, 28))) * blur[:, None] * blur).real
+    images -= images.min(axis=(2, 3), keepdims=True)
+    images /= images.max(axis=(2, 3), keepdims=True)
+    return images.astype(np.float32).astype(dtype), rng.integers(0, 10, B)
+
+
+def test_state_dict_names_and_shapes():
+    state = models.STNClsNet().state_dict()
+    assert {name: array.shape for name, array in state.items()} == SHAPES
+    assert list(state) == list(SHAPES)
+    assert {array.dtype for array in state.values()} == {np.dtype(np.float32)}
+
+
+def test_state_dict_is_pytorchs():
+    _, peer = torch_model()
+    own, state = models.STNClsNet().state_dict(), peer.state_dict()
+    assert list(own) == list(state)
+    for name, array in own.items():
+        assert array.shape == tuple(state[name].shape)
+
+
+@pytest.mark.parametrize("by_file", [False, True], ids=["in memory", "safetensors"])
+def test_weights_move_both_ways(tmp_path, by_file):
+    torch, peer = torch_model()
+    own = turning_net()
+    path = tmp_path / "weights.safetensors"
+    if by_file:
+        from safetensors.torch import load_file, save_file
+
+        save_file(peer.state_dict(), path)
+        own.load_state_dict(npstn.load(path))
+    else:
+        own.load_state_dict(peer.state_dict())
+    for name, array in own.state_dict().items():
+        assert_array_equal(array, peer.state_dict()[name].numpy(), err_msg=name)
+
+    own = turning_net(seed=1)
+    if by_file:
+        npstn.save(own.state_dict(), path)
+        peer.load_state_dict(load_file(path))
+    else:
+        peer.load_state_dict({name: torch.from_numpy(array) for name, array in own.state_dict().items()})
+    for name, array in own.state_dict().items():
+        assert_array_equal(peer.state_dict()[name].numpy(), array, err_msg=name)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
+@pytest.mark.parametrize("B", [1, 6])
+def test_same_answers_as_pytorch(B, dtype, tolerance):
+    torch, peer = torch_model()
+    own = turning_net()
+    peer.load_state_dict({name: torch.from_numpy(array) for name, array in own.state_dict().items()})
+    peer.eval()
+    if dtype == np.float64:
+        own.double(), peer.double()
+    images, labels = batch(B, dtype)
+    x, x_of_peer = Tensor(images, requires_grad=True), torch.tensor(images, requires_grad=True)
+
+    output = own(x)
+    loss = F.nll_loss(output, labels)
+    loss.backward()
+    output_of_peer = peer(x_of_peer)
+    loss_of_peer = torch.nn.functional.nll_loss(output_of_peer, torch.from_numpy(labels))
+    loss_of_peer.backward()
+
+    angles = own.loc_net(x).data
+    assert np.abs(angles).min() > 0.1
+    assert B == 1 or np.ptp(angles) > 0.01
+    assert (output.dtype, loss.dtype) == (dtype, dtype)
+    assert_allclose(output.data, output_of_peer.detach().numpy(), rtol=tolerance)
+    assert_allclose(loss.item(), loss_of_peer.item(), rtol=tolerance)
+    grads = {name: p.grad for name, p in own.named_parameters()} | {"images": x.grad}
+    grads_of_peer = {name: p.grad.numpy() for name, p in peer.named_parameters()} | {"images": x_of_peer.grad.numpy()}
+    assert grads.keys() == grads_of_peer.keys()
+    for name, wanted in grads_of_peer.items():
+        largest = np.abs(wanted).max()
+        assert largest > 0, name
+        assert grads[name].dtype == dtype
+        assert_allclose(grads[name], wanted, rtol=0, atol=tolerance * largest, err_msg=name)
+
+
+def test_loc_net_starts_by_turning_nothing():
+    net = models.STNClsNet().eval()
+    assert not np.any(net.loc_net.cnn.fc2.weight.data)
+    assert not np.any(net.loc_net.cnn.fc2.bias.data)
+    x = Tensor(batch(3)[0])
+    upright, angle = net.transform(x)
+    assert_array_equal(angle.data, np.zeros(3))
+    assert_allclose(upright.data, x.data, rtol=0, atol=4e-6)  # a grid coordinate's last bit times 13.5 pixels
+    assert_allclose(net(x).data, net.cls_net(x).data, rtol=1e-4)
+
+
+def test_transform_turns_by_the_angles_it_gives():
+    net = turning_net()
+    x = Tensor(batch(4)[0])
+    upright, angle = net.transform(x)
+    assert (upright.shape, angle.shape) == ((4, 1, 28, 28), (4,))
+    assert_array_equal(angle.data, net.loc_net(x).data)
+    theta = np.array([[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]] for a in angle.data], np.float32)
+    grid = F.affine_grid(Tensor(theta), (4, 1, 28, 28), align_corners=True)
+    assert_allclose(net.rotate(angle).data, grid.data, atol=1e-6)
+    assert_allclose(upright.data, F.grid_sample(x, grid, align_corners=True).data, atol=1e-5)
+    assert_array_equal(net(x).data, net.cls_net(upright).data)
+
+
+def test_rotate_grid_gen_turns_the_corners():
+    grid = models.RotateGridGen(3, 5)(Tensor(np.array([0.0, np.pi / 2]))).data
+    assert grid.shape == (2, 3, 5, 2)
+    corners = grid[:, ::2, ::4]  # (x, y) of the corner pixels' centres: -1 and 1, as align_corners has it
+    assert_array_equal(corners[0], [[[-1, -1], [1, -1]], [[-1, 1], [1, 1]]])
+    assert_allclose(corners[1], [[[1, -1], [1, 1]], [[-1, -1], [-1, 1]]], atol=1e-15)
+
+
+def test_log_probabilities():
+    for net in (turning_net(), models.ClsNet().eval()):
+        output = net(Tensor(batch(3)[0])).data
+        assert output.shape == (3, 10)
+        assert_allclose(np.exp(output.astype(np.float64)).sum(axis=1), np.ones(3), atol=1e-6)
+    assert models.CNN(7)(Tensor(batch(3)[0])).shape == (3, 7)
+    assert models.LocNet()(Tensor(batch(3)[0])).shape == (3,)
+
+
+def test_dropout_is_switched_by_train_and_eval():
+    net = turning_net()
+    x = Tensor(batch(3)[0])
+    quiet = net(x).data
+    assert_array_equal(net(x).data, quiet)
+    net.train()
+    npstn.manual_seed(3)
+    first, second = net(x).data, net(x).data
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, quiet)
+    npstn.manual_seed(3)
+    assert_array_equal(net(x).data, first)
+    assert_array_equal(net.eval()(x).data, quiet)
+    without = turning_net(dropout=0.0)  # of the same seed: the same weights
+    assert_array_equal(without.train()(x).data, quiet)
+    for cnn in (net.loc_net.cnn, net.cls_net.cnn):
+        assert (cnn.conv2_drop.p, cnn.fc1_drop.p) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("cnn", ["loc_net", "cls_net"])
+@pytest.mark.parametrize("layer", ["conv2_drop", "fc1_drop"])
+def test_each_dropout_layer_is_in_use(cnn, layer):
+    net = turning_net()
+    x = Tensor(batch(3)[0])
+    quiet = net(x).data
+    getattr(getattr(net, cnn).cnn, layer).train()
+    npstn.manual_seed(0)
+    assert not np.array_equal(net(x).data, quiet)
+
+
+@pytest.mark.parametrize("make", [models.STNClsNet, models.ClsNet, models.LocNet])
+@pytest.mark.parametrize("shape", [(2, 1, 27, 28), (2, 3, 28, 28), (1, 28, 28), (28, 28), (2, 784), (0, 1, 0, 0), ()])
+def test_wrong_image_shape(make, shape):
+    with pytest.raises(ValueError, match=r"^CNN: expected images of shape \(B, 1, 28, 28\), got ") as error:
+        make()(Tensor(np.zeros(shape, np.float32)))
+    assert str(error.value).endswith(f"got {shape}")
+
+
+def test_images_of_another_dtype_than_the_weights():
+    with pytest.raises(TypeError, match=r"^conv2d: .*float64.*float32|^conv2d: .*float32.*float64"):
+        models.STNClsNet()(Tensor(batch(2, np.float64)[0]))
+
+
+def test_empty_batch():
+    net = turning_net().train()
+    output = net(Tensor(np.zeros((0, 1, 28, 28), np.float32)))
+    assert (output.shape, output.dtype) == ((0, 10), np.float32)
+    output.backward(np.zeros((0, 10), np.float32))
+    for name, p in net.named_parameters():
+        assert_array_equal(p.grad, np.zeros(p.shape), err_msg=name)
+
+
+def test_gradient_of_the_whole_loss_by_finite_differences():
+    net = turning_net().double()
+    images, labels = batch(2, np.float64)
+
+    def loss():
+        return F.nll_loss(net(Tensor(images)), labels)
+
+    loss().backward()
+    step = 1e-5
+    rng = np.random.default_rng(0)
+    with npstn.no_grad():
+        for name, p in net.named_parameters():
+            # The largest entry, which says most, and one at random that is not zero. No kink lies within these steps.
+            chosen = {int(np.abs(p.grad).argmax()), int(rng.choice(np.flatnonzero(p.grad)))}
+            for k in chosen:
+                value = p.data.flat[k]
+                p.data.flat[k] = value + step
+                above = loss().item()
+                p.data.flat[k] = value - step
+                below = loss().item()
+                p.data.flat[k] = value
+                slope = (above - below) / (2 * step)
+                assert slope == pytest.approx(p.grad.flat[k], rel=1e-7, abs=2e-10), f"{name}, entry {k}"
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT: 20 seconds as plain Python")
+def test_learns_a_batch_by_heart():
+    npstn.manual_seed(0)
+    net = models.STNClsNet(dropout=0.0)
+    images, labels = batch(8)[0], np.arange(8)  # as many classes as images: nothing but their contents tells
+    images -= images.mean(axis=(2, 3), keepdims=True)
+    opt = optim.Adam(net.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        opt.zero_grad()
+        loss = F.nll_loss(net(Tensor(images)), labels)
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    assert losses[0] > 2
+    assert losses[-1] < 0.1
+    assert np.any(net.loc_net.cnn.fc2.weight.data)  # the transformer learns too

@@ -1,0 +1,306 @@
+"""Modules: the names, order and first values of their weights, switching them over, and taking weights in."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import npstn
+import npstn.functional as F
+from npstn import Tensor, nn
+
+
+class Branch(nn.Module):
+    def __init__(self):
+        self.second = nn.Linear(4, 3)
+        self.drop = nn.Dropout(0.5)
+        self.first = nn.Conv2d(2, 3, kernel_size=(2, 1), bias=False)
+
+
+class Net(nn.Module):
+    """Parameters of its own, between and after modules, and attributes that are no weights."""
+
+    def __init__(self):
+        self.left = Branch()
+        self.scale = nn.Parameter(np.full((2,), 3, np.float32))
+        self.size = 7
+        self.constant = Tensor([1.0])
+        self.right = Branch()
+        self.drop = nn.Dropout2d(0.25)
+        self.head = nn.Linear(3, 1)
+
+
+NAMES = [
+    "left.second.weight",
+    "left.second.bias",
+    "left.first.weight",
+    "scale",
+    "right.second.weight",
+    "right.second.bias",
+    "right.first.weight",
+    "head.weight",
+    "head.bias",
+]
+NAMES_OF_BRANCH = ["second.weight", "second.bias", "first.weight"]
+SHAPES = [(3, 4), (3,), (3, 2, 2, 1), (2,), (3, 4), (3,), (3, 2, 2, 1), (1, 3), (1,)]
+
+
+@pytest.fixture
+def net():
+    npstn.manual_seed(0)
+    return Net()
+
+
+def test_names_and_order(net):
+    named = list(net.named_parameters())
+    assert [name for name, _ in named] == NAMES
+    assert [p.shape for _, p in named] == SHAPES
+    assert all(type(p) is nn.Parameter and p.requires_grad and p.dtype == np.float32 for _, p in named)
+    assert [id(p) for p in net.parameters()] == [id(p) for _, p in named]
+    assert list(net.state_dict()) == NAMES
+    assert [name for name, _ in net.left.named_parameters()] == NAMES_OF_BRANCH
+    assert [name for name, _ in net.head.named_parameters("there.")] == ["there.weight", "there.bias"]
+
+
+def test_parameter_that_is_used_twice_is_listed_once():
+    # Else an optimiser would change it twice a step. The state has it under both names, as in PyTorch.
+    net = Branch()
+    net.again = net.second
+    assert len(list(net.parameters())) == 3
+    assert list(net.state_dict()) == [*NAMES_OF_BRANCH, "again.weight", "again.bias"]
+
+
+def test_modules_in_order(net):
+    kinds = [type(module).__name__ for module in net.modules()]
+    branch = ["Branch", "Linear", "Dropout", "Conv2d"]
+    assert kinds == ["Net", *branch, *branch, "Dropout2d", "Linear"]
+    assert next(net.modules()) is net
+
+
+def test_parameter_copies_its_data():
+    source = np.ones(3)
+    p = nn.Parameter(source)
+    assert p.requires_grad
+    assert p.dtype == np.float64
+    assert not np.shares_memory(p.data, source)
+
+
+def test_train_and_eval_reach_every_module(net):
+    assert all(module.training for module in net.modules())
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+    net.left.train()
+    assert [module.training for module in net.modules()].count(True) == 4
+    assert net.train() is net
+    assert all(module.training for module in net.modules())
+    net.train(False)
+    assert not any(module.training for module in net.modules())
+    assert Net().training  # others are not concerned
+    assert list(net.state_dict()) == NAMES
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout, nn.Dropout2d])
+def test_dropout_layers_drop_only_while_training(layer):
+    x = Tensor(np.ones((6, 50, 2, 2)))
+    drop = layer(0.25)
+    npstn.manual_seed(0)
+    first, second = drop(x).data, drop(x).data
+    assert set(np.unique(first)) == {0, 1 / 0.75}
+    assert not np.array_equal(first, second)
+    share, channels = (first == 0).mean(), 300 * (4 if layer is nn.Dropout else 1)
+    assert abs(share - 0.25) < 5 * math.sqrt(0.25 * 0.75 / channels)
+    whole_channels = np.all(first == first[:, :, :1, :1])
+    assert whole_channels == (layer is nn.Dropout2d)
+    assert_array_equal(drop.eval()(x).data, x.data)
+
+
+def test_double_and_float(net):
+    before = net.state_dict()
+    for p in net.parameters():
+        p.grad = np.ones_like(p.data)
+    parameters = list(net.parameters())
+    assert net.double() is net
+    for p, (name, old) in zip(net.parameters(), before.items(), strict=True):
+        assert p.dtype == np.float64
+        assert p.grad is None  # of the old dtype, it would be of no use
+        assert_array_equal(p.data, old, err_msg=name)
+    assert [id(p) for p in net.parameters()] == [id(p) for p in parameters]
+    net.head.weight.data[...] = 0.1
+    assert net.float() is net
+    assert all(p.dtype == np.float32 for p in net.parameters())
+    assert_array_equal(net.head.weight.data, np.full((1, 3), np.float32(0.1)))
+
+
+def test_double_runs_in_float64():
+    layer = nn.Linear(3, 2).double()
+    x = Tensor(np.ones((4, 3)), requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype) == (np.float64,) * 4
+
+
+def test_zero_grad_forgets_all(net):
+    for p in net.parameters():
+        p.grad = np.ones_like(p.data)
+    net.zero_grad()
+    assert [p.grad for p in net.parameters()] == [None] * len(NAMES)
+
+
+def test_state_dict_is_a_copy(net):
+    state = net.state_dict()
+    for name, p in net.named_parameters():
+        assert_array_equal(state[name], p.data)
+        kept = p.data.copy()
+        state[name] += 1
+        assert_array_equal(p.data, kept)
+
+
+# Taking weights in
+
+
+def other_state(seed=1):
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in zip(NAMES, SHAPES, strict=True)}
+
+
+def test_load_state_dict_copies_in_place(net):
+    arrays = [p.data for p in net.parameters()]
+    state = other_state()
+    net.load_state_dict(dict(reversed(state.items())))  # the order does not matter
+    for p, array, (name, value) in zip(net.parameters(), arrays, state.items(), strict=True):
+        assert p.data is array
+        assert_array_equal(array, value, err_msg=name)
+        kept = array.copy()
+        value += 1
+        assert_array_equal(array, kept, err_msg=name)
+
+
+@pytest.mark.parametrize("own", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_load_state_dict_between_dtypes(net, own, given):
+    if own == np.float64:
+        net.double()
+    state = {name: np.full(shape, 0.1, given) for name, shape in zip(NAMES, SHAPES, strict=True)}
+    net.load_state_dict(state)
+    for name, array in net.state_dict().items():
+        assert array.dtype == own
+        assert_array_equal(array, np.full(array.shape, given(0.1).astype(own)), err_msg=name)
+
+
+def test_load_state_dict_takes_torch_tensors(net):
+    torch = pytest.importorskip("torch")
+    state = other_state()
+    net.load_state_dict({name: torch.from_numpy(array.copy()).double() for name, array in state.items()})
+    for name, array in net.state_dict().items():
+        assert_array_equal(array, state[name], err_msg=name)
+
+
+def refused(net, state, error, name):
+    """The message with which load_state_dict refuses a state; no weight may change."""
+    before = net.state_dict()
+    with pytest.raises(error) as caught:
+        net.load_state_dict(state)
+    for own, array in net.state_dict().items():
+        assert_array_equal(array, before[own], err_msg=own)
+    message = str(caught.value.args[0])
+    assert message.startswith("load_state_dict: ")
+    assert repr(name) in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_entry_is_named_and_nothing_is_changed(net, name):
+    good = other_state()
+    shape = good[name].shape
+    missing = {key: value for key, value in good.items() if key != name}
+    refused(net, missing, KeyError, name)
+    refused(net, {}, KeyError, NAMES[0])
+    refused(net, {**good, f"{name}2": good[name]}, KeyError, f"{name}2")
+    refused(net, {f"{name}2": good[name], **good}, KeyError, f"{name}2")
+    for wrong in [(*shape, 1), (1, *shape), (shape[0] + 1, *shape[1:]), ()]:
+        message = refused(net, {**good, name: np.zeros(wrong, np.float32)}, ValueError, name)
+        assert str(shape) in message
+        assert str(wrong) in message
+    for dtype in (np.float16, np.int64, np.complex64, bool):
+        message = refused(net, {**good, name: good[name].astype(dtype)}, TypeError, name)
+        assert str(np.dtype(dtype)) in message
+    net.load_state_dict(good)  # what was refused before is taken once it is right
+    assert_array_equal(net.state_dict()[name], good[name])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
+def test_bad_torch_tensor_is_named_and_nothing_is_changed(net, dtype):
+    torch = pytest.importorskip("torch")
+    state = {name: torch.from_numpy(array) for name, array in other_state().items()}
+    state["head.weight"] = state["head.weight"].to(getattr(torch, dtype))
+    assert dtype in refused(net, state, TypeError, "head.weight")
+
+
+# First values
+
+
+@pytest.mark.parametrize(
+    ("make", "fan_in"),
+    [
+        (lambda: nn.Linear(400, 50), 400),
+        (lambda: nn.Conv2d(4, 500, (5, 2)), 40),
+        (lambda: nn.Conv2d(10, 300, 3, stride=2, padding=1), 90),
+    ],
+    ids=["linear", "conv2d", "conv2d-square"],
+)
+def test_first_weights_are_uniform_within_one_over_root_fan_in(make, fan_in):
+    npstn.manual_seed(3)
+    layer = make()
+    bound = 1 / math.sqrt(fan_in)
+    for p in layer.parameters():
+        assert np.abs(p.data).max() <= np.nextafter(np.float32(bound), np.float32(1))
+    u = (layer.weight.data.ravel().astype(np.float64) / bound + 1) / 2  # should be uniform on 0 .. 1
+    counts = np.histogram(u, bins=10, range=(0, 1 + 1e-6))[0]
+    assert u.size >= 20_000
+    assert_allclose(counts, u.size / 10, atol=5 * math.sqrt(u.size * 0.1 * 0.9))
+    assert abs(u.mean() - 1 / 2) < 5 * math.sqrt(1 / 12 / u.size)
+    assert np.corrcoef(u[1:], u[:-1])[0, 1] < 5 / math.sqrt(u.size)
+    bias = layer.bias.data
+    assert bias.min() < -0.5 * bound < 0.5 * bound < bias.max()
+    assert np.unique(bias).size == bias.size
+
+
+def test_first_weights_repeat_by_seed():
+    states = []
+    for seed in (0, 0, 1):
+        npstn.manual_seed(seed)
+        states.append(Net().state_dict())
+    for name, array in states[0].items():
+        assert_array_equal(array, states[1][name])
+        if name != "scale":
+            assert not np.array_equal(array, states[2][name])
+    assert not np.array_equal(states[0]["left.second.weight"], states[0]["right.second.weight"])
+
+
+# The layers compute what the functions do
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_layer(bias):
+    layer = nn.Linear(3, 2, bias=bias).double()
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    wanted = x @ layer.weight.data.T + (layer.bias.data if bias else 0)
+    assert_allclose(layer(Tensor(x)).data, wanted, rtol=1e-13, atol=1e-14)
+    assert list(layer.state_dict()) == (["weight", "bias"] if bias else ["weight"])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_conv2d_layer_hands_its_options_on(bias):
+    layer = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), bias=bias)
+    x = Tensor(np.random.default_rng(0).normal(size=(2, 2, 6, 5)).astype(np.float32))
+    y = layer(x)
+    assert y.shape == (2, 3, 3, 4)
+    assert_array_equal(y.data, F.conv2d(x, layer.weight, layer.bias, stride=(2, 1), padding=(1, 0)).data)
+    assert list(layer.state_dict()) == (["weight", "bias"] if bias else ["weight"])
+
+
+def test_module_without_forward_says_so():
+    with pytest.raises(TypeError, match="^Branch: expected a subclass that defines forward"):
+        Branch()(Tensor([1.0]))

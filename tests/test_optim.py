@@ -1,0 +1,343 @@
+"""Optimisers and the learning-rate schedule: against their formulas, written here once more, and against PyTorch."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from npstn import nn, optim
+
+SHAPES = [(3, 4), (5,), (2, 1, 3), ()]
+STEPS = 20
+
+
+def starts(dtype):
+    rng = np.random.default_rng(0)
+    return [np.asarray(rng.normal(size=shape), dtype) for shape in SHAPES]
+
+
+def gradients(step, dtype):
+    """The gradients of a step: of very different sizes, and none now and then for the second parameter."""
+    rng = np.random.default_rng(100 + step)
+    grads = [np.asarray(10.0**-i * rng.normal(size=shape), dtype) for i, shape in enumerate(SHAPES)]
+    if step in (0, 7):
+        grads[1] = None
+    return grads
+
+
+def run(make, dtype):
+    """The parameters after each step."""
+    params = [nn.Parameter(start) for start in starts(dtype)]
+    opt = make(optim, iter(params))
+    history = []
+    for step in range(STEPS):
+        opt.zero_grad()
+        for p, grad in zip(params, gradients(step, dtype), strict=True):
+            p.grad = grad
+        opt.step()
+        assert all(p.dtype == dtype for p in params)
+        history.append([p.data.copy() for p in params])
+    return history
+
+
+def run_torch(make, dtype):
+    torch = pytest.importorskip("torch")
+    params = [torch.nn.Parameter(torch.tensor(start)) for start in starts(dtype)]
+    opt = make(torch.optim, iter(params))
+    history = []
+    for step in range(STEPS):
+        opt.zero_grad()
+        for p, grad in zip(params, gradients(step, dtype), strict=True):
+            p.grad = None if grad is None else torch.tensor(grad)
+        opt.step()
+        history.append([p.detach().numpy().copy() for p in params])
+    return history
+
+
+def assert_same_path(got, wanted, dtype):
+    tolerance = 1e-6 if dtype == np.float32 else 1e-12
+    for i, shape in enumerate(SHAPES):
+        own, other = (np.array([params[i] for params in path]) for path in (got, wanted))
+        assert_allclose(own, other, rtol=0, atol=tolerance * np.abs(other).max(), err_msg=f"parameter of shape {shape}")
+
+
+def sgd(p, grads, lr, momentum=0.0, weight_decay=0.0):
+    """The path of one number, by the formula."""
+    m = None
+    for grad in grads:
+        if grad is not None:
+            g = grad + weight_decay * p
+            m = g if m is None else momentum * m + g
+            p = p - lr * m
+        yield p
+
+
+def adam(p, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    m = v = t = 0
+    for g in grads:
+        if g is not None:
+            t += 1
+            m = betas[0] * m + (1 - betas[0]) * g
+            v = betas[1] * v + (1 - betas[1]) * g**2
+            p = p - lr * (m / (1 - betas[0] ** t)) / (math.sqrt(v / (1 - betas[1] ** t)) + eps)
+        yield p
+
+
+CASES = [
+    (sgd, "SGD", {"lr": 0.1}),
+    (sgd, "SGD", {"lr": 0.05, "momentum": 0.9}),
+    (sgd, "SGD", {"lr": 0.1, "weight_decay": 0.3}),
+    (sgd, "SGD", {"lr": 0.02, "momentum": 0.5, "weight_decay": 0.1}),
+    (sgd, "SGD", {"lr": 0.0, "momentum": 0.5}),
+    (adam, "Adam", {}),
+    (adam, "Adam", {"lr": 0.1}),
+    (adam, "Adam", {"lr": 0.03, "betas": (0.5, 0.9), "eps": 1e-3}),
+    (adam, "Adam", {"lr": 0.03, "betas": (0.0, 0.0)}),
+]
+CASE_IDS = [f"{name}-{options}" for _, name, options in CASES]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("formula", "name", "options"), CASES, ids=CASE_IDS)
+def test_against_the_formula(formula, name, options, dtype):
+    history = run(lambda module, params: getattr(module, name)(params, **options), dtype)
+    wanted = [[np.empty(shape) for shape in SHAPES] for _ in range(STEPS)]
+    for i, start in enumerate(starts(dtype)):
+        for index in np.ndindex(start.shape):
+            grads = [gradients(step, dtype)[i] for step in range(STEPS)]
+            numbers = [None if grad is None else float(grad[index]) for grad in grads]
+            for step, p in enumerate(formula(float(start[index]), numbers, **options)):
+                wanted[step][i][index] = p
+    assert_same_path(history, wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("formula", "name", "options"), CASES, ids=CASE_IDS)
+def test_against_pytorch(formula, name, options, dtype):
+    def make(module, params):
+        return getattr(module, name)(params, **options)
+
+    assert_same_path(run(make, dtype), run_torch(make, dtype), dtype)
+
+
+MAKERS = {
+    "sgd": lambda params: optim.SGD(params, lr=0.1),
+    "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
+    "momentum and decay": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1),
+    "adam": lambda params: optim.Adam(params),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_parameter_without_grad_is_left_alone(maker):
+    left, moved = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+    opt = MAKERS[maker]([left, moved])
+    for _ in range(3):
+        moved.grad = np.ones(3)
+        opt.step()
+    assert_array_equal(left.data, np.ones(3))
+    assert left.grad is None
+    assert np.all(moved.data < 1)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_step_works_in_place_and_leaves_the_grad_alone(maker):
+    p = nn.Parameter(np.ones((2, 3)))
+    array, grad = p.data, np.full((2, 3), 0.5)
+    opt = MAKERS[maker]([p])
+    for _ in range(3):
+        p.grad = grad
+        opt.step()
+        assert p.grad is grad
+        assert_array_equal(grad, np.full((2, 3), 0.5))
+    assert p.data is array
+    assert np.all(array < 1)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_grad_that_changes_after_the_step_does_not_change_what_was_remembered(maker):
+    paths = []
+    for spoil in (False, True):
+        p = nn.Parameter(np.ones(3))
+        opt = MAKERS[maker]([p])
+        for step in range(3):
+            p.grad = np.arange(3.0) + step
+            opt.step()
+            if spoil:
+                p.grad[...] = 99
+        paths.append(p.data)
+    assert_array_equal(*paths)
+
+
+def test_optimizer_zero_grad():
+    params = [nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))]
+    params[0].grad = np.ones(2)
+    optim.SGD(params, lr=0.1).zero_grad()
+    assert [p.grad for p in params] == [None, None]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_descends_to_the_minimum_of_a_parabola(maker):
+    p = nn.Parameter(np.array([0.2, -0.1, 0.15]))
+    opt = MAKERS[maker]([p])
+    opt.lr = 0.01
+    if maker == "momentum and decay":
+        opt.weight_decay = 0.0  # which has another minimum
+    first = None
+    for _ in range(300):
+        opt.zero_grad()
+        loss = ((p - 0.1) ** 2).sum()
+        loss.backward()
+        opt.step()
+        first = loss.item() if first is None else first
+    assert loss.item() < 1e-3 * first
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: optim.SGD(p, lr=-0.1), r"^SGD: expected lr .*got -0\.1$"),
+        (lambda p: optim.SGD(p, lr=math.nan), r"^SGD: expected lr .*got nan$"),
+        (lambda p: optim.SGD(p, lr=0.1, momentum=-0.5), r"^SGD: expected momentum .*-0\.5"),
+        (lambda p: optim.SGD(p, lr=0.1, momentum=math.nan), r"^SGD: expected momentum .*nan"),
+        (lambda p: optim.SGD(p, lr=0.1, weight_decay=-1), r"^SGD: expected .*weight_decay .*-1"),
+        (lambda p: optim.Adam(p, lr=-1), r"^Adam: expected lr .*got -1$"),
+        (lambda p: optim.Adam(p, betas=(1.0, 0.999)), r"^Adam: expected betas .*\(1\.0, 0\.999\)"),
+        (lambda p: optim.Adam(p, betas=(0.9, 1.0)), r"^Adam: expected betas .*\(0\.9, 1\.0\)"),
+        (lambda p: optim.Adam(p, betas=(-0.1, 0.9)), r"^Adam: expected betas .*\(-0\.1, 0\.9\)"),
+        (lambda p: optim.Adam(p, betas=(0.9, math.nan)), r"^Adam: expected betas .*nan"),
+        (lambda p: optim.Adam(p, eps=-1e-8), r"^Adam: expected .*eps .*-1e-08"),
+    ],
+)
+def test_bad_options(make, message):
+    with pytest.raises(ValueError, match=message):
+        make([nn.Parameter(np.ones(2))])
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_params_that_would_train_nothing_are_refused(name):
+    # A lone parameter would be taken for a sequence of its rows, an empty list comes of an iterator that was used up.
+    with pytest.raises(TypeError, match=rf"^{name}: "):
+        getattr(optim, name)(nn.Parameter(np.ones((2, 2))), lr=0.1)
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        getattr(optim, name)([], lr=0.1)
+
+
+# The schedule
+
+
+def schedule(total_steps, pct_start=0.3, max_lr=0.4, **options):
+    opt = optim.SGD([nn.Parameter(np.ones(1))], lr=123.0)
+    return opt, optim.OneCycleLR(opt, max_lr, total_steps, pct_start, **options)
+
+
+def rates(total_steps, pct_start=0.3, **options):
+    """The learning rate that each of the steps is taken with."""
+    opt, one_cycle = schedule(total_steps, pct_start, **options)
+    taken = [opt.lr]
+    for _ in range(total_steps - 1):
+        one_cycle.step()
+        taken.append(opt.lr)
+    return taken
+
+
+@pytest.mark.parametrize("pct_start", [0.1, 0.25, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 4, 7, 10, 100, 938])
+@pytest.mark.parametrize("factors", [(25.0, 1e4), (10.0, 100.0)])
+def test_one_cycle_against_pytorch(total_steps, pct_start, factors):
+    torch = pytest.importorskip("torch")
+    if pct_start * total_steps == 1:
+        pytest.skip("PyTorch divides by zero here; see test_one_cycle_whose_first_step_is_the_peak")
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=123.0)
+    div, final = factors
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        opt, 0.4, total_steps, pct_start=pct_start, div_factor=div, final_div_factor=final, cycle_momentum=False
+    )
+    wanted = [opt.param_groups[0]["lr"]]
+    for _ in range(total_steps - 1):
+        opt.step()
+        peer.step()
+        wanted.append(opt.param_groups[0]["lr"])
+    got = rates(total_steps, pct_start, div_factor=div, final_div_factor=final)
+    assert_allclose(got, wanted, rtol=1e-13)
+
+
+@pytest.mark.parametrize("pct_start", [0.0, 1.0])
+def test_one_cycle_that_only_falls_or_only_rises_against_pytorch(pct_start):
+    torch = pytest.importorskip("torch")
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=123.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(opt, 0.4, 12, pct_start=pct_start, cycle_momentum=False)
+    wanted = [opt.param_groups[0]["lr"]]
+    for _ in range(11):
+        opt.step()
+        peer.step()
+        wanted.append(opt.param_groups[0]["lr"])
+    assert_allclose(rates(12, pct_start), wanted, rtol=1e-13)
+
+
+@pytest.mark.parametrize("total_steps", [10, 30, 1000])
+def test_one_cycle_by_its_own_words(total_steps):
+    got = np.array(rates(total_steps))
+    peak = round(0.3 * total_steps) - 1
+    assert got[0] == pytest.approx(0.4 / 25, rel=1e-15)
+    assert got[peak] == pytest.approx(0.4, rel=1e-15)
+    assert got[-1] == pytest.approx(0.4 / 25 / 1e4, rel=1e-9)  # what is left when nearly equal numbers are subtracted
+    assert np.all(np.diff(got[: peak + 1]) > 0)
+    assert np.all(np.diff(got[peak:]) < 0)
+    half_way_down = peak + (total_steps - 1 - peak) / 2
+    if half_way_down.is_integer():
+        assert got[int(half_way_down)] == pytest.approx((got[peak] + got[-1]) / 2, rel=1e-13)
+
+
+@pytest.mark.parametrize(("total_steps", "pct_start"), [(1, 1.0), (2, 0.5), (4, 0.25), (10, 0.1)])
+def test_one_cycle_whose_first_step_is_the_peak(total_steps, pct_start):
+    # The way up has no length. PyTorch dies of a ZeroDivisionError; here it starts at the bottom or at the top, and falls.
+    got = np.array(rates(total_steps, pct_start))
+    assert min(abs(got[0] - 0.4), abs(got[0] - 0.4 / 25)) < 1e-15
+    assert np.all(got > 0)
+    assert np.all(got <= 0.4)
+    assert np.all(np.diff(got[1:]) < 0)
+
+
+@pytest.mark.parametrize("total_steps", range(1, 8))
+def test_one_cycle_of_few_steps_stays_within_its_bounds(total_steps):
+    got = rates(total_steps)
+    assert len(got) == total_steps
+    assert all(0.4 / 25 / 1e4 * (1 - 1e-9) <= lr <= 0.4 for lr in got)
+
+
+@pytest.mark.parametrize("pct_start", [0.0, 0.3, 1.0])
+def test_one_cycle_beyond_its_end_stays_at_the_last_rate(pct_start):
+    opt, one_cycle = schedule(10, pct_start)
+    for _ in range(9):
+        one_cycle.step()
+    last = opt.lr
+    for _ in range(5):
+        one_cycle.step()
+        assert opt.lr == pytest.approx(last, rel=1e-12)
+
+
+def test_one_cycle_sets_the_rate_that_the_optimiser_uses():
+    p = nn.Parameter(np.zeros(1))
+    opt = optim.SGD([p], lr=123.0)
+    one_cycle = optim.OneCycleLR(opt, 0.4, 10)
+    path = [0.0]
+    for _ in range(10):
+        p.grad = np.array([-1.0])
+        opt.step()
+        one_cycle.step()
+        path.append(p.data.item())
+    assert_allclose(np.diff(path), rates(10), rtol=1e-10)
+
+
+@pytest.mark.parametrize("total_steps", [0, -3])
+def test_one_cycle_without_steps(total_steps):
+    with pytest.raises(ValueError, match=rf"^OneCycleLR: expected total_steps of at least 1, got {total_steps}$"):
+        schedule(total_steps)
+
+
+@pytest.mark.parametrize("pct_start", [-0.1, 1.5, math.nan])
+def test_one_cycle_pct_start_outside_0_to_1(pct_start):
+    with pytest.raises(ValueError, match=r"^OneCycleLR: expected pct_start .*got "):
+        schedule(10, pct_start)

@@ -1,0 +1,234 @@
+"""What the kernels run on: seeds, threads, the compiler's cache, the BLAS, and what `import npstn` brings along."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import npstn
+import npstn.functional as F
+from npstn import Tensor, models, nn, optim, runtime
+
+PACKAGE = Path(npstn.__file__).parent
+compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT: nothing is compiled")
+
+
+def run_python(code, root=PACKAGE.parent, **changes):
+    """Run code in a process of its own, with a changed environment; None takes a variable out. Gives its output."""
+    env = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name, value in changes.items():
+        env.pop(name, None)
+        if value is not None:
+            env[name] = str(value)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+# Seeds
+
+
+def draw():
+    ones = Tensor(np.ones((4, 5, 3, 3)))
+    return [
+        *nn.Conv2d(2, 3, 3).state_dict().values(),
+        *nn.Linear(7, 5).state_dict().values(),
+        F.dropout(ones, 0.5).data,
+        F.dropout2d(ones, 0.5).data,
+        runtime.generator().random(3),
+    ]
+
+
+def test_manual_seed_repeats_everything():
+    npstn.manual_seed(7)
+    first, going_on = draw(), draw()
+    npstn.manual_seed(7)
+    second = draw()
+    npstn.manual_seed(8)
+    other = draw()
+    for a, b, c, d in zip(first, second, going_on, other, strict=True):
+        assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+        assert not np.array_equal(a, d)
+
+
+def test_manual_seed_leaves_numpys_own_random_numbers_alone():
+    np.random.seed(3)
+    wanted = np.random.random(4)
+    np.random.seed(3)
+    npstn.manual_seed(0)
+    draw()
+    assert_array_equal(np.random.random(4), wanted)
+
+
+# Threads
+
+
+def test_set_num_threads_within_bounds():
+    before = numba.get_num_threads()
+    try:
+        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+            npstn.set_num_threads(threads)
+            assert numba.get_num_threads() == threads
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_set_num_threads_out_of_bounds():
+    before, most = numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
+    for threads in (0, -1, most + 1, 10**9):
+        message = rf"^set_num_threads: expected 1 to {most} threads on this machine, got {threads}$"
+        with pytest.raises(ValueError, match=message):
+            npstn.set_num_threads(threads)
+    assert numba.get_num_threads() == before
+
+
+def training_step(threads):
+    """Every array that comes of two steps of training with dropout: outputs, loss, gradients, weights."""
+    before = numba.get_num_threads()
+    npstn.set_num_threads(threads)
+    try:
+        npstn.manual_seed(5)
+        net = models.STNClsNet()
+        net.loc_net.cnn.fc2.weight.data[...] = runtime.generator().normal(0, 0.3, (1, 50))
+        opt = optim.Adam(net.parameters(), lr=1e-2)
+        images = Tensor(runtime.generator().random((37, 1, 28, 28), np.float32), requires_grad=True)
+        labels = runtime.generator().integers(0, 10, 37)
+        arrays = {}
+        for step in range(2):
+            opt.zero_grad()
+            output = net(images)
+            loss = F.nll_loss(output, labels)
+            loss.backward()
+            opt.step()
+            arrays.update({f"output {step}": output.data, f"loss {step}": loss.data, f"images {step}": images.grad})
+            arrays.update({f"grad {step} {name}": p.grad for name, p in net.named_parameters()})
+            arrays.update({f"weight {step} {name}": array for name, array in net.state_dict().items()})
+        return arrays
+    finally:
+        numba.set_num_threads(before)
+
+
+@compiled_only
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core: there is no second thread")
+def test_training_does_not_depend_on_the_number_of_threads_to_the_last_bit():
+    one, two = training_step(1), training_step(2)
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        assert array.tobytes() == two[name].tobytes(), name
+    assert all(np.any(array) for name, array in one.items() if name.startswith("grad"))
+
+
+BLAS = """
+import numpy as np, scipy.linalg.cython_blas, threadpoolctl
+import npstn, npstn.functional as F
+def threads():
+    blas = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+    return [lib["num_threads"] for lib in blas if "scipy.libs" in lib["filepath"]] or [lib["num_threads"] for lib in blas]
+before = threads()
+{first}
+print(*before, *threads())
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: the BLAS has one thread anyway")
+@pytest.mark.parametrize(
+    "first",
+    [
+        "F.conv2d(npstn.Tensor(np.ones((1, 1, 2, 2))), npstn.Tensor(np.ones((1, 1, 1, 1))))",
+        "F.linear(npstn.Tensor(np.ones((1, 1))), npstn.Tensor(np.ones((1, 1))))",
+    ],
+    ids=["conv2d", "linear"],
+)
+def test_scipys_blas_has_one_thread_after_the_first_operation_that_needs_it(first):
+    variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), 2)
+    assert run_python(BLAS.format(first=first), **variables) == "2 1"
+
+
+TWO_THREADS = """
+import threading
+import numpy as np
+import npstn, npstn.functional as F
+from npstn import models
+
+def gradients(net, seed):
+    rng = np.random.default_rng(seed)
+    images = npstn.Tensor(rng.random((20, 1, 28, 28), np.float32))
+    net.zero_grad()
+    F.nll_loss(net(images), rng.integers(0, 10, 20)).backward()
+    return [p.grad for p in net.parameters()]
+
+nets = [models.STNClsNet().eval() for _ in range(2)]
+for net in nets:
+    net.loc_net.cnn.fc2.bias.data[...] = 0.3
+wanted = [gradients(net, seed) for seed, net in enumerate(nets)]
+alike, start = [], threading.Barrier(2)
+
+def work(seed):
+    start.wait()
+    for _ in range(20):
+        got = gradients(nets[seed], seed)
+        alike.append(all(np.array_equal(a, b) for a, b in zip(got, wanted[seed])))
+
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(alike), all(alike))
+"""
+
+
+@compiled_only
+def test_kernels_in_two_python_threads_at_once():
+    assert run_python(TWO_THREADS) == "40 True"
+
+
+# The cache of machine code
+
+USE = """
+import numpy as np, npstn, npstn.functional as F
+theta = npstn.Tensor([[[1, 0, 0], [0, 1, 0]]], requires_grad=True)
+grid = F.affine_grid(theta, (1, 1, 3, 3), align_corners=True)
+grid.backward(np.ones(grid.shape, np.float32))
+print(npstn.__file__, grid.data[0, 2, 1].tolist(), theta.grad[0, 0].tolist())
+"""
+
+
+@pytest.mark.parametrize("cache", [None, "below a file", "/proc/npstn-cache"])
+def test_runs_read_only_and_without_a_home(tmp_path, cache):
+    copy = tmp_path / "site" / "npstn"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+        # A folder's permissions do not stop root, that tests may run as; a file in the place of the cache's folder does.
+        (folder / "__pycache__").write_text("not a folder")
+    if cache == "below a file":
+        cache = copy / "__init__.py" / "cache"
+    nowhere = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "/proc/nobody", "NUMBA_CACHE_DIR": cache}
+    used = run_python(USE, root=copy.parent, **nowhere)
+    assert used == f"{copy / '__init__.py'} [0.0, 1.0] [0.0, 0.0, 9.0]"
+
+
+@compiled_only
+def test_kernel_is_kept_on_disk_and_divides_as_numpy_does(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from npstn.runtime import kernel\n"
+        "@kernel\ndef divide(a, b):\n    return a / b\n"
+        "@kernel(parallel=True)\ndef half(a):\n    return a / 2\n"
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import mine; print(mine.divide(1.0, 0.0), mine.half(3.0))"
+    )
+    assert run_python(code, NUMBA_CACHE_DIR=tmp_path / "cache") == "inf 1.5"
+    kept = [path.name for path in (tmp_path / "cache").rglob("*.nbi")]
+    assert sorted(name.split("-")[0] for name in kept) == ["mine.divide", "mine.half"]
+
+
+def test_import_brings_nothing_heavy_along():
+    heavy = run_python("import sys, npstn; print(*{'matplotlib', 'torch', 'pooch', 'tqdm'} & set(sys.modules))")
+    assert heavy == ""
