@@ -54,8 +54,8 @@ def affine_grid_backward(dG, x, y, dtheta):
     B, h, w, _ = dG.shape
     zero = dG.dtype.type(0)
     for b in prange(B):
-        dtheta[b] = 0
         for r in range(2):
+            dtheta[b, r, 0] = dtheta[b, r, 1] = dtheta[b, r, 2] = zero
             for i in range(h):
                 # Row by row: y_i is one number there, and sums of short sums lose fewer digits than one long one.
                 along_x, along_1 = zero, zero

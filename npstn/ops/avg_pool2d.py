@@ -47,7 +47,9 @@ def avg_pool2d_backward(dV, K, L, stride, padding, dU):
     B, C, H, W = dU.shape
     for b in prange(B):
         for c in range(C):
-            dU[b, c] = 0
+            for n in range(H):
+                for m in range(W):
+                    dU[b, c, n, m] = 0
             for i in range(dV.shape[2]):
                 top = i * stride[0] - padding[0]
                 for j in range(dV.shape[3]):

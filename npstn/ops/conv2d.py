@@ -44,6 +44,12 @@ RUNS = 8  # at most so many runs of samples: enough for as many threads
 
 
 @kernel
+def zeros(shape, dtype):
+    """np.zeros; where it stood in a parallel loop itself, Numba would compile a parallel loop for it."""
+    return np.zeros(shape, dtype)
+
+
+@kernel
 def layout(W, stride, h, w):
     """The pitch, from one row of outputs to the next among the columns, and the number of columns.
 
@@ -56,8 +62,10 @@ def layout(W, stride, h, w):
 
 @kernel
 def im2col(U, K, L, stride, pitch, h, w, columns):
-    """columns[(c, k, l), i pitch + j] = U[c, n, m], for one padded image."""
+    """columns[(c, k, l), i pitch + j] = U[c, n, m], for one padded image; the last row is 1."""
     C, H, W = U.shape
+    for p in range(columns.shape[1]):
+        columns[C * K * L, p] = 1
     for c in range(C):
         image = U[c].reshape(H * W)
         for k in range(K):
@@ -77,9 +85,9 @@ def im2col(U, K, L, stride, pitch, h, w, columns):
 def col2im(dcolumns, K, L, stride, pitch, h, w, dU):
     """The transpose of `im2col`: dU[c, n, m] = the sum of dcolumns[(c, k, l), i pitch + j] over all that read it."""
     C, H, W = dU.shape
-    dU[:] = 0
     for c in range(C):
         image = dU[c].reshape(H * W)
+        image[:] = 0
         for k in range(K):
             for l in range(L):
                 row = dcolumns[(c * K + k) * L + l]
@@ -94,11 +102,24 @@ def col2im(dcolumns, K, L, stride, pitch, h, w, dU):
 
 
 @kernel
+def add_up(parts, dF):
+    """dF = the sum of parts[run]^T, in the order of the runs."""
+    for o in range(dF.shape[0]):
+        for q in range(dF.shape[1]):
+            dF[o, q] = 0
+            for run in range(parts.shape[0]):
+                dF[o, q] += parts[run, q, o]
+
+
+@kernel
 def pad(U, padding, padded):
     """The image (C, H, W) with zeros round it; without padding, the image itself."""
     if padding[0] == 0 and padding[1] == 0:
         return U
-    padded[:, padding[0] : padding[0] + U.shape[1], padding[1] : padding[1] + U.shape[2]] = U
+    for c in range(U.shape[0]):
+        for n in range(U.shape[1]):
+            for m in range(U.shape[2]):
+                padded[c, n + padding[0], m + padding[1]] = U[c, n, m]
     return padded
 
 
@@ -109,8 +130,8 @@ def conv2d_forward(U, F, K, L, stride, padding, V):
     pitch, N = layout(W + 2 * padding[1], stride, h, w)
     runs = min(B, RUNS)
     for run in prange(runs):
-        padded = np.zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
-        columns = np.ones((F.shape[1], N), U.dtype)  # the last row stays 1
+        padded = zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
+        columns = np.empty((F.shape[1], N), U.dtype)
         product = np.empty((O, N), U.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
             im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
@@ -128,11 +149,11 @@ def conv2d_backward_weight(U, dV, K, L, stride, padding, dF):
     Q = dF.shape[1]
     pitch, N = layout(W + 2 * padding[1], stride, h, w)
     runs = min(B, RUNS)
-    parts = np.zeros((runs, Q, O), dF.dtype)
+    parts = zeros((runs, Q, O), dF.dtype)
     for run in prange(runs):
-        padded = np.zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
-        columns = np.ones((Q, N), U.dtype)
-        dV_b = np.zeros((N, O), dV.dtype)  # transposed: BLAS is a good third faster than on dV columns^T
+        padded = zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
+        columns = np.empty((Q, N), U.dtype)
+        dV_b = zeros((N, O), dV.dtype)  # transposed: BLAS is a good third faster than on dV columns^T
         product = np.empty((Q, O), dF.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
             im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
@@ -144,11 +165,7 @@ def conv2d_backward_weight(U, dV, K, L, stride, padding, dF):
             for q in range(Q):
                 for o in range(O):
                     parts[run, q, o] += product[q, o]
-    dF[:] = 0
-    for run in range(runs):
-        for o in range(O):
-            for q in range(Q):
-                dF[o, q] += parts[run, q, o]
+    add_up(parts, dF)
 
 
 @kernel(parallel=True)
@@ -160,7 +177,7 @@ def conv2d_backward_input(dV, F, K, L, stride, padding, dU):
     for run in prange(runs):
         padded = np.empty((C, H + 2 * padding[0], W + 2 * padding[1]), dV.dtype)
         dcolumns = np.empty((F.shape[1], N), dV.dtype)  # the last row, the bias's, goes nowhere
-        dV_b = np.zeros((O, N), dV.dtype)
+        dV_b = zeros((O, N), dV.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
             for o in range(O):
                 for i in range(h):
@@ -168,7 +185,10 @@ def conv2d_backward_input(dV, F, K, L, stride, padding, dU):
                         dV_b[o, i * pitch + j] = dV[b, o, i, j]
             np.dot(F.T, dV_b, dcolumns)
             col2im(dcolumns, K, L, stride, pitch, h, w, padded)
-            dU[b] = padded[:, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
+            for c in range(C):
+                for n in range(H):
+                    for m in range(W):
+                        dU[b, c, n, m] = padded[c, n + padding[0], m + padding[1]]
 
 
 class Conv2d(Function):

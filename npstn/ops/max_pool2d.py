@@ -68,8 +68,9 @@ def max_pool2d_backward(dV, A, dU):
     B, C, h, w = dV.shape
     for b in prange(B):
         for c in range(C):
-            dU[b, c] = 0
             pixels = dU[b, c].reshape(dU.shape[2] * dU.shape[3])
+            for q in range(pixels.size):
+                pixels[q] = 0
             for i in range(h):
                 for j in range(w):
                     pixels[A[b, c, i, j]] += dV[b, c, i, j]
