@@ -90,7 +90,7 @@ def of_operation(
         back_torch = Side(
             forget_and_run_torch,
             lambda y: y.backward(dy_torch),
-            lambda _: [x.grad.numpy() for x in tensors if x.requires_grad],
+            lambda _: [x.grad.numpy() for x in tensors if x.grad is not None],
         )
     yield Case(group, f"{name} forward", *targets[0], forward, forward_torch)
     if targets[1] is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import io
 import json
 import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
@@ -34,6 +35,9 @@ class RunError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for what went wrong while running, or 2 for wrong arguments."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no "±" or "°" is no reason to stop
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -120,7 +124,7 @@ def _train(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     _set_threads(options.threads)
-    kind, digits, test_digits = _load_digits(options.data, options.data_dir)
+    kind, (digits, test_digits) = _load_digits(options.data, options.data_dir, ("train", "test"), sys.stdout)
     out = _open_run(options.out, options.force)
     config = {
         "model": options.model,
@@ -160,7 +164,7 @@ def _eval(options: argparse.Namespace) -> None:
     for name in ("data", "angle", "seed"):
         if getattr(options, name) is not None:
             config[name] = getattr(options, name)
-    kind, _, test_digits = _load_digits(config["data"], options.data_dir)
+    kind, (test_digits,) = _load_digits(config["data"], options.data_dir, ("test",), sys.stderr)
     test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
     score = training.evaluate(net, test)
     _say(f"{score.accuracy:.2f} %")
@@ -184,18 +188,21 @@ def _set_threads(threads: int | None) -> None:
             raise BadArgument(f"argument --threads: {str(error).removeprefix('set_num_threads: ')}") from None
 
 
-def _load_digits(kind: str, data_dir: Path | None) -> tuple[str, Digits, Digits]:
-    """What was loaded, "mnist" or "digits", and its training and test digits."""
+def _load_digits(
+    kind: str, data_dir: Path | None, parts: Sequence[str], notes: TextIO
+) -> tuple[str, list[Digits]]:
+    """What was loaded, "mnist" or "digits", and its "train" or "test" digits."""
     if kind != "digits":
         try:
-            return "mnist", data.load_mnist(data_dir), data.load_mnist(data_dir, train=False)
+            return "mnist", [data.load_mnist(data_dir, train=part == "train") for part in parts]
         except data.MnistNotFound:
             if kind == "mnist":
                 raise
-            _say("MNIST is not at hand and cannot be downloaded: using digits drawn by the program")
+            print("MNIST is not at hand and cannot be downloaded: using digits drawn by the program", file=notes)
     elif data_dir is not None:
         raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with digits")
-    return "digits", data.draw_digits(60_000, seed=0), data.draw_digits(10_000, seed=1)
+    drawn = {"train": (60_000, 0), "test": (10_000, 1)}  # how many, and their seed
+    return "digits", [data.draw_digits(*drawn[part]) for part in parts]
 
 
 def _open_run(out: Path | None, force: bool) -> Path:
@@ -220,10 +227,13 @@ def _open_trained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         config = json.loads((folder / "config.json").read_text())
         net = training.build(config["model"])
-        _ANGLE(config["angle"]), _SEED(config["seed"]), NAMES[config["data"]]
+        angle, seed = config["angle"], config["seed"]
+        if not (isinstance(angle, (int, float)) and 0 <= angle <= 180 and isinstance(seed, int) and seed >= 0):
+            raise ValueError
+        NAMES[config["data"]]
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"expected a run folder, got {folder}, with no config.json in it") from None
-    except (ValueError, KeyError, TypeError, argparse.ArgumentTypeError):
+    except (ValueError, KeyError, TypeError):
         raise RunError(f"expected what a run writes in {folder / 'config.json'}, got something else") from None
     try:
         net.load_state_dict(npstn.load(folder / "weights.safetensors"))

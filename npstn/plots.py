@@ -50,7 +50,7 @@ def curves(metrics: dict[str, np.ndarray]) -> Figure:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, len(metrics["epoch"]) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 

@@ -20,6 +20,8 @@ def kernel(function: F | None = None, *, parallel: bool = False, fastmath: set[s
     """
     if function is None:
         return functools.partial(kernel, parallel=parallel, fastmath=fastmath)
+    if numba.config.BOUNDSCHECK:  # type: ignore[attr-defined]
+        parallel = False  # Numba loses an IndexError that is raised in a parallel loop
     # error_model: dividing by zero gives inf or NaN as in NumPy, and no test in the loop for raising ZeroDivisionError.
     compile_ = functools.partial(numba.njit, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)
     try:

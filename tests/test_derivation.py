@@ -1,7 +1,8 @@
 """docs/derivation.md, held to its word: formulas, names, pictures and snippets.
 
-Each formula of the text is typed here once more, with all its sums, and compared with what the library computes.
-`total` is a sum over all indices, `table` an array of which the formula gives each entry, [...] in the text a bool.
+Each formula of the text has a test, with the formula for its docstring. There it is typed once more, with all its sums
+and no shortcut, and compared with what the library computes. `total` is a sum over all indices, `table` an array of
+which the formula gives each entry; brackets [...] are a bool.
 """
 
 import ast
@@ -58,6 +59,7 @@ def one_hot(index, shape):
 
 
 def test_formula_1(rng):
+    r"""dx_i = \sum_u \sum_j dy^u_j \frac{\partial y^u_j}{\partial x_i}"""
     x, A, dy0, dy1 = (rng.standard_normal(shape) for shape in ((1, 3), (3, 4), (1, 4), (1, 3)))
 
     def two_uses(x):
@@ -74,11 +76,13 @@ def draw_scores(rng):
 
 
 def test_formula_2(rng):
+    r"""L = -\frac{1}{B} \sum_b y_{b,t_b}"""
     y, t = draw_scores(rng)
     same(F.nll_loss(Tensor(y), t).item(), -1 / 4 * total(lambda b: y[b, t[b]], 4))
 
 
 def test_formula_3(rng):
+    r"""dy_{b,k} = -\frac{1}{B} \thinspace [k = t_b]"""
     y, t = draw_scores(rng)
     _, (dy,), _ = differentiate(lambda y: F.nll_loss(y, t), y, cotangent=np.array(1.0))
     same(dy, table(lambda b, k: -1 / 4 * (k == t[b]), 4, 5))
@@ -89,11 +93,13 @@ def log_softmax(x):
 
 
 def test_formula_4(rng):
+    r"""y_{b,k} = x_{b,k} - \ln \sum_j e^{x_{b,j}}"""
     x, _ = draw_scores(rng)
     same(F.log_softmax(Tensor(x), dim=1).data, log_softmax(x))
 
 
 def test_formula_5(rng):
+    r"""\frac{\partial y_{b,j}}{\partial x_{b,k}} = [j = k] - p_{b,k}"""
     x, _ = draw_scores(rng)
     p = np.exp(log_softmax(x))
     for b, j in np.ndindex(4, 5):
@@ -102,6 +108,7 @@ def test_formula_5(rng):
 
 
 def test_formula_6(rng):
+    r"""dx_{b,k} = dy_{b,k} - p_{b,k} \sum_j dy_{b,j}"""
     x, _ = draw_scores(rng)
     _, (dx,), dy = differentiate(lambda x: F.log_softmax(x, 1), x)
     p = np.exp(log_softmax(x))
@@ -109,6 +116,7 @@ def test_formula_6(rng):
 
 
 def test_formula_7(rng):
+    r"""dx_{b,k} = \frac{1}{B} \left( p_{b,k} - [k = t_b] \right)"""
     x, t = draw_scores(rng)
     _, (dx,), _ = differentiate(lambda x: F.cross_entropy(x, t), x, cotangent=np.array(1.0))
     p = np.exp(log_softmax(x))
@@ -126,31 +134,37 @@ def linear(rng):
 
 
 def test_formula_8(linear):
+    r"""y_{b,o} = \sum_i x_{b,i} W_{o,i} + \mathrm{bias}(o)"""
     x, W, bias, y, _, _ = linear
     same(y, table(lambda b, o: total(lambda i: x[b, i] * W[o, i], 4) + bias[o], 3, 2))
 
 
 def test_formula_9(linear):
+    r"""dx_{b,i} = \sum_o dy_{b,o} W_{o,i}"""
     _, W, _, _, (dx, _, _), dy = linear
     same(dx, table(lambda b, i: total(lambda o: dy[b, o] * W[o, i], 2), 3, 4))
 
 
 def test_formula_10(linear):
+    r"""dW_{o,i} = \sum_b dy_{b,o} x_{b,i}"""
     x, _, _, _, (_, dW, _), dy = linear
     same(dW, table(lambda o, i: total(lambda b: dy[b, o] * x[b, i], 3), 2, 4))
 
 
 def test_formula_11(linear):
+    r"""d\mathrm{bias}(o) = \sum_b dy_{b,o}"""
     _, _, _, _, (_, _, dbias), dy = linear
     same(dbias, table(lambda o: total(lambda b: dy[b, o], 3), 2))
 
 
 def test_formula_12(rng):
+    r"""y = \max(x, 0)"""
     x = np.append(rng.standard_normal(9), [0.0, -0.0])
     same(F.relu(Tensor(x)).data, table(lambda i: max(x[i], 0), 11))
 
 
 def test_formula_13(rng):
+    r"""dx = dy \thinspace [x \gt 0]"""
     x = np.append(rng.standard_normal(9), [0.0, -0.0])
     _, (dx,), dy = differentiate(F.relu, x)
     same(dx, table(lambda i: dy[i] * (x[i] > 0), 11))
@@ -163,6 +177,7 @@ def drop(U, dropout=F.dropout, p=0.25):
 
 
 def test_formula_14(rng):
+    r"""V = R \thinspace U"""
     U = rng.standard_normal((20, 30, 4, 4))
     R = drop(Tensor(np.ones(U.shape))).data
     assert set(R.ravel()) == {0.0, 1 / (1 - 0.25)}
@@ -173,6 +188,7 @@ def test_formula_14(rng):
 
 
 def test_formula_15(rng):
+    r"""dU = R \thinspace dV"""
     U = rng.standard_normal((4, 6, 2, 2))
     for dropout in F.dropout, F.dropout2d:
         R = drop(Tensor(np.ones(U.shape)), dropout).data
@@ -199,6 +215,7 @@ def pool(rng):
 
 
 def test_formula_16(pool):
+    r"""V_{b,c,i,j} = \max_{k,l} U_{b,c,n,m}"""
     U, V, _, _, window = pool
     same(V, table(lambda b, c, i, j: max(U[b, c, n, m] for _, _, n, m in window(i, j)), 2, 2, 3, 7))
 
@@ -212,12 +229,14 @@ def largest(U, V, window):
 
 
 def test_formula_17(pool):
+    r"""dU_{b,c,n,m} = \sum_{i,j} dV_{b,c,i,j} \thinspace [A_{b,c,i,j} = (n, m)]"""
     U, V, dU, dV, window = pool
     A = largest(U, V, window)
-    same(
-        dU,
-        table(lambda b, c, n, m: total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7), *U.shape),
-    )
+
+    def entry(b, c, n, m):
+        return total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7)
+
+    same(dU, table(entry, *U.shape))
 
 
 STRIDE, PADDING = (2, 1), (1, 2)
@@ -242,6 +261,7 @@ def reader(U):
 
 
 def test_formula_18(conv):
+    r"""V_{b,o,i,j} = \mathrm{bias}(o) + \sum_c \sum_k \sum_l F_{o,c,k,l} U_{b,c,n,m}"""
     U, weight, bias, V, _, _ = conv
     read = reader(U)
 
@@ -252,6 +272,7 @@ def test_formula_18(conv):
 
 
 def test_formula_19(conv):
+    r"""dF_{o,c,k,l} = \sum_b \sum_i \sum_j dV_{b,o,i,j} U_{b,c,n,m}"""
     U, weight, _, _, (_, dweight, _), dV = conv
     read = reader(U)
 
@@ -262,6 +283,7 @@ def test_formula_19(conv):
 
 
 def test_formula_20(conv):
+    r"""d\mathrm{bias}(o) = \sum_b \sum_i \sum_j dV_{b,o,i,j}"""
     _, _, _, _, (_, _, dbias), dV = conv
     same(dbias, table(lambda o: total(lambda b, i, j: dV[b, o, i, j], 2, 3, 7), 2))
 
@@ -271,6 +293,10 @@ def reads(n, m, i, j, k, l, stride, padding):
 
 
 def test_formula_21(conv):
+    r"""
+    dU_{b,c,n,m} = \sum_o \sum_{k,l} \sum_{i,j} F_{o,c,k,l} \thinspace dV_{b,o,i,j} \thinspace [n = i s_y - q_y + k]
+    [m = j s_x - q_x + l]
+    """
     U, weight, _, _, (dU, _, _), dV = conv
 
     def entry(b, c, n, m):
@@ -287,6 +313,7 @@ COLUMNS = [((1, 1), (4, 3)), ((2, 1), (2, 3))]  # stride, and (h, w) of a filter
 
 @pytest.mark.parametrize(("stride", "size"), COLUMNS)
 def test_formula_22(rng, stride, size):
+    r"""\mathrm{columns}\left(ckl, ij\right) = U_{c,n,m}"""
     U, weight = rng.standard_normal((2, 6, 4)), rng.standard_normal((3, 2, 3, 2))
     pitch, count = conv2d_file.layout(4, stride, *size)
     columns = np.ones((2 * 3 * 2 + 1, count))
@@ -305,6 +332,10 @@ def test_formula_22(rng, stride, size):
 
 @pytest.mark.parametrize(("stride", "size"), COLUMNS)
 def test_formula_23(rng, stride, size):
+    r"""
+    dU_{c,n,m} = \sum_{k,l} \sum_{i,j} d\mathrm{columns}\left(ckl, ij\right) \thinspace [n = i s_y - q_y + k] [m = j
+    s_x - q_x + l]
+    """
     pitch, count = conv2d_file.layout(4, stride, *size)
     dcolumns, dU = np.zeros((13, count)), np.empty((2, 6, 4))
     given = rng.standard_normal((2, 3, 2, *size))
@@ -340,7 +371,7 @@ def tent(d):
 
 
 def tent_slope(d):
-    return (-1 <= d < 0) - (0 <= d < 1)
+    return int(-1 <= d < 0) - int(0 <= d < 1)
 
 
 class Sampling:
@@ -348,18 +379,18 @@ class Sampling:
 
     def __init__(self, rng, align_corners):
         self.U, self.G = rng.standard_normal((2, 2, H, W)), rng.uniform(-1.6, 1.6, (2, 12, 2))
-        if align_corners:  # x = 1 and 2.5, 2 and 0, y is off the integers
-            self.G[:, :4, 0] = [-0.5, 0.25, 0, -1]
-        else:  # y = 1, 0, 2, 3
-            self.G[:, :4, 1] = [-0.25, -0.75, 0.25, 0.75]
+        if align_corners:
+            self.G[:, :4, 0] = [-1, -0.5, 0, 1]  # x = 0, 1, 2, 4
+        else:
+            self.G[:, :4, 1] = [-0.75, -0.25, 0.25, 0.75]  # y = 0, 1, 2, 3
         grid = self.G.reshape(2, 3, 4, 2)
         V, (dU, dG), dV = differentiate(functools.partial(F.grid_sample, align_corners=align_corners), self.U, grid)
         self.V, self.dV = V.reshape(2, 2, 12), dV.reshape(2, 2, 12)
         self.dU, self.dG = dU, dG.reshape(2, 12, 2)
         self.s = factors(align_corners)
         self.x, self.y = to_pixels(self.G[..., 0], W, align_corners), to_pixels(self.G[..., 1], H, align_corners)
-        self.coordinates = self.y if not align_corners else self.x
-        assert (self.coordinates == np.rint(self.coordinates)).sum() >= 6
+        integers = (self.x if align_corners else self.y)[:, :4]
+        assert (integers == np.rint(integers)).all()
 
     def corners(self, b, c, p):
         """The four pixels, 0 outside the image, and the fractions."""
@@ -391,6 +422,7 @@ def ramps(g_x, g_y, **options):
 
 
 def test_formula_24(rng):
+    r"""x_{b,p} = (G_{b,p,0} + 1) \frac{W - 1}{2}, \qquad y_{b,p} = (G_{b,p,1} + 1) \frac{H - 1}{2}"""
     G = rng.uniform(-1, 1, (20, 2))
     (x, y), _ = ramps(G[:, 0], G[:, 1], align_corners=True)
     same(x, table(lambda p: (G[p, 0] + 1) * (W - 1) / 2, 20))
@@ -398,6 +430,9 @@ def test_formula_24(rng):
 
 
 def test_formula_25(rng):
+    r"""
+    x_{b,p} = (G_{b,p,0} + 1) \frac{W}{2} - \frac{1}{2}, \qquad y_{b,p} = (G_{b,p,1} + 1) \frac{H}{2} - \frac{1}{2}
+    """
     G = rng.uniform(-0.75, 0.75, (20, 2))
     (x, y), _ = ramps(G[:, 0], G[:, 1], align_corners=False)
     same(x, table(lambda p: (G[p, 0] + 1) * W / 2 - 1 / 2, 20))
@@ -405,6 +440,7 @@ def test_formula_25(rng):
 
 
 def test_formula_26():
+    r"""\Lambda(d) = \max(0, 1 - |d|)"""
     x = np.linspace(-2, 6, 65)
     G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]  # along row 0
     for m in range(W):
@@ -413,6 +449,7 @@ def test_formula_26():
 
 
 def test_formula_27(sampling):
+    r"""V_{b,c,p} = \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p} - n)"""
     U, x, y = sampling.U, sampling.x, sampling.y
 
     def entry(b, c, p):
@@ -422,6 +459,11 @@ def test_formula_27(sampling):
 
 
 def test_formula_28(sampling):
+    r"""
+    V_{b,c,p} = (1 - f_y) \left( (1 - f_x) U_{b,c,n,m} + f_x U_{b,c,n,m+1} \right) + f_y \left( (1 - f_x)
+    U_{b,c,n+1,m} + f_x U_{b,c,n+1,m+1} \right)
+    """
+
     def entry(b, c, p):
         U00, U01, U10, U11, fx, fy = sampling.corners(b, c, p)
         return (1 - fy) * ((1 - fx) * U00 + fx * U01) + fy * ((1 - fx) * U10 + fx * U11)
@@ -431,15 +473,18 @@ def test_formula_28(sampling):
 
 @both_conventions
 def test_formula_29(rng, align_corners):
+    r"""\frac{\partial V_{b,c,p}}{\partial U_{b,c,n,m}} = \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p} - n)"""
     U, G = rng.standard_normal((1, 1, H, W)), rng.uniform(-1, 1, (1, 1, 6, 2))
+    sample = functools.partial(F.grid_sample, align_corners=align_corners)
     x, y = to_pixels(G[0, 0, :, 0], W, align_corners), to_pixels(G[0, 0, :, 1], H, align_corners)
     for p in range(6):
         dV = one_hot((0, 0, 0, p), (1, 1, 1, 6))
-        _, (jacobian, _), _ = differentiate(lambda U, G: F.grid_sample(U, G, "bilinear", "zeros", align_corners), U, G, cotangent=dV)
+        _, (jacobian, _), _ = differentiate(sample, U, G, cotangent=dV)
         same(jacobian[0, 0], table(lambda n, m: tent(x[p] - m) * tent(y[p] - n), H, W))
 
 
 def test_formula_30(sampling):
+    r"""dU_{b,c,n,m} = \sum_p dV_{b,c,p} \thinspace \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p} - n)"""
     dV, x, y = sampling.dV, sampling.x, sampling.y
 
     def entry(b, c, n, m):
@@ -449,13 +494,14 @@ def test_formula_30(sampling):
 
 
 def test_formula_31():
+    r"""\Lambda'(d) = [-1 \leq d \lt 0] - [0 \leq d \lt 1]"""
     x = np.linspace(-2, 6, 65)
     G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]
     for m in range(W):
         U = one_hot((0, 0, 0, m), (1, 1, H, W))
         sample = functools.partial(F.grid_sample, align_corners=True)
         _, (_, dG), _ = differentiate(sample, U, G, cotangent=np.ones((1, 1, 1, 65)))
-        same(dG[0, 0, :, 0] * 2 / (W - 1), table(lambda p: (-1 <= x[p] - m < 0) - (0 <= x[p] - m < 1), 65))
+        same(dG[0, 0, :, 0] * 2 / (W - 1), table(lambda p: tent_slope(x[p] - m), 65))
 
 
 def slope_along_x(s, b, p):
@@ -477,14 +523,27 @@ def slope_along_y(s, b, p):
 
 
 def test_formula_32(sampling):
+    r"""
+    dx_{b,p} = \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda'(x_{b,p} - m) \thinspace
+    \Lambda(y_{b,p} - n)
+    """
     same(sampling.dG[..., 0] / sampling.s[0], table(functools.partial(slope_along_x, sampling), 2, 12))
 
 
 def test_formula_33(sampling):
+    r"""
+    dy_{b,p} = \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda(x_{b,p} - m) \thinspace
+    \Lambda'(y_{b,p} - n)
+    """
     same(sampling.dG[..., 1] / sampling.s[1], table(functools.partial(slope_along_y, sampling), 2, 12))
 
 
 def test_formula_34(sampling):
+    r"""
+    dx_{b,p} = \sum_c dV_{b,c,p} \left( (1 - f_y) (U_{b,c,n,m+1} - U_{b,c,n,m}) + f_y (U_{b,c,n+1,m+1} -
+    U_{b,c,n+1,m}) \right)
+    """
+
     def entry(b, p):
         def term(c):
             U00, U01, U10, U11, _, fy = sampling.corners(b, c, p)
@@ -496,6 +555,11 @@ def test_formula_34(sampling):
 
 
 def test_formula_35(sampling):
+    r"""
+    dy_{b,p} = \sum_c dV_{b,c,p} \left( (1 - f_x) (U_{b,c,n+1,m} - U_{b,c,n,m}) + f_x (U_{b,c,n+1,m+1} -
+    U_{b,c,n,m+1}) \right)
+    """
+
     def entry(b, p):
         def term(c):
             U00, U01, U10, U11, fx, _ = sampling.corners(b, c, p)
@@ -507,6 +571,10 @@ def test_formula_35(sampling):
 
 
 def test_formula_36(rng):
+    r"""
+    s_x = \frac{W - 1}{2}, \quad s_y = \frac{H - 1}{2} \quad (\mathrm{align \enspace corners}), \qquad s_x =
+    \frac{W}{2}, \quad s_y = \frac{H}{2} \quad (\mathrm{else})
+    """
     G = rng.uniform(-0.75, 0.75, (20, 2))
     for align_corners, s_x, s_y in (True, (W - 1) / 2, (H - 1) / 2), (False, W / 2, H / 2):
         _, (along_x, along_y) = ramps(G[:, 0], G[:, 1], align_corners=align_corners)
@@ -515,6 +583,7 @@ def test_formula_36(rng):
 
 
 def test_formula_37(sampling):
+    r"""dG_{b,p,0} = s_x \thinspace dx_{b,p}, \qquad dG_{b,p,1} = s_y \thinspace dy_{b,p}"""
     s_x, s_y = sampling.s
     same(sampling.dG[..., 0], table(lambda b, p: s_x * slope_along_x(sampling, b, p), 2, 12))
     same(sampling.dG[..., 1], table(lambda b, p: s_y * slope_along_y(sampling, b, p), 2, 12))
@@ -528,11 +597,12 @@ def reflection(x, size, align_corners):
     z, S = (0, size - 1) if align_corners else (-1 / 2, size)
     e = math.floor(abs(x - z) / S)
     rho = abs(x - z) - e * S
-    return z + rho * (e % 2 == 0) + (S - rho) * (e % 2 == 1), (-1) ** e * ((x >= z) - (x < z))
+    return z + rho * (e % 2 == 0) + (S - rho) * (e % 2 == 1), (-1) ** e * (int(x >= z) - int(x < z))
 
 
 @both_conventions
 def test_formula_38(rng, align_corners):
+    r"""x' = \min(\max(x, 0), W - 1), \qquad \frac{dx'}{dx} = [0 \lt x \lt W - 1]"""
     G = rng.uniform(-3, 3, (60, 2))
     places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="border", align_corners=align_corners)
     for r, size in (0, W), (1, H):
@@ -543,6 +613,10 @@ def test_formula_38(rng, align_corners):
 
 @both_conventions
 def test_formula_39(rng, align_corners):
+    r"""
+    x' = z + \rho \thinspace [e \thinspace \mathrm{even}] + (S - \rho) \thinspace [e \thinspace \mathrm{odd}],
+    \qquad \frac{dx'}{dx} = (-1)^e \left( [x \geq z] - [x \lt z] \right)
+    """
     G = rng.uniform(-9, 9, (60, 2))
     places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="reflection", align_corners=align_corners)
     for r, size in (0, W), (1, H):
@@ -571,12 +645,17 @@ def grid(request, rng):
 
 
 def test_formula_40(grid):
+    r"""G_{b,i,j,r} = \theta_{b,r,0} \thinspace x_j + \theta_{b,r,1} \thinspace y_i + \theta_{b,r,2}"""
     theta, G, _, _, x, y = grid
     same(G, table(lambda b, i, j, r: theta[b, r, 0] * x(j) + theta[b, r, 1] * y(i) + theta[b, r, 2], 2, 3, 4, 2))
 
 
 @both_conventions
 def test_formula_41(align_corners):
+    r"""
+    x_j = \frac{2 j}{w - 1} - 1 \quad (\mathrm{align \enspace corners}), \qquad x_j = \frac{2 j + 1}{w} - 1 \quad
+    (\mathrm{else})
+    """
     identity = Tensor(np.array([[[1.0, 0, 0], [0, 1, 0]]]))
     for h, w in (3, 4), (28, 28), (2, 7):
         G = F.affine_grid(identity, (1, 1, h, w), align_corners).data[0]
@@ -590,21 +669,25 @@ def test_formula_41(align_corners):
 
 
 def test_formula_42(grid):
+    r"""d\theta_{b,r,0} = \sum_i \sum_j dG_{b,i,j,r} \thinspace x_j"""
     _, _, dtheta, dG, x, _ = grid
     same(dtheta[:, :, 0], table(lambda b, r: total(lambda i, j: dG[b, i, j, r] * x(j), 3, 4), 2, 2))
 
 
 def test_formula_43(grid):
+    r"""d\theta_{b,r,1} = \sum_i \sum_j dG_{b,i,j,r} \thinspace y_i"""
     _, _, dtheta, dG, _, y = grid
     same(dtheta[:, :, 1], table(lambda b, r: total(lambda i, j: dG[b, i, j, r] * y(i), 3, 4), 2, 2))
 
 
 def test_formula_44(grid):
+    r"""d\theta_{b,r,2} = \sum_i \sum_j dG_{b,i,j,r}"""
     _, _, dtheta, dG, _, _ = grid
     same(dtheta[:, :, 2], table(lambda b, r: total(lambda i, j: dG[b, i, j, r], 3, 4), 2, 2))
 
 
 def test_formula_45(rng):
+    r"""\theta_b = \begin{pmatrix} \cos a_b & -\sin a_b & 0 \cr \sin a_b & \cos a_b & 0 \end{pmatrix}"""
     a = rng.uniform(-4, 4, 5)
     theta = [[[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0]] for a in a]
     same(F.rotation_theta(Tensor(a)).data, np.array(theta))
@@ -615,6 +698,7 @@ def slopes_of_theta(a):
 
 
 def test_formula_46(rng):
+    r"""\frac{d\theta_b}{da_b} = \begin{pmatrix} -\sin a_b & -\cos a_b & 0 \cr \cos a_b & -\sin a_b & 0 \end{pmatrix}"""
     a = rng.uniform(-4, 4, 5)
     for b, r, column in np.ndindex(5, 2, 3):
         _, (da,), _ = differentiate(F.rotation_theta, a, cotangent=one_hot((b, r, column), (5, 2, 3)))
@@ -622,6 +706,10 @@ def test_formula_46(rng):
 
 
 def test_formula_47(rng):
+    r"""
+    da_b = -\sin a_b \thinspace d\theta_{b,0,0} - \cos a_b \thinspace d\theta_{b,0,1} + \cos a_b \thinspace
+    d\theta_{b,1,0} - \sin a_b \thinspace d\theta_{b,1,1}
+    """
     a = rng.uniform(-4, 4, 5)
     _, (da,), dtheta = differentiate(F.rotation_theta, a)
 
@@ -633,6 +721,9 @@ def test_formula_47(rng):
 
 
 def test_formula_48(rng):
+    r"""
+    \frac{\partial G_{b,p,0}}{\partial a_b} = -G_{b,p,1}, \qquad \frac{\partial G_{b,p,1}}{\partial a_b} = G_{b,p,0}
+    """
     a = rng.uniform(-4, 4, 2)
     generate = models.RotateGridGen(3, 4)
     G = generate(Tensor(a)).data
@@ -643,6 +734,7 @@ def test_formula_48(rng):
 
 
 def test_formula_49(rng):
+    r"""da_b = \sum_p \left( G_{b,p,0} \thinspace dG_{b,p,1} - G_{b,p,1} \thinspace dG_{b,p,0} \right)"""
     a = rng.uniform(-4, 4, 3)
     G, (da,), dG = differentiate(models.RotateGridGen(5, 4), a)
     G, dG = G.reshape(3, 20, 2), dG.reshape(3, 20, 2)
@@ -676,6 +768,11 @@ def slope_in_the_angle(U, G, dV, align_corners):
 
 @both_conventions
 def test_formula_50(rng, align_corners):
+    r"""
+    da_b = \sum_p \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \left( s_y G_{b,p,0} \thinspace \Lambda(x_{b,p} - m)
+    \thinspace \Lambda'(y_{b,p} - n) - s_x G_{b,p,1} \thinspace \Lambda'(x_{b,p} - m) \thinspace \Lambda(y_{b,p} -
+    n) \right)
+    """
     a, U = rng.uniform(-4, 4, 2), rng.standard_normal((2, 2, H, W))
 
     def turn(a):
@@ -773,28 +870,35 @@ LONG = 1e-11  # for the sums of many terms
 
 
 def test_formula_51(walk):
+    r"""dW^2_i = \sum_b da_b \thinspace z_{b,i}, \qquad d\mathrm{bias}^2 = \sum_b da_b"""
     z, da = walk.results["z"], walk.da
     same(walk.gradients["fc2.weight"][0], table(lambda i: total(lambda b: da[b] * z[b, i], 2), 50), LONG)
     same(walk.gradients["fc2.bias"][0], total(lambda b: da[b], 2), LONG)
 
 
 def test_formula_52(walk):
+    r"""ds_{b,i} = da_b \thinspace W^2_i \thinspace R_{b,i} \thinspace [s_{b,i} \gt 0]"""
     s, W2, R = walk.results["s"], walk.weights["fc2.weight"][0], walk.R
     ds = table(lambda b, i: walk.da[b] * W2[i] * R[b, i] * (s[b, i] > 0), 2, 50)
     same(walk.gradient("s"), ds, LONG)
 
 
 def test_formula_53(walk):
+    r"""dW^1_{i,q} = \sum_b ds_{b,i} \thinspace f_{b,q}"""
     ds, f = walk.gradient("s"), walk.results["f"]
     same(walk.gradients["fc1.weight"], table(lambda i, q: total(lambda b: ds[b, i] * f[b, q], 2), 50, 320), LONG)
 
 
 def test_formula_54(walk):
+    r"""df_{b,q} = \sum_i ds_{b,i} \thinspace W^1_{i,q}"""
     ds, W1 = walk.gradient("s"), walk.weights["fc1.weight"]
     same(walk.gradient("f"), table(lambda b, q: total(lambda i: ds[b, i] * W1[i, q], 50), 2, 320), LONG)
 
 
 def test_formula_55(walk):
+    r"""
+    dV^2_{b,c,n,m} = Q_{b,c} \sum_i \sum_j [A^2_{b,c,i,j} = (n, m)] \thinspace [f_{b,q} \gt 0] \thinspace df_{b,q}
+    """
     df, f, R, A2 = walk.gradient("f"), walk.results["f"], walk.R_channels, walk.A2
 
     def entry(b, c, n, m):
@@ -808,6 +912,7 @@ def test_formula_55(walk):
 
 
 def test_formula_56(walk):
+    r"""dF^2_{o,c,k,l} = \sum_b \sum_i \sum_j dV^2_{b,o,i,j} \thinspace P_{b,c,i+k,j+l}"""
     dV2, P = walk.gradient("V2"), walk.results["P"]
 
     def entry(o, c, k, l):
@@ -817,6 +922,7 @@ def test_formula_56(walk):
 
 
 def test_formula_57(walk):
+    r"""dP_{b,c,n,m} = \sum_o \sum_k \sum_l F^2_{o,c,k,l} \thinspace dV^2_{b,o,n-k,m-l}"""
     dV2, F2 = walk.gradient("V2"), walk.weights["conv2.weight"]
 
     def entry(b, c, n, m):
@@ -827,6 +933,9 @@ def test_formula_57(walk):
 
 
 def test_formula_58(walk):
+    r"""
+    dV^1_{b,c,n,m} = \sum_i \sum_j [A^1_{b,c,i,j} = (n, m)] \thinspace [P_{b,c,i,j} \gt 0] \thinspace dP_{b,c,i,j}
+    """
     dP, P, A1 = walk.gradient("P"), walk.results["P"], walk.A1
 
     def entry(b, c, n, m):
@@ -837,6 +946,7 @@ def test_formula_58(walk):
 
 
 def test_formula_59(walk):
+    r"""dF^1_{o,0,k,l} = \sum_b \sum_i \sum_j dV^1_{b,o,i,j} \thinspace U_{b,0,i+k,j+l}"""
     dV1, U = walk.gradient("V1"), walk.U
 
     def entry(o, c, k, l):
@@ -849,6 +959,11 @@ def test_formula_59(walk):
 
 
 def test_formula_60():
+    r"""
+    U = \begin{pmatrix} 0 & 0 & 0 \cr 0 & 3 & 1 \cr 0 & 2 & 5 \end{pmatrix}, \qquad \cos a = \frac{4}{5}, \quad \sin
+    a = \frac{3}{5}, \qquad L = \frac{1}{2} (V - 1.2)^2
+    """
+
     # The table of the text, in fractions.
     U, cos, sin, half = [[0, 0, 0], [0, 3, 1], [0, 2, 5]], Fraction(4, 5), Fraction(3, 5), Fraction(1, 2)
     xj, yi = Fraction(2 * 2 + 1, 3) - 1, Fraction(2 * 1 + 1, 3) - 1
@@ -874,20 +989,26 @@ def test_formula_60():
     da = -sin * dtheta[0][0] - cos * dtheta[0][1] + cos * dtheta[1][0] - sin * dtheta[1][1]
     assert da == G[0] * dG[1] - G[1] * dG[0] == Fraction("3.6")
 
-    # And by the library.
-    a = np.array([math.atan2(3, 4)])
-    grid = functools.partial(F.affine_grid, size=(1, 1, 3, 3))
-    dV = one_hot((0, 0, 1, 2), (1, 1, 3, 3)) * 2
-    image = np.array([[U]], float)
-    V, (dU, da), _ = differentiate(
-        lambda U, a: F.grid_sample(U, grid(F.rotation_theta(a))), image, a, cotangent=dV
-    )
-    same(V[0, 0, 1, 2], 3.2)
-    same(dU[0, 0], 2 * np.array(weights, float))
-    same(da, np.array([3.6]))
+    # And by the library, with the other convention too.
+    a, image = np.array([math.atan2(3, 4)]), np.array([[U]], float)
+    for align_corners in False, True:
+
+        def turn(U, a, align_corners=align_corners):
+            grid = F.affine_grid(F.rotation_theta(a), (1, 1, 3, 3), align_corners)
+            return F.grid_sample(U, grid, align_corners=align_corners)
+
+        V, (dU, da), _ = differentiate(turn, image, a, cotangent=one_hot((0, 0, 1, 2), (1, 1, 3, 3)) * 2)
+        same(V[0, 0, 1, 2], 3.2)
+        same(dU[0, 0], 2 * np.array(weights, float))
+        same(da, np.array([3.6]))
 
 
 def test_formula_E6(rng):
+    r"""
+    \frac{\partial V_{b,c,p}}{\partial U_{b,c,n,m}} = \sum_n \sum_m \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p}
+    - n) \qquad \mathrm{(as \enspace printed)}
+    """
+
     # With the sum every pixel inside gets 1; the truth is (29), which depends on the pixel.
     G = rng.uniform(-0.75, 0.75, (1, 1, 1, 2))
     x, y = to_pixels(G[0, 0, 0, 0], W, True), to_pixels(G[0, 0, 0, 1], H, True)
@@ -898,13 +1019,18 @@ def test_formula_E6(rng):
 
 
 def test_formula_E7(rng):
+    r"""
+    \frac{\partial V_{b,c,p}}{\partial x_{b,p}} = \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda(y_{b,p} - n)
+    \thinspace [|m - x_{b,p}| \lt 1] \left( [m \geq x_{b,p}] - [m \lt x_{b,p}] \right) \qquad \mathrm{(as \enspace
+    printed)}
+    """
     U = rng.standard_normal((1, 1, H, W))
     U[0, 0, 2] = 7
     sample = functools.partial(F.grid_sample, align_corners=True)
 
     def printed(x, y):
         def term(n, m):
-            return U[0, 0, n, m] * tent(y - n) * (abs(m - x) < 1) * ((m >= x) - (m < x))
+            return U[0, 0, n, m] * tent(y - n) * int(abs(m - x) < 1) * (int(m >= x) - int(m < x))
 
         return total(term, H, W)
 
@@ -923,10 +1049,12 @@ def test_formula_E7(rng):
 
 # The text itself
 
-FORMULA = re.compile(r"^\$\$.*\$\$$", re.M)
+FORMULA = re.compile(r"^\$\$(.*)\$\$$", re.M)
+NUMBER = re.compile(r" \\tag\{(\w+)\}$")
 REFERENCE = re.compile(r"`([\w./]+)`: `([\w.]+)` - test `(\w+)`")
 
 
+@functools.cache
 def names_in(path):
     """The functions and classes of a Python file, methods as Class.method."""
     names = set()
@@ -943,43 +1071,54 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def faults(text, tests, root=ROOT):
-    """What is wrong with the text's formulas, names and links; `tests` are the names of the tests that there are."""
+@functools.cache
+def words_of_the_sources():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "npstn").rglob("*.py")]
+    return set(re.findall(r"\w+", "\n".join(sources)))
+
+
+def faults(text, tests):
+    """What is wrong with the text's formulas, names and links; `tests` are the tests that there are, by name."""
     found = []
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     if text.count("$$") != 2 * len(FORMULA.findall(prose)):
         found.append("a displayed formula is not on a line of its own")
 
-    # Each formula has a number, and below it the code and the test of that number.
+    # Each formula has a number, below it the code and the test of that number, and is the docstring of that test.
     numbers = []
     for match in FORMULA.finditer(prose):
-        number = re.search(r" \\tag\{(\w+)\}\$\$$", match.group())
+        number = NUMBER.search(match[1])
         if number is None:
-            found.append(f"no number: {match.group()}")
+            found.append(f"no number: {match[1]}")
             continue
+        name = f"test_formula_{number[1]}"
         numbers.append(number[1])
         below = prose[match.end() :].lstrip("\n").split("\n")[0]
         reference = REFERENCE.fullmatch(below)
         if reference is None:
             found.append(f"({number[1]}): no code and test below it, but {below!r}")
-        elif reference[3] != f"test_formula_{number[1]}":
+        elif reference[3] != name:
             found.append(f"({number[1]}): the test below it is {reference[3]}")
+        if name not in tests:
+            found.append(f"({number[1]}) has no test")
+        elif " ".join((tests[name].__doc__ or "").split()) != NUMBER.sub("", match[1]):
+            found.append(f"({number[1]}) is another formula than its test's")
     plain = [int(number) for number in numbers if number.isdigit()]
     if plain != list(range(1, len(plain) + 1)):
         found.append(f"the numbers are not 1, 2, 3 ...: {plain}")
     of_tests = {match[1] for name in tests if (match := re.fullmatch(r"test_formula_([0-9]+|E[0-9]+)", name))}
-    found += [f"({number}) has no test" for number in numbers if number not in of_tests]
     found += [f"test_formula_{number}: no such formula" for number in sorted(of_tests - set(numbers))]
-    mentioned = [number for group in re.findall(r"(?<![\w$({,.])\((\d+)\)", prose) for number in [group]]
+    mentioned = re.findall(r"(?<![\w$({,.])\((\d+)\)", prose)
     found += [f"({number}) is mentioned, but there is none" for number in mentioned if number not in numbers]
 
-    # Names: `file`: `function`, tests, F.something.
+    # Names: `file`, `file`: `function`, and every other name.
     for file, name in re.findall(r"`(npstn/[\w./]+)`: `([\w.]+)`", text):
-        path = root / file
-        if not path.exists():
-            found.append(f"{file} does not exist")
-        elif name not in names_in(path):
+        if (ROOT / file).exists() and name not in names_in(ROOT / file):
             found.append(f"{file} has no {name}")
+    code = re.findall(r"`([^`]+)`", prose)
+    found += [f"{file} does not exist" for file in code if "/" in file and not (ROOT / file).exists()]
+    words = [re.sub(r"^F\.|\W.*", "", name) for name in code if "/" not in name and not name.startswith("test_")]
+    found += [f"{word} is nowhere in the sources" for word in words if word not in words_of_the_sources()]
     found += [f"{name}: no such test" for name in re.findall(r"`(test_\w+)`", text) if name not in tests]
     found += [f"F.{name} does not exist" for name in re.findall(r"`F\.(\w+)", text) if not hasattr(F, name)]
 
@@ -988,14 +1127,14 @@ def faults(text, tests, root=ROOT):
     for target in re.findall(r"\]\(([^)]*)\)", prose):
         if target.startswith("#"):
             found += [] if target[1:] in anchors else [f"no heading {target}"]
-        elif not target.startswith("https://") and not (root / "docs" / target).exists():
+        elif not target.startswith("https://") and not (ROOT / "docs" / target).exists():
             found.append(f"no file {target}")
     return found + math_faults(prose)
 
 
 def math_faults(prose):
     """Mathematics that Markdown would change before it is typeset: GitHub reads the text as Markdown first."""
-    displayed = [formula[2:-2] for formula in FORMULA.findall(prose)]
+    displayed = FORMULA.findall(prose)
     found, inline = [], []
     for paragraph in re.split(r"\n\n+|^\|", FORMULA.sub("", prose), flags=re.M):
         code = re.sub(r"`[^`]*`", "code", paragraph)
@@ -1022,13 +1161,13 @@ def math_faults(prose):
     return found
 
 
-TESTS = [name for name in list(globals()) if name.startswith("test_")]
+TESTS = {name: test for name, test in globals().items() if name.startswith("test_")}
 
 
 def test_text_and_tests_name_each_other():
     source = Path(__file__).read_text(encoding="utf-8")
-    names = [name for name in TESTS if name.startswith("test_formula")]
-    assert len(re.findall(r"^def test_formula", source, re.M)) == len(names), "two tests of one name"
+    defined = re.findall(r"^def (test_\w+)", source, re.M)
+    assert len(defined) == len(set(defined)), "two tests of one name"
     assert faults(TEXT, TESTS) == []
 
 
@@ -1041,13 +1180,15 @@ def test_text_and_tests_name_each_other():
         ("test_formula_7`", "test_formula_777`", "test_formula_777: no such test"),
         ("`grid_sample_backward_grid`", "`grid_sample_backward_points`", "has no grid_sample_backward_points"),
         ("`NllLoss.backward`", "`NllLoss.backwards`", "has no NllLoss.backwards"),
-        ("npstn/ops/rotation.py", "npstn/ops/turn.py", "npstn/ops/turn.py does not exist"),
+        ("`npstn/ops/rotation.py`", "`npstn/ops/turn.py`", "npstn/ops/turn.py does not exist"),
         ("`F.dropout2d`", "`F.dropout3d`", "F.dropout3d does not exist"),
         ("derivation_tents.png", "derivation_tent.png", "no file"),
         ("(#13-the-angle)", "(#13-an-angle)", "no heading"),
         ("Put into (1)", "Put into (99)", "(99) is mentioned"),
         (r"$p_{b,k} = ", r"$p\_{b,k} = ", "a backslash before punctuation"),
         (r"$V$ stays", r"$V $ stays", "ends with a space"),
+        (r"\Lambda'(x_{b,p} - m)", r"\Lambda(x_{b,p} - m)", "(32) is another formula than its test's"),
+        ("`STNClsNet`", "`STNModel`", "STNModel is nowhere in the sources"),
     ],
 )
 def test_a_mistake_in_the_text_is_found(before, after, fault):
@@ -1058,14 +1199,14 @@ def test_a_mistake_in_the_text_is_found(before, after, fault):
 def test_a_formula_lost_and_a_test_lost_are_found():
     without = re.sub(r"^.*\\tag\{59\}.*\n\n.*\n", "", TEXT, flags=re.M)
     assert "test_formula_59: no such formula" in faults(without, TESTS)
-    assert "(60) has no test" in faults(TEXT, [name for name in TESTS if name != "test_formula_60"])
+    assert "(60) has no test" in faults(TEXT, {name: test for name, test in TESTS.items() if name != "test_formula_60"})
 
 
 def test_snippets_print_what_the_text_says():
     snippets = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S))
     example = doctest.DocTestParser().get_doctest(snippets, {}, "docs/derivation.md", "docs/derivation.md", 0)
     assert len(example.examples) > 20
-    report: list[str] = []
+    report = []
     doctest.DocTestRunner().run(example, out=report.append)
     assert not report, "".join(report)
 

@@ -260,10 +260,9 @@ def test_predicted_angles_turn_as_true_angles_do():
     net.loc_net.cnn.fc2.bias.data[...] = 0.5
     upright = Rotated(rotate(images, np.zeros(10)), labels, np.zeros(10, np.float32))
     score = training.evaluate(net, upright)
-    # Where the ink is, what the transformer hands on is the digit turned by the angle that it is said to turn by.
-    turned, wanted = training.turned(net, upright.images), rotate(images, score.predicted)
-    assert_allclose(turned[:, :, 8:20, 8:20], wanted[:, :, 8:20, 8:20], atol=1e-4)
-    assert np.abs(wanted - upright.images).max() > 1
+    wanted = rotate(images, score.predicted)
+    assert_allclose(training.turned(net, upright.images), wanted, rtol=0, atol=2e-5)
+    assert np.abs(wanted - upright.images).max() > 0.9
 
 
 def test_turned_is_what_the_classifier_is_shown(test_set):
@@ -287,12 +286,12 @@ def test_training_lowers_the_loss_and_writes_the_metrics(tmp_path, digits, test_
     npstn.manual_seed(0)
     at_first = training.evaluate(training.build("stn"), test_set)
     path = tmp_path / "metrics.csv"
-    net, score, calls = run(path, digits, test_set)
+    net, score, calls = run(path, digits, test_set, dataclasses.replace(ADAM, batch_size=8, epochs=3))
     lines = [line for line, _ in calls]
-    assert [line.epoch for line in lines] == [1, 2]
-    assert lines[1].train_loss < lines[0].train_loss < math.log(10)
-    assert lines[1].test_loss < lines[0].test_loss < at_first.loss
-    assert score.accuracy > at_first.accuracy + 10
+    assert [line.epoch for line in lines] == [1, 2, 3]
+    assert lines[2].train_loss < lines[1].train_loss < lines[0].train_loss
+    assert lines[2].test_loss < lines[1].test_loss < lines[0].test_loss < at_first.loss
+    assert score.accuracy > at_first.accuracy + 30
     assert score is calls[-1][1]
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -302,7 +301,7 @@ def test_training_lowers_the_loss_and_writes_the_metrics(tmp_path, digits, test_
         assert row["epoch"] == str(line.epoch)
         assert line.seconds >= 0
         assert (line.test_loss, line.test_accuracy) == (at_epoch.loss, at_epoch.accuracy)
-        assert line.angle_correlation == at_epoch.angle_correlation(test_set.degrees)
+        assert_array_equal(line.angle_correlation, at_epoch.angle_correlation(test_set.degrees))  # may be NaN
         left_over = test_set.degrees + at_epoch.predicted
         assert line.residual_std_deg == training.spread_within_class(left_over, test_set.labels)
         assert line.input_std_deg == training.spread_within_class(test_set.degrees, test_set.labels)
@@ -387,11 +386,10 @@ def test_the_metrics_do_not_depend_on_the_number_of_threads(tmp_path, digits, te
 def test_the_recipe_blog_is_sgd_with_momentum_one_half(tmp_path, digits, test_set):
     """Against the same epoch written out, with momentum as in its formula."""
     images, labels = digits[0][:35], digits[1][:35]
-    net, _, _ = run(
-        tmp_path / "metrics.csv", (images, labels), test_set, dataclasses.replace(RECIPES["blog"], epochs=1)
-    )
-    npstn.manual_seed(0)
-    again = models.STNClsNet(dropout=0.5)
+    recipe = dataclasses.replace(RECIPES["blog"], epochs=1)
+    net, _, _ = run(tmp_path / "metrics.csv", (images, labels), test_set, recipe, seed=2, net=seeing_net())
+    again = seeing_net()
+    npstn.manual_seed(2)
     start = again.state_dict()
     momentum = {name: 0.0 for name in start}
     steps = 0

@@ -10,6 +10,7 @@ import numpy as np
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 
+
 class Rotated(NamedTuple):
     """Images that were turned, and by how much."""
 
@@ -22,10 +23,10 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Turn each image about its centre, counter-clockwise; black comes in at the corners.
 
     Args:
-        images: uint8 (N, H, W), 0 .. 255.
+        images: uint8 (N, S, S), 0 .. 255, square.
         degrees: (N,).
 
-    Returns float32 (N, 1, H, W), 0 .. 1. Black stays 0, which is also what the sampler finds outside of an image: the
+    Returns float32 (N, 1, S, S), 0 .. 1. Black stays 0, which is also what the sampler finds outside of an image: the
     transformer brings in no edges.
     """
     grey = (images[:, None] / np.float32(255)).astype(np.float32)
@@ -40,7 +41,7 @@ def batches(
 ) -> Iterator[Rotated]:
     """One epoch: all images in random order, each turned by a fresh angle within +-`angle` degrees.
 
-    The last batch may be smaller. Args: images uint8 (N, H, W), labels (N,).
+    The last batch may be smaller. Args: images uint8 (N, S, S), labels (N,).
     """
     order = random.permutation(len(images))
     for start in range(0, len(order), batch_size):

@@ -21,6 +21,7 @@ With align_corners a single row or column lies at 0, the middle, as in PyTorch.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,12 @@ class AffineGrid(Function):
     def forward(ctx: Context, theta: np.ndarray, size: Any, align_corners: bool) -> np.ndarray:
         check_floats("affine_grid", theta=theta)
         check_shape("affine_grid", "theta", theta, "B, 2, 3")
-        size = tuple(size)
-        if len(size) != 4 or size[0] != len(theta) or size[2] < 1 or size[3] < 1:
+        try:
+            B, _, h, w = (operator.index(n) for n in size)
+        except (TypeError, ValueError):
+            B = h = w = -1
+        if B != len(theta) or h < 1 or w < 1:
             raise ValueError(f"affine_grid: expected size ({len(theta)}, C, h, w) with h and w at least 1, got {size}")
-        B, _, h, w = size
         x = normalised_coordinates(w, align_corners, theta.dtype)
         y = normalised_coordinates(h, align_corners, theta.dtype)
         ctx.save_for_backward(x, y)

@@ -81,7 +81,8 @@ class Add(_Binary):
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         a_shape, b_shape = ctx.saved
-        return unbroadcast(dy, a_shape), unbroadcast(dy, b_shape)
+        need_a, need_b = ctx.needs_input_grad
+        return unbroadcast(dy, a_shape) if need_a else None, unbroadcast(dy, b_shape) if need_b else None
 
 
 class Sub(_Binary):
@@ -94,7 +95,8 @@ class Sub(_Binary):
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         a_shape, b_shape = ctx.saved
-        return unbroadcast(dy, a_shape), unbroadcast(-dy, b_shape) if ctx.needs_input_grad[1] else None
+        need_a, need_b = ctx.needs_input_grad
+        return unbroadcast(dy, a_shape) if need_a else None, unbroadcast(-dy, b_shape) if need_b else None
 
 
 class Mul(_Binary):
@@ -154,10 +156,14 @@ class Pow(_Binary):
 class Matmul(_Binary):
     @staticmethod
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
-            raise ValueError(f"matmul: expected shapes (..., n, k) and (..., k, m), got {a.shape} and {b.shape}")
         ctx.save_for_backward(a, b)
-        return a @ b  # (..., n, m)
+        try:
+            if a.ndim < 2 or b.ndim < 2:
+                raise ValueError
+            return a @ b  # (..., n, m)
+        except ValueError:
+            message = f"matmul: expected shapes (..., n, k) and (..., k, m), got {a.shape} and {b.shape}"
+            raise ValueError(message) from None
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:

@@ -11,11 +11,9 @@ from npstn.autograd import FLOATS
 
 
 def check_floats(operation: str, **arrays: Any) -> None:
-    """Raise TypeError unless each is an array of float32 or float64, and all of the same; None is passed over."""
+    """Raise TypeError unless each is an array of float32 or float64, and all of the same."""
     first = None
     for name, array in arrays.items():
-        if array is None:
-            continue
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{operation}: expected {name} to be a Tensor, got {type(array).__name__}")
         if array.dtype not in FLOATS:
@@ -38,7 +36,7 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
         not axis.isdigit() or int(axis) == n for axis, n in zip(axes, array.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{operation}: expected {name} of shape ({shape}), got {array.shape}")
+        raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (len(axes) == 1)}), got {array.shape}")
 
 
 def pair(operation: str, name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
@@ -66,8 +64,13 @@ def window_positions(
 ) -> tuple[int, int]:
     """How many rows and columns of positions a window has in an image of `size` (H, W) pixels with its padding.
 
-    floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit.
+    floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit, and
+    where the image or the window has no pixels.
     """
+    if min(size) < 1:
+        raise ValueError(f"{operation}: expected images of at least one pixel, got {tuple(size)}")
+    if min(kernel) < 1:
+        raise ValueError(f"{operation}: expected a kernel of at least one pixel, got {kernel}")
     H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
     if kernel[0] > H or kernel[1] > W:
         raise ValueError(f"{operation}: expected a kernel no larger than the padded input {(H, W)}, got {kernel}")

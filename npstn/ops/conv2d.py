@@ -7,14 +7,14 @@
     i, j       row and column in the output, 0 .. h-1, 0 .. w-1 (pixels)
     U (B, C, H, W)   weight (O, C, K, L)   bias (O)   V (B, O, h, w)
 
-    V[b, o, i, j] = bias[o] + sum_{c, k, l} weight[o, c, k, l] U[b, c, n, m]                                        (1)
+    V[b, o, i, j] = bias[o] + sum_{c, k, l} weight[o, c, k, l] U[b, c, n, m]
     with n = i stride_y - padding_y + k,  m = j stride_x - padding_x + l,  and U = 0 outside the image
 
 so h = floor((H + 2 padding_y - K) / stride_y) + 1, and w alike. By the chain rule, with dV = d loss / d V:
 
-    dweight[o, c, k, l] = sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m]                                                (2)
-    dbias[o]            = sum_{b, i, j} dV[b, o, i, j]                                                              (3)
-    dU[b, c, n, m]      = sum of weight[o, c, k, l] dV[b, o, i, j] over all (o, k, l, i, j) that read the pixel     (4)
+    dweight[o, c, k, l] = sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m]
+    dbias[o]            = sum_{b, i, j} dV[b, o, i, j]
+    dU[b, c, n, m]      = sum of weight[o, c, k, l] dV[b, o, i, j] over all (o, k, l, i, j) that read the pixel
 
 The sums of products become products of matrices once the pixels that an output reads stand in a column of their own,
 row (c, k, l) of column (i, j) being U[b, c, n, m]. A last row of ones makes the bias one more weight. For a sample,
@@ -71,7 +71,7 @@ def im2col(U, K, L, stride, pitch, h, w, columns):
         for k in range(K):
             for l in range(L):
                 row = columns[(c * K + k) * L + l]
-                if pitch == W:
+                if stride[0] == 1 and stride[1] == 1:
                     piece = image[k * W + l :]  # starts at pixel (k, l)
                     for p in range(row.size):
                         row[p] = piece[p]
@@ -91,7 +91,7 @@ def col2im(dcolumns, K, L, stride, pitch, h, w, dU):
         for k in range(K):
             for l in range(L):
                 row = dcolumns[(c * K + k) * L + l]
-                if pitch == W:
+                if stride[0] == 1 and stride[1] == 1:
                     piece = image[k * W + l :]
                     for p in range(row.size):
                         piece[p] += row[p]
@@ -194,11 +194,12 @@ def conv2d_backward_input(dV, F, K, L, stride, padding, dU):
 class Conv2d(Function):
     @staticmethod
     def forward(ctx: Context, U: Any, weight: Any, bias: Any, stride: Any, padding: Any) -> np.ndarray:
-        check_floats("conv2d", input=U, weight=weight, bias=bias)
+        check_floats("conv2d", input=U, weight=weight)
         check_shape("conv2d", "input", U, "B, C, H, W")
         check_shape("conv2d", "weight", weight, f"O, {U.shape[1]}, K, L")
         O, C, K, L = weight.shape
         if bias is not None:
+            check_floats("conv2d", input=U, bias=bias)
             check_shape("conv2d", "bias", bias, f"{O}")
         stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
         h, w = window_positions("conv2d", U.shape[2:], (K, L), stride, padding)
@@ -223,11 +224,13 @@ class Conv2d(Function):
         if need_U:
             dU = np.empty_like(U)
             conv2d_backward_input(dV, F, *ctx.geometry, dU)
-        if need_weight or need_bias:
+        if need_weight:
             dF = np.empty_like(F)
             conv2d_backward_weight(U, dV, *ctx.geometry, dF)
             dweight = dF[:, :-1].reshape(F.shape[0], U.shape[1], K, L)
-            dbias = dF[:, -1]
+            dbias = dF[:, -1] if need_bias else None
+        elif need_bias:
+            dbias = dV.sum(axis=(0, 2, 3))
         return dU, dweight, dbias, None, None
 
 

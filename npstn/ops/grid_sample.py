@@ -13,7 +13,8 @@
     x = (g + 1) W / 2 - 1/2        dx/dg = W / 2            else: they are the image's outer edges
 
 2. A point outside, by padding_mode: "zeros" leaves x alone, and the image is 0 outside; "border" moves x to the nearest
-   pixel, where dx/dg = 0; "reflection" mirrors x at -1 and 1 until it is inside, which may turn the sign of dx/dg.
+   pixel, where dx/dg = 0; "reflection" mirrors x at g = -1 and 1 until it is inside, which may turn the sign of dx/dg,
+   and then, where these are the outer edges, moves it by up to half a pixel to the nearest pixel, as "border" does.
 
 3. The bilinear sampler, eq. 5. Every pixel pulls with the weight of a tent one pixel wide:
 
@@ -93,9 +94,16 @@ def locate(G, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope
     if align_corners:
         scale_x, scale_y, edge = real(W - 1) * half, real(H - 1) * half, zero
     x, y = fx, fy  # the fractions will take the coordinates' place in memory
+    huge = real(1e30)  # outside of any image; in pixels it must not become infinite
     for p in range(offset.size):
-        x[p], y[p] = (G[p, 0] + one) * scale_x - edge, (G[p, 1] + one) * scale_y - edge
+        g_x, g_y = G[p, 0], G[p, 1]
+        g_x, g_y = huge if g_x > huge else g_x, huge if g_y > huge else g_y
+        g_x, g_y = -huge if g_x < -huge else g_x, -huge if g_y < -huge else g_y
+        x[p], y[p] = (g_x + one) * scale_x - edge, (g_y + one) * scale_y - edge
         slope_x[p], slope_y[p] = scale_x, scale_y
+    if padding != BORDER:
+        for p in range(offset.size):  # G - G is 0, or NaN where a coordinate is not finite
+            x[p], y[p] = x[p] + (G[p, 0] - G[p, 0]), y[p] + (G[p, 1] - G[p, 1])
     if padding != ZEROS:
         bring_inside(x, W, padding, edge, slope_x)
         bring_inside(y, H, padding, edge, slope_y)
@@ -147,12 +155,13 @@ def take_image(plane, dU):
         plane[o] = 0
 
 
-@kernel(parallel=True, fastmath={"contract"})  # products fused with sums: a fifth off the innermost loop's time
+@kernel(parallel=True, fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
 def grid_sample_forward(U, G, mode, padding, align_corners, V):
     B, C, H, W = U.shape
     points = G.shape[1]
     runs = min(B, RUNS)
     for run in prange(runs):
+        one = U.dtype.type(1)
         offset = np.empty(points, np.uint32)  # unsigned: Numba need not look for indices counted from the end
         fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
         slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
@@ -169,9 +178,9 @@ def grid_sample_forward(U, G, mode, padding, align_corners, V):
                 else:
                     for p in range(points):
                         o = offset[p]
-                        above = plane[o] + fx[p] * (right[o] - plane[o])
-                        under = below[o] + fx[p] * (below_right[o] - below[o])
-                        V_c[p] = above + fy[p] * (under - above)
+                        above = (one - fx[p]) * plane[o] + fx[p] * right[o]
+                        under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
+                        V_c[p] = (one - fy[p]) * above + fy[p] * under
 
 
 @kernel(parallel=True)

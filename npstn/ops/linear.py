@@ -18,12 +18,13 @@ threads that get in the way of the other kernels', for products too small to be 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, contiguous
+from npstn.ops.checks import check_floats, check_shape, contiguous
 from npstn.runtime import hold_blas_to_one_thread, kernel
 
 
@@ -48,14 +49,15 @@ def linear_backward_weight(dy, x, dW):
 class Linear(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, W: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-        check_floats("linear", input=x, weight=W, bias=bias)
+        check_floats("linear", input=x, weight=W)
         if W.ndim != 2 or x.ndim < 1 or x.shape[-1] != W.shape[1]:
             raise ValueError(f"linear: expected input (..., I) and weight (O, I), got {x.shape} and {W.shape}")
-        if bias is not None and bias.shape != W.shape[:1]:
-            raise ValueError(f"linear: expected bias of shape ({W.shape[0]},), got {bias.shape}")
+        if bias is not None:
+            check_floats("linear", input=x, bias=bias)
+            check_shape("linear", "bias", bias, f"{W.shape[0]}")
         hold_blas_to_one_thread()
         ctx.shape_of_x = x.shape
-        x, W = contiguous(x.reshape(-1, x.shape[-1])), contiguous(W)
+        x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
         ctx.save_for_backward(x, W)
         y = np.empty((x.shape[0], W.shape[0]), x.dtype)
         linear_forward(x, W, np.zeros(W.shape[0], x.dtype) if bias is None else contiguous(bias), y)
@@ -65,7 +67,7 @@ class Linear(Function):
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         x, W = ctx.saved
         need_x, need_W, need_bias = ctx.needs_input_grad
-        dy = contiguous(dy.reshape(-1, dy.shape[-1]))
+        dy = contiguous(dy.reshape(len(x), len(W)))
         dx = dW = dbias = None
         if need_x:
             dx = np.empty_like(x)

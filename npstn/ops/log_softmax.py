@@ -25,8 +25,8 @@ class LogSoftmax(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
         check_floats("log_softmax", input=x)
-        if not -x.ndim <= dim < x.ndim:
-            raise ValueError(f"log_softmax: expected dim from {-x.ndim} to {x.ndim - 1}, got {dim}")
+        if not isinstance(dim, int) or not -x.ndim <= dim < x.ndim:
+            raise ValueError(f"log_softmax: expected dim from {-x.ndim} to {x.ndim - 1}, got {dim!r}")
         with np.errstate(invalid="ignore"):
             y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
             y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))

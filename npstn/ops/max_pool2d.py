@@ -14,7 +14,8 @@ where windows overlap:
 
     dU[b, c, n, m] = sum of dV[b, c, i, j] over all (i, j) with A[b, c, i, j] = (n, m)
 
-At a tie max has a kink; the first of the equal pixels in row order takes all. NaN counts as larger than any number.
+At a tie max has a kink; the first of the equal pixels in row order takes all. NaN counts as larger than any number, and
+one NaN as equal to another.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def max_pool2d_forward(U, K, L, stride, padding, V, A):
                     line = U[b, c, n]
                     for m in range(W):
                         u, u_max = line[m], highest[m]
-                        take = ((u > u_max) | (u != u)) & (u_max == u_max)
+                        take = (u > u_max) | ((u != u) & (u_max == u_max))  # larger, or the first NaN
                         highest[m] = u if take else u_max
                         where[m] = np.int32(n * W + m) if take else where[m]
                 # Then along each window; of equal ones the first in row order, the one in the higher row.
@@ -57,7 +58,9 @@ def max_pool2d_forward(U, K, L, stride, padding, V, A):
                     u_max, at = highest[m], where[m]
                     for m in range(m + np.uintp(1), np.uintp(min(left + L, W))):
                         u = highest[m]
-                        take = ((u > u_max) | (u != u) | ((u == u_max) & (where[m] < at))) & (u_max == u_max)
+                        larger = (u > u_max) | ((u != u) & (u_max == u_max))
+                        equal = (u == u_max) | ((u != u) & (u_max != u_max))
+                        take = larger | (equal & (where[m] < at))
                         u_max = u if take else u_max
                         at = where[m] if take else at
                     V[b, c, i, j], A[b, c, i, j] = u_max, at

@@ -65,5 +65,7 @@ def cross_entropy(input: Tensor, target: np.ndarray) -> Tensor:
     >>> round(cross_entropy(Tensor([[0.0, 0.0]]), np.array([1])).item(), 4)
     0.6931
     """
-    check_shape("cross_entropy", "input", input.data, "B, K")
+    x = input.data if isinstance(input, Tensor) else input
+    check_floats("cross_entropy", input=x)
+    check_shape("cross_entropy", "input", x, "B, K")
     return nll_loss(log_softmax(input, dim=1), target)

@@ -25,7 +25,10 @@ Axes = int | tuple[int, ...] | None
 class Sum(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: Axes, keepdim: bool) -> np.ndarray:
-        y = x.sum(axis=dim, keepdims=True)
+        try:
+            y = x.sum(axis=dim, keepdims=True)
+        except (TypeError, ValueError):  # NumPy's AxisError is a ValueError
+            raise ValueError(f"sum: expected dim to name axes of an array of {x.ndim}, got {dim}") from None
         ctx.save_for_backward(x.shape, y.shape)
         return y if keepdim else np.squeeze(y, dim) if dim is not None else y.reshape(())
 
