@@ -74,7 +74,7 @@ def ratio(row: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| | threads | npstn, ms | PyTorch, ms | ratio | quartiles | at least | aim |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| | threads | npstn, ms | PyTorch, ms | ratio | quartiles | at least | aim |", "|---" * 8 + "|"]
     for row in rows:
         ours = float(np.median(row["milliseconds"]["npstn"]))
         line = f"| {row['name']} | {row['threads']} | {ours:.3f} |"
@@ -98,7 +98,8 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
     ratios = np.array([ratio(row) for row in rows])
     spread = np.abs(ratios[:, 1:] - ratios[:, :1]).T
     axes.barh(names, ratios[:, 0], xerr=spread, color="tab:blue", ecolor="0.4")
-    axes.scatter([row["at_least"] for row in rows], names, marker="|", s=120, color="tab:red", zorder=3, label="at least")
+    at_least = [row["at_least"] for row in rows]
+    axes.scatter(at_least, names, marker="|", s=120, color="tab:red", zorder=3, label="at least")
     axes.axvline(1, color="0.3", linewidth=1)
     axes.invert_yaxis()
     axes.set(xlabel="times as fast as PyTorch", title="npstn against PyTorch, float32")
@@ -129,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=GROUPS, help="one part")
     parser.add_argument("--threads", type=int, action="append", help="1 and 2 by default")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks", "results"), help="folder of the JSON and the chart")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks", "results"), help="folder of JSON and chart")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:

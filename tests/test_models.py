@@ -96,7 +96,7 @@ def turning_net(seed=0, **options):
 
 
 def batch(B, dtype=np.float32, seed=0):
-    """Random images, smooth ones: of white noise, the gradient of the angle is a sum of which little is left, and so are
+    """Random images, smooth ones: of white noise, the gradient of the angle is a sum of which little is left; so are
     the figures of its float32 in PyTorch as well."""
     rng = np.random.default_rng(seed)
     distance = np.minimum(np.arange(28), 28 - np.arange(28))

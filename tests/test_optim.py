@@ -292,7 +292,7 @@ def test_one_cycle_by_its_own_words(total_steps):
 
 @pytest.mark.parametrize(("total_steps", "pct_start"), [(1, 1.0), (2, 0.5), (4, 0.25), (10, 0.1)])
 def test_one_cycle_whose_first_step_is_the_peak(total_steps, pct_start):
-    # The way up has no length. PyTorch dies of a ZeroDivisionError; here it starts at the bottom or at the top, and falls.
+    # The way up has no length. PyTorch dies of a ZeroDivisionError; here it starts at an end of it, and falls.
     got = np.array(rates(total_steps, pct_start))
     assert min(abs(got[0] - 0.4), abs(got[0] - 0.4 / 25)) < 1e-15
     assert np.all(got > 0)

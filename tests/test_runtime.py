@@ -131,7 +131,8 @@ import numpy as np, scipy.linalg.cython_blas, threadpoolctl
 import npstn, npstn.functional as F
 def threads():
     blas = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
-    return [lib["num_threads"] for lib in blas if "scipy.libs" in lib["filepath"]] or [lib["num_threads"] for lib in blas]
+    of_scipy = [lib for lib in blas if "scipy.libs" in lib["filepath"]] or blas
+    return [lib["num_threads"] for lib in of_scipy]
 before = threads()
 {first}
 print(*before, *threads())
@@ -205,7 +206,7 @@ def test_runs_read_only_and_without_a_home(tmp_path, cache):
     copy = tmp_path / "site" / "npstn"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
-        # A folder's permissions do not stop root, that tests may run as; a file in the place of the cache's folder does.
+        # A folder's permissions do not stop root, that tests may run as; a file in place of the cache's folder does.
         (folder / "__pycache__").write_text("not a folder")
     if cache == "below a file":
         cache = copy / "__init__.py" / "cache"

@@ -27,7 +27,9 @@ def test_two_dtypes_are_refused():
         check_floats("add", b=np.zeros(1), c=np.zeros(1, np.float32))
 
 
-@pytest.mark.parametrize(("value", "got"), [(1.5, "float"), ([1.5], "list"), (np.float32(1), "float32"), (None, "NoneType")])
+@pytest.mark.parametrize(
+    ("value", "got"), [(1.5, "float"), ([1.5], "list"), (np.float32(1), "float32"), (None, "NoneType")]
+)
 def test_what_is_no_array_is_refused(value, got):
     with refuses(TypeError, f"add: expected a to be a Tensor, got {got}"):
         check_floats("add", a=value)
