@@ -3,12 +3,27 @@
 from npstn import functional, models, nn, optim
 from npstn.autograd import Function, Tensor, no_grad
 from npstn.checkpoint import load, save
+from npstn.gradcheck import GradcheckError, check_op, gradcheck
 from npstn.ops import activation, arithmetic, elementary, shaping
 from npstn.runtime import manual_seed, set_num_threads
 
 __version__ = "0.1.0"
-__all__ = ["Function", "Tensor", "functional", "load", "manual_seed", "models", "nn", "no_grad", "optim", "save"]
-__all__ += ["set_num_threads"]
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Tensor",
+    "check_op",
+    "functional",
+    "gradcheck",
+    "load",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "optim",
+    "save",
+    "set_num_threads",
+]
 
 # What a Tensor answers to: each operator and method, and the operation that it is.
 _OPERATORS = {

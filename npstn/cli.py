@@ -1,4 +1,4 @@
-"""The command `npstn`: train, eval, data."""
+"""The command `npstn`: train, eval, gradcheck, data."""
 
 from __future__ import annotations
 
@@ -40,14 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that knows no "±" or "°" is no reason to stop
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except KeyboardInterrupt:
         print("\nnpstn: stopped", file=sys.stderr)
         return 130
     except (BadArgument, RunError, data.DataError, training.TrainingError, OSError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadArgument) else 1
-    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +86,12 @@ def _parser() -> _Parser:
     evaluate.add_argument("--angle", type=_ANGLE, metavar="A", help="turned within +-A degrees; as the run by default")
     evaluate.add_argument("--seed", type=_SEED, metavar="N", help="of the angles; as the run by default")
     evaluate.set_defaults(run=_eval)
+
+    check = commands.add_parser("gradcheck", help="check the gradients of the library's operations")
+    check.add_argument("operations", nargs="*", metavar="OP", help="some of them; all, and the network, by default")
+    check.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    check.add_argument("--plot", type=Path, metavar="DIR", help="draw the error against the step, a picture for each")
+    check.set_defaults(run=_gradcheck)
 
     fetch = commands.add_parser("data", parents=[folder], help="find or download MNIST, check it, say where it is")
     fetch.set_defaults(run=_data)
@@ -172,6 +177,15 @@ def _eval(options: argparse.Namespace) -> None:
     if isinstance(net, models.STNClsNet):
         text += f"; angle correlation {score.angle_correlation(test.degrees):.2f}"
     print(text, file=sys.stderr)
+
+
+def _gradcheck(options: argparse.Namespace) -> int:
+    from npstn import catalogue
+
+    try:
+        return catalogue.run(options.operations, options.json, options.plot)
+    except ValueError as error:  # a name that is not there
+        raise BadArgument(str(error)) from None
 
 
 def _data(options: argparse.Namespace) -> None:

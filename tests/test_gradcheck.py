@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import textwrap
+from pathlib import Path
 
 import matplotlib
 import numba
@@ -80,7 +82,9 @@ def test_the_catalogue_is_complete(monkeypatch):
     monkeypatch.setattr(Context, "__init__", spy)
     for sample in SAMPLES:
         sample.fn(*(Tensor(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in sample.inputs))
-    assert {f for f in subclasses(Function) if f.__module__.startswith("npstn.ops.") and f.forward is not Function.forward} == seen
+    assert {
+        f for f in subclasses(Function) if f.__module__.startswith("npstn.ops.") and f.forward is not Function.forward
+    } == seen
     assert set(F.__all__) <= set(OPERATIONS)
     assert {operation.__name__ for operation in npstn._OPERATORS.values()} - {"<lambda>"} <= set(OPERATIONS)
 
@@ -116,7 +120,7 @@ def test_smooth_functions_of_any_scale(x, frequency, exponent):
 
 
 def test_the_step_is_the_one_represented():
-    """At 1e8 a step of 1e-9, relative, is 0.1 give or take 1e-8: taken for 0.1 it would be wrong in the eighth digit."""
+    """At 1e8 a relative step of 1e-9 is 0.1 give or take 1e-8: taken for 0.1, it would spoil the eighth digit."""
     assert gradcheck(operation(lambda x: 3 * x, lambda x, dy: 3 * dy), 1e8 + np.arange(3.0) / 7, eps=1e-9, rtol=1e-11)
 
 
@@ -141,12 +145,15 @@ def test_a_kink_is_not_a_wrong_gradient():
 
 @pytest.mark.parametrize("slope", [-1.0, -0.3, 1.0])
 def test_any_slope_between_the_two(slope):
-    assert gradcheck(operation(abs, lambda x, dy: np.where(x == 0, slope, np.sign(x)) * dy), np.array([0.0, 1]), max_kinks=0.5)
+    assert gradcheck(
+        operation(abs, lambda x, dy: np.where(x == 0, slope, np.sign(x)) * dy), np.array([0.0, 1]), max_kinks=0.5
+    )
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("slope", [-1.001, 1 + 1e-6, 2.0, np.nan, np.inf])
 def test_no_other_slope(slope):
-    wrong = operation(abs, lambda x, dy: np.where(x == 0, slope, np.sign(x)) * dy)
+    wrong = operation(abs, lambda x, dy: np.where(x == 0, slope, np.sign(x)) * np.where(dy == 0, 0.0, dy))
     report = report_on(wrong, np.array([0.0, 1]), max_kinks=0.5)
     assert "in 1 of 2 entries, at [0]" in report.faults[0]
     assert report.worst.kink and (report.worst.left, report.worst.right) == (-1, 1)
@@ -283,7 +290,10 @@ def test_the_report_names_everything():
     report = report_on(operation(lambda x: x * x, wrong, "my_square"), np.array([[1.0, 2], [3, 4], [5, 6]]), seed=7)
     assert not report and str(caught.value) == str(report)
     lines = str(report).splitlines()
-    assert lines[0] == "my_square: the gradient of x is wrong in 2 of 6 entries, at [1, :], -1 times what it should be; worst,"
+    assert (
+        lines[0]
+        == "my_square: the gradient of x is wrong in 2 of 6 entries, at [1, :], -1 times what it should be; worst,"
+    )
     assert lines[1] in ("  d output[1, 0] / d x[1, 0]", "  d output[1, 1] / d x[1, 1]")
     worst = report.worst
     assert worst.analytic == pytest.approx(-worst.numeric)
@@ -296,7 +306,9 @@ def test_a_good_report():
     report = gradcheck(F.linear, (np.ones((2, 3)), np.arange(12.0).reshape(4, 3) / 7), name="my layer")
     assert report and report.name == "my layer" and report.entries == 20
     assert [g.name for g in report.gradients] == ["input", "weight"]
-    assert str(report).startswith("my layer: all is well in 20 slopes, of which 0 have a kink; the worst is\n  d <v, output> / d ")
+    assert str(report).startswith(
+        "my layer: all is well in 20 slopes, of which 0 have a kink; the worst is\n  d <v, output> / d "
+    )
     json.dumps(report.as_dict())
 
 
@@ -350,6 +362,42 @@ def test_the_curve_is_a_v():
     assert min(curve.central) > curve.extrapolated[lowest]
     assert gradcheck(F.tanh, np.ones(2)).gradients[0].curve is None
     assert isinstance(plot([report]), matplotlib.figure.Figure)
+
+
+# --- as a new user would
+
+
+def test_the_example_of_the_document(monkeypatch):
+    """The code in docs/gradcheck.md says what the document says it says."""
+    monkeypatch.setattr(npstn, "check_op", check_op, raising=False)
+    page = (Path(__file__).parent.parent / "docs" / "gradcheck.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    said = textwrap.dedent(page.split("and says\n\n")[1].split("\n\n")[0])
+    with pytest.raises(GradcheckError) as caught:
+        exec(code, {})
+    assert str(caught.value) == said
+
+
+def test_a_forgotten_term():
+    """Layer normalisation without the term that comes from the variance: no constant factor, and every entry wrong."""
+
+    class LayerNorm(Function):
+        @staticmethod
+        def forward(ctx, x, gain):
+            rstd = 1 / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+            normed = (x - x.mean(axis=1, keepdims=True)) * rstd
+            ctx.save_for_backward(normed, rstd, gain)
+            return normed * gain
+
+        @staticmethod
+        def backward(ctx, dy):
+            normed, rstd, gain = ctx.saved
+            dn = dy * gain
+            return rstd * (dn - dn.mean(axis=1, keepdims=True)), (dy * normed).sum(axis=0)
+
+    report = report_on(LayerNorm.apply, tuple(np.random.default_rng(1).normal(size=shape) for shape in ((3, 4), 4)))
+    assert len(report.faults) == 1, "gain's gradient is right"
+    assert "layer_norm" == report.name and "the gradient of x is wrong in 12 of 12 entries; worst" in report.faults[0]
 
 
 # --- contracts

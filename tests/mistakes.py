@@ -1,0 +1,301 @@
+"""Mistakes planted in copies of the library's backward passes, for the gradient checker to find.
+
+    python -m tests.mistakes              writes the table and the picture of docs/gradcheck.md anew
+
+A mistake is a piece of a function's source that is exchanged for another. The copy of the function stands in for the
+original while the catalogue's samples of the operation are checked. Two plain checks, written here as they are usually
+done, judge the same copies on the same inputs.
+"""
+
+import ast
+import contextlib
+import importlib
+import inspect
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import npstn
+from npstn.catalogue import samples
+from npstn.gradcheck.plot import draw
+from npstn.gradcheck.subject import Subject
+
+SAMPLES = samples()
+DOCUMENT = Path(__file__).parent.parent / "docs" / "gradcheck.md"
+MARK = "<!-- from here: python -m tests.mistakes -->", "<!-- to here -->"
+
+
+class Mistake(NamedTuple):
+    where: str  # module of npstn.ops, and function or class.method in it
+    what: str
+    right: str
+    wrong: str
+    operations: str = ""  # whose samples show it, if not the module's name
+
+    @property
+    def samples(self):
+        names = self.operations.split() or [self.where.split(":")[0]]
+        found = [sample for sample in SAMPLES if sample.operation in names]
+        assert found, f"no samples of {names}"
+        return found
+
+
+_EVERY_TIED_PIXEL = """U = ctx.sources[0].data
+    for b, c in np.ndindex(U.shape[:2]):
+        for p in np.unique(A[b, c]):
+            dU[b, c][U[b, c] == U[b, c].flat[p]] = dU[b, c].flat[p]
+    return dU,"""
+
+MISTAKES = [
+    # arithmetic, elementary functions, shapes
+    Mistake("arithmetic:unbroadcast", "mean over the broadcast axis for the sum",
+            "dy.sum(", "dy.mean(", "add sub mul div"),
+    Mistake("arithmetic:Sub.backward", "the sign of the second operand",
+            "unbroadcast(-dy", "unbroadcast(dy", "sub"),
+    Mistake("arithmetic:Mul.backward", "a factor of 2",
+            "dy * b", "2 * dy * b", "mul"),
+    Mistake("arithmetic:Mul.backward", "operands exchanged",
+            "dy * b", "dy * a", "mul"),
+    Mistake("arithmetic:Div.backward", "an epsilon of 1e-7 in the divisor",
+            "dy / b", "dy / (b + 1e-7)", "div"),
+    Mistake("arithmetic:Pow.backward", "exponent not lowered by one",
+            "a ** (b - 1)", "a ** b", "pow"),
+    Mistake("arithmetic:Matmul.backward", "the transpose of the wrong axes, by a reshape",
+            "np.swapaxes(a, -1, -2)", "a.reshape(*a.shape[:-2], a.shape[-1], a.shape[-2])", "matmul"),
+    Mistake("elementary:Exp.backward", "writes into its own result",
+            "return dy * y", "return np.multiply(dy, y, out=y)", "exp"),
+    Mistake("elementary:Sqrt.backward", "an epsilon of 1e-8 in the divisor",
+            "(2 * y)", "(2 * y + 1e-8)", "sqrt"),
+    Mistake("elementary:Sin.backward", "the slope in float32",
+            "np.cos(x)", "np.cos(x.astype(np.float32))", "sin"),
+    Mistake("elementary:Cos.backward", "the sign",
+            "-dy", "dy", "cos"),
+    Mistake("shaping:Index.backward", "a race: elements taken twice get one of their gradients",
+            "np.add.at(dx, index, dy)", "dx[index] += dy", "index"),
+    Mistake("shaping:Reshape.backward", "the order of columns for that of rows",
+            "dy.reshape(x_shape)", "dy.reshape(x_shape, order='F')", "reshape"),
+    Mistake("shaping:Sum.backward", "a hundred-thousandth too little",
+            "dy.reshape(kept_shape)", "0.99999 * dy.reshape(kept_shape)", "sum mean"),
+    # activations
+    Mistake("activation:Relu.backward", "returns the upstream array, changed",
+            "np.where(y <= 0, 0, dy)", "np.multiply(dy, y > 0, out=dy)", "relu"),
+    Mistake("activation:Relu.backward", "a leak of a millionth",
+            "np.where(y <= 0, 0, dy)", "np.where(y <= 0, 1e-6 * dy, dy)", "relu"),
+    Mistake("activation:Tanh.backward", "the derivative at y, not at x",
+            "y * y", "np.tanh(y) ** 2", "tanh"),
+    Mistake("activation:Sigmoid.backward", "a float32 constant",
+            "(1 - y)", "(np.float32(1.0000001) - y)", "sigmoid"),
+    # layers
+    Mistake("linear:Linear.backward", "the bias' mean over the batch for its sum",
+            "dy.sum(axis=0)", "dy.mean(axis=0)"),
+    Mistake("linear:linear_backward_weight", "the last sample left out",
+            "np.dot(dy.T, x, dW)", "np.dot(dy[:-1].T, x[:-1], dW)"),
+    Mistake("conv2d:col2im", "row and column exchanged in the strides",
+            "j * stride[1] + l", "j * stride[0] + l"),
+    Mistake("conv2d:col2im", "a race: where windows overlap the last one wins, for strides above 1",
+            "] += row[i * pitch + j]", "] = row[i * pitch + j]"),
+    Mistake("conv2d:add_up", "the first sample not added up",
+            "range(parts.shape[0])", "range(1, parts.shape[0])"),
+    Mistake("conv2d:conv2d_backward_weight", "in a batch of more than 8, some samples overwritten",
+            "parts[run, q, o] +=", "parts[run, q, o] ="),
+    Mistake("conv2d:conv2d_backward_input", "the padding cut off one column early",
+            "m + padding[1]]", "m + padding[1] - 1]"),
+    Mistake("conv2d:Conv2d.backward", "asked for alone, the bias gets a mean for its sum",
+            "dV.sum(", "dV.mean("),
+    Mistake("conv2d:Conv2d.backward", "the upstream gradient read in the order of memory",
+            "dV = contiguous(dV)", "dV = dV.ravel(order='K').reshape(dV.shape)"),
+    Mistake("max_pool2d:max_pool2d_backward", "off by one",
+            "A[b, c, i, j]", "A[b, c, i, j] - 1"),
+    Mistake("max_pool2d:max_pool2d_backward", "a race: where windows overlap the last one wins",
+            "] += dV", "] = dV"),
+    Mistake("max_pool2d:MaxPool2d.backward", "a tie counted for each of its pixels",
+            "return dU,", _EVERY_TIED_PIXEL),
+    Mistake("avg_pool2d:avg_pool2d_backward", "the last column left out",
+            "min(left + L, W)", "min(left + L, W - 1)"),
+    Mistake("avg_pool2d:avg_pool2d_backward", "divided by the pixels inside only, unlike forward",
+            "(K * L)", "((min(top + K, H) - max(top, 0)) * (min(left + L, W) - max(left, 0)))"),
+    Mistake("dropout:Dropout.backward", "the factor 1 / (1 - p) dropped",
+            "dV * R", "dV * (R > 0)", "dropout dropout2d"),
+    Mistake("dropout:Dropout.backward", "draws again",
+            "dV * R", "dV * generator().permutation(R)", "dropout dropout2d"),
+    Mistake("dropout:Dropout.backward", "upstream rounded to float32",
+            "dV * R", "(dV * R).astype(np.float32).astype(dV.dtype)", "dropout"),
+    # losses
+    Mistake("log_softmax:LogSoftmax.backward", "right for a cotangent that adds up to 1 only",
+            "np.exp(y) * dy.sum(axis=ctx.dim, keepdims=True)", "np.exp(y)"),
+    Mistake("log_softmax:LogSoftmax.backward", "adds up along the last axis always",
+            "axis=ctx.dim", "axis=-1"),
+    Mistake("nll_loss:NllLoss.backward", "the number of classes for that of samples",
+            "len(t), 1", "shape[1], 1"),
+    Mistake("nll_loss:NllLoss.backward", "the upstream gradient ignored",
+            "-dloss /", "-1 /"),
+    # the transformer
+    Mistake("rotation:RotationTheta.backward", "the sign of sin",
+            "- sin *", "+ sin *", "rotation_theta"),
+    Mistake("affine_grid:affine_grid_backward", "x and y swapped",
+            "* x[j]", "* y[i]"),
+    Mistake("affine_grid:affine_grid_backward", "the translation from the last row only",
+            "dtheta[b, r, 2] += along_1", "dtheta[b, r, 2] = along_1"),
+    Mistake("affine_grid:affine_grid_backward", "the second sample gets the first one's gradient",
+            "along_x += dG[b,", "along_x += dG[0,"),
+    Mistake("grid_sample:grid_sample_backward_grid", "(W - 1) / 2 for W / 2",
+            "dx[p] * slope_x[p]", "dx[p] * slope_x[p] * (W - 1) / W"),
+    Mistake("grid_sample:grid_sample_backward_grid", "x and y swapped",
+            "dx[p] * slope_x[p], dy[p] * slope_y[p]", "dy[p] * slope_y[p], dx[p] * slope_x[p]"),
+    Mistake("grid_sample:grid_sample_backward_grid", "channels not summed",
+            "dx[p] +=", "dx[p] ="),
+    Mistake("grid_sample:grid_sample_backward_grid", "the sign forgotten that a reflection turns",
+            "dx[p] * slope_x[p]", "dx[p] * abs(slope_x[p])"),
+    Mistake("grid_sample:grid_sample_backward_grid", "ceil(x) for floor(x) + 1: no slope at a pixel's centre",
+            "right[o] - plane[o]", "(right[o] - plane[o]) * (fx[p] > 0)"),
+    Mistake("grid_sample:grid_sample_backward_grid", "the lower neighbours left out",
+            "fy[p] * (along_below - along_above)", "0"),
+    Mistake("grid_sample:grid_sample_backward_input", "one corner missing",
+            "below_right[o] += fx[p] * under", "pass"),
+    Mistake("grid_sample:grid_sample_backward_input", "a race: of points in one pixel the last one wins",
+            "plane[o] += (one - fx[p]) * above", "plane[o] = (one - fx[p]) * above"),
+    Mistake("grid_sample:take_image", "the plane not cleared between channels",
+            "plane[o] = 0", "pass"),
+    Mistake("grid_sample:GridSample.backward", "one part in ten thousand too much",
+            "return dU, dG", "return 1.0001 * dU, dG"),
+]  # fmt: skip
+
+
+@contextlib.contextmanager
+def planted(mistake):
+    """The library with the mistake in it, for the time being."""
+    module_name, path = mistake.where.split(":")
+    owner = module = importlib.import_module(f"npstn.ops.{module_name}")
+    source = inspect.getsource(module)
+    text_of = {n.name: ast.get_source_segment(source, n) for n in ast.parse(source).body if hasattr(n, "name")}
+    *classes, name = path.split(".")
+    if classes:
+        owner = getattr(module, classes[0])
+        text = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    else:
+        text = text_of.get(name, "")
+    assert mistake.right in text, f"{mistake.where}: there is no {mistake.right!r} any more; plant the mistake anew"
+    copies = {name: text.replace(mistake.right, mistake.wrong)}
+    if not classes:  # a compiled backward kernel that calls the original must be copied with it
+        copies |= {n: t for n, t in text_of.items() if "backward" in n and n != name and f"{name}(" in t}
+
+    namespace = dict(vars(module))
+    for text in copies.values():
+        exec(text, namespace)  # without `@kernel`: a copy runs as plain Python  # noqa: S102
+    originals = {n: inspect.getattr_static(owner, n) for n in copies}
+    try:
+        for n in copies:
+            setattr(owner, n, namespace[n])
+        yield
+    finally:
+        for n, original in originals.items():
+            setattr(owner, n, original)
+
+
+def checked(mistake):
+    """What the checker reports on the first sample that shows the mistake; None if none does."""
+    with planted(mistake):
+        return next((report for report in (sample.check() for sample in mistake.samples) if not report), None)
+
+
+def passes_plainly(sample, eps=1e-6, atol=1e-5, rtol=1e-3):
+    """What torch.autograd.gradcheck does by default: both Jacobians entry by entry, within these tolerances.
+
+    Then two calls must give the same, and an upstream gradient of zeros must give zeros.
+    """
+    subject = Subject(sample.fn, sample.inputs)
+    y = subject.value(subject.arrays)
+    try:
+        analytic, again = ([subject.gradients(subject.arrays, e) for e in _units(y.shape)] for _ in range(2))
+        zeros = subject.gradients(subject.arrays, np.zeros_like(y))
+    except (ValueError, TypeError):
+        return False  # a shape or a dtype is wrong
+    for k, x in enumerate(subject.arrays):
+        rows, rows_again = (np.array([dxs[k].ravel() for dxs in run]) for run in (analytic, again))
+        columns = []
+        for e in _units(x.shape):
+            above, below = subject.arrays, subject.arrays
+            above[k], below[k] = x + eps * e, x - eps * e
+            columns.append((subject.value(above) - subject.value(below)).ravel() / (2 * eps))
+        if not np.allclose(rows, np.transpose(columns), rtol, atol) or (rows != rows_again).any() or zeros[k].any():
+            return False
+    return True
+
+
+def passes_one_direction(sample, eps=1e-6, atol=1e-5, rtol=1e-3):
+    """The quick check: the slope along one random direction through all inputs, with one random cotangent."""
+    subject, rng = Subject(sample.fn, sample.inputs), np.random.default_rng(0)
+    v = rng.standard_normal(subject.value(subject.arrays).shape)
+    ds = [rng.standard_normal(x.shape) for x in subject.arrays]
+    ds = [d / np.sqrt(sum((d * d).sum() for d in ds)) for d in ds]
+    try:
+        dxs = subject.gradients(subject.arrays, v.copy())
+    except (ValueError, TypeError):
+        return False
+    above, below = (subject.value([x + t * d for x, d in zip(subject.arrays, ds, strict=True)]) for t in (eps, -eps))
+    analytic = sum((dx * d).sum() for dx, d in zip(dxs, ds, strict=True))
+    return bool(np.allclose(analytic, (v * (above - below)).sum() / (2 * eps), rtol, atol))
+
+
+def let_through(mistake, check):
+    """Whether a plain check finds nothing wrong with any sample, of those whose right gradient it accepts."""
+    accepted = [sample for sample in mistake.samples if check(sample)]
+    assert accepted, f"{mistake.where}: {check.__name__} refuses the right gradients of all samples"
+    with planted(mistake):
+        return all(check(sample) for sample in accepted)
+
+
+def _units(shape):
+    """Each array of this shape with a single one among zeros."""
+    for index in np.ndindex(shape):
+        e = np.zeros(shape)
+        e[index] = 1
+        yield e
+
+
+def table():
+    rows = ["| mistake | planted in | PyTorch's defaults | one direction | npstn finds |", "|---|---|---|---|---|"]
+    passed = [0, 0]
+    for mistake in MISTAKES:
+        report = checked(mistake)
+        through = [let_through(mistake, check) for check in (passes_plainly, passes_one_direction)]
+        passed = [n + t for n, t in zip(passed, through, strict=True)]
+        one, other = ("**passes**" if t else "refused" for t in through)
+        rows.append(f"| {mistake.what} | `{mistake.where}` | {one} | {other} | {_finding(report)} |")
+    one, other = passed
+    rows += ["", f"Of {len(MISTAKES)} mistakes {one} pass PyTorch's defaults, {other} one direction, and none npstn."]
+    return "\n".join(rows)
+
+
+def _finding(report):
+    """In a few words, without numbers that another processor might round otherwise."""
+    fault = report.faults[0]
+    if fault.startswith("breaks"):
+        return f"the contract {fault.split(chr(39))[1]!r} broken"
+    return fault.split(" is wrong")[0] + " wrong" if " is wrong" in fault else fault.split(":")[0]
+
+
+def picture():
+    """The V of a smooth function, of a piecewise linear one, and of a wrong gradient."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    smooth, kinked = (next(s for s in SAMPLES if s.operation == name) for name in ("sin", "conv2d"))
+    wrong = next(m for m in MISTAKES if m.where == "elementary:Sin.backward")
+    panels = [(smooth, "sin"), (kinked, "conv2d, piecewise linear")]
+    axes = figure.subplots(1, 3)
+    for ax, (sample, title) in zip(axes, panels, strict=False):
+        draw(ax, [sample.check(curve=True)], title)
+    with planted(wrong):
+        draw(axes[2], [smooth.check(curve=True)], f"sin, {wrong.what}")
+    return figure
+
+
+if __name__ == "__main__":
+    npstn.set_num_threads(1)
+    before, after = MARK
+    page = DOCUMENT.read_text()
+    head, _, rest = page.partition(before)
+    DOCUMENT.write_text(f"{head}{before}\n{table()}\n{after}{rest.partition(after)[2]}")
+    picture().savefig(DOCUMENT.parent / "pictures" / "gradcheck.png", dpi=110)
