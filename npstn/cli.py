@@ -174,8 +174,9 @@ def _eval(options: argparse.Namespace) -> None:
     score = training.evaluate(net, test)
     _say(f"{score.accuracy:.2f} %")
     text = f"{len(test.labels):,} {NAMES[kind]}, turned within ±{config['angle']:g}° (seed {config['seed']})"
-    if isinstance(net, models.STNClsNet):
-        text += f"; angle correlation {score.angle_correlation(test.degrees):.2f}"
+    correlation = score.angle_correlation(test.degrees)
+    if not math.isnan(correlation):
+        text += f"; angle correlation {correlation:.2f}"
     print(text, file=sys.stderr)
 
 

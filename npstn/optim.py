@@ -84,7 +84,8 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr)
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps >= 0):
-            raise ValueError(f"Adam: expected betas in 0 .. 1 and eps of at least 0, got {betas}, {eps}")
+            name = type(self).__name__
+            raise ValueError(f"{name}: expected betas in 0 .. 1 and eps of at least 0, got {betas}, {eps}")
         self.betas, self.eps = betas, eps
         self._t = [0] * len(self.params)
         self._m = [np.zeros_like(p.data) for p in self.params]
@@ -103,6 +104,35 @@ class Adam(Optimizer):
             v += (1 - beta2) * (g * g)
             unbias1, unbias2 = 1 - beta1 ** self._t[i], 1 - beta2 ** self._t[i]
             p.data -= self.lr / unbias1 * m / (np.sqrt(v) / math.sqrt(unbias2) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as PyTorch's:
+
+    p -= lr weight_decay p, and then Adam's step.
+
+    Args:
+        weight_decay: at least 0; ValueError else. The others as for `Adam`.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps)
+        if not weight_decay >= 0:
+            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay}")
+        self.weight_decay = weight_decay
+
+    def step(self) -> None:
+        for p in self.params:
+            if p.grad is not None:
+                p.data *= 1 - self.lr * self.weight_decay
+        super().step()
 
 
 class OneCycleLR:

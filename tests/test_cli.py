@@ -157,7 +157,7 @@ def test_config_says_what_was_run(trained):
         "angle": 30.0,
         "seed": 3,
         "recipe": "fast",
-        "optimizer": "adam",
+        "optimizer": "adamw",
         "lr": RECIPES["fast"].lr,
         "batch_size": 32,
         "epochs": 2,
@@ -197,7 +197,7 @@ def test_fast_is_the_default_recipe_and_options_change_it(tmp_path, monkeypatch)
     options = ["--epochs", "7", "--batch-size", "9", "--lr", "0.25", "--angle", "180", "--out", tmp_path / "run"]
     refusal(1, "train", *options)
     _, _, test, angle, recipe, _ = calls[0]
-    assert recipe == training.Recipe("adam", lr=0.25, batch_size=9, epochs=7, dropout=RECIPES["fast"].dropout)
+    assert recipe == training.Recipe("adamw", lr=0.25, batch_size=9, epochs=7, dropout=RECIPES["fast"].dropout)
     assert angle == 180
     assert np.abs(test.degrees).max() > 150
 

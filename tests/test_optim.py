@@ -73,11 +73,12 @@ def sgd(p, grads, lr, momentum=0.0, weight_decay=0.0):
         yield p
 
 
-def adam(p, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+def adam(p, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
     m = v = t = 0
     for g in grads:
         if g is not None:
             t += 1
+            p = p - lr * weight_decay * p
             m = betas[0] * m + (1 - betas[0]) * g
             v = betas[1] * v + (1 - betas[1]) * g**2
             p = p - lr * (m / (1 - betas[0] ** t)) / (math.sqrt(v / (1 - betas[1] ** t)) + eps)
@@ -94,6 +95,8 @@ CASES = [
     (adam, "Adam", {"lr": 0.1}),
     (adam, "Adam", {"lr": 0.03, "betas": (0.5, 0.9), "eps": 1e-3}),
     (adam, "Adam", {"lr": 0.03, "betas": (0.0, 0.0)}),
+    (adam, "AdamW", {"lr": 0.1, "weight_decay": 0.3}),
+    (adam, "AdamW", {"weight_decay": 0.0}),
 ]
 CASE_IDS = [f"{name}-{options}" for _, name, options in CASES]
 
@@ -208,6 +211,7 @@ def test_descends_to_the_minimum_of_a_parabola(maker):
         (lambda p: optim.Adam(p, betas=(-0.1, 0.9)), r"^Adam: expected betas .*\(-0\.1, 0\.9\)"),
         (lambda p: optim.Adam(p, betas=(0.9, math.nan)), r"^Adam: expected betas .*nan"),
         (lambda p: optim.Adam(p, eps=-1e-8), r"^Adam: expected .*eps .*-1e-08"),
+        (lambda p: optim.AdamW(p, weight_decay=-0.1), r"^AdamW: expected weight_decay .*got -0\.1"),
     ],
 )
 def test_bad_options(make, message):

@@ -91,7 +91,7 @@ def test_a_network_that_saw_drawn_digits_only_reads_real_ones(tmp_path):
     upright = Rotated(rotate(images, np.zeros(len(images))), labels, np.zeros(len(images), np.float32))
     npstn.manual_seed(0)
     net = training.build("cnn")
-    recipe = training.Recipe("adam", lr=4e-3, batch_size=64, epochs=2, dropout=0.0)
+    recipe = training.Recipe("adamw", lr=4e-3, batch_size=64, epochs=2, dropout=0.0)
     drawn = data.draw_digits(60_000, seed=0)
     score = training.train(net, drawn, upright, 0.0, recipe, tmp_path / "metrics.csv", lambda line, score: None)
     assert score.accuracy >= 90

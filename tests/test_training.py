@@ -25,7 +25,7 @@ COLUMNS = [
     "residual_std_deg",
     "input_std_deg",
 ]
-ADAM = Recipe("adam", lr=4e-3, batch_size=32, epochs=2, dropout=0.0)
+ADAM = Recipe("adamw", lr=4e-3, batch_size=32, epochs=2, dropout=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -411,7 +411,7 @@ def test_adam_takes_one_cycle_up_to_the_learning_rate_over_all_epochs(tmp_path, 
     rates, step = [], optim.Adam.step
     monkeypatch.setattr(optim.Adam, "step", lambda self: (rates.append(self.lr), step(self)))
     images, labels = digits[0][:90], digits[1][:90]
-    recipe = Recipe("adam", lr=0.01, batch_size=8, epochs=3, dropout=0.0)
+    recipe = Recipe("adamw", lr=0.01, batch_size=8, epochs=3, dropout=0.0)
     run(tmp_path / "metrics.csv", (images, labels), test_set, recipe)
     assert len(rates) == 3 * 12  # the last batch of an epoch has 2 images
     top = int(np.argmax(rates))
@@ -448,7 +448,7 @@ def test_dropout_is_on_in_every_epoch(tmp_path, digits, test_set, monkeypatch):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-@pytest.mark.parametrize(("optimizer", "lr"), [("adam", 0.004), ("sgd", 0.5)])
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 0.004), ("sgd", 0.5)])
 def test_a_loss_that_is_no_number_stops_training(tmp_path, digits, test_set, epoch, optimizer, lr):
     path, net, done = tmp_path / "metrics.csv", training.build("cnn"), []
 
