@@ -62,7 +62,7 @@ def report_on(fn, inputs, check=gradcheck, **options):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_of_the_library(name):
-    """At the tolerances of the issue, with one seed and no retry."""
+    """At the tolerances that are promised, with one seed and no retry."""
     for sample in SAMPLES:
         if sample.operation == name:
             assert sample.rtol <= (1e-8 if name in ("log_softmax", "cross_entropy", "stn") else 1e-9)

@@ -67,8 +67,8 @@ def window_positions(
     floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit, and
     where the image or the window has no pixels.
     """
-    if min(size) < 1:
-        raise ValueError(f"{operation}: expected images of at least one pixel, got {tuple(size)}")
+    if not 1 <= size[0] * size[1] < 2**31:  # max pooling remembers places in 32 bits
+        raise ValueError(f"{operation}: expected images of at least one and fewer than 2^31 pixels, got {tuple(size)}")
     if min(kernel) < 1:
         raise ValueError(f"{operation}: expected a kernel of at least one pixel, got {kernel}")
     H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]

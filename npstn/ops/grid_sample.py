@@ -54,7 +54,7 @@ from npstn.runtime import kernel
 RUNS = 8  # at most so many runs of samples, each with one set of buffers
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")
-BILINEAR, NEAREST = range(2)
+NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
 
@@ -256,8 +256,8 @@ class GridSample(Function):
         if padding_mode not in PADDINGS:
             known = ", ".join(PADDINGS)
             raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
-        if U.shape[2] < 1 or U.shape[3] < 1:
-            raise ValueError(f"grid_sample: expected images of at least one pixel, got shape {U.shape}")
+        if not 1 <= U.shape[2] * U.shape[3] < 2**31:  # offsets are 32 bits wide
+            raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
         B, h, w, _ = G.shape
         U, points = contiguous(U), contiguous(G).reshape(B, h * w, 2)
         ctx.save_for_backward(U, points)

@@ -386,8 +386,8 @@ def test_a_grid_without_points(mode, padding_mode, align_corners):
         ((2, 1, 3, 3), (2, 2, 2), "grid of shape (2, h, w, 2), got (2, 2, 2)"),
         ((2, 1, 3, 3), (2, 2, 2, 3), "grid of shape (2, h, w, 2), got (2, 2, 2, 3)"),
         ((2, 1, 3, 3), (1, 2, 2, 2), "grid of shape (2, h, w, 2), got (1, 2, 2, 2)"),
-        ((2, 1, 0, 3), (2, 2, 2, 2), "images of at least one pixel, got shape (2, 1, 0, 3)"),
-        ((2, 1, 3, 0), (2, 2, 2, 2), "images of at least one pixel, got shape (2, 1, 3, 0)"),
+        ((2, 1, 0, 3), (2, 2, 2, 2), "images of at least one and fewer than 2^31 pixels, got (2, 1, 0, 3)"),
+        ((2, 1, 3, 0), (2, 2, 2, 2), "images of at least one and fewer than 2^31 pixels, got (2, 1, 3, 0)"),
     ],
 )
 def test_ill_shaped_arguments_are_refused(image, grid, message):
