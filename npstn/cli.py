@@ -158,7 +158,7 @@ def _train(options: argparse.Namespace) -> None:
 
     _say(f"training {options.model} on {len(digits[0]):,} {NAMES[kind]}, turned within ±{options.angle:g}°; run: {out}")
     score = training.train(net, digits, test, options.angle, recipe, out / "metrics.csv", after_epoch)
-    _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epochs")
+    _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
     for path in _draw(out, net, test, score):
         _say(str(path))
 

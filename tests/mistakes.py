@@ -81,9 +81,9 @@ MISTAKES = [
             "dy.reshape(kept_shape)", "0.99999 * dy.reshape(kept_shape)", "sum mean"),
     # activations
     Mistake("activation:Relu.backward", "returns the upstream array, changed",
-            "np.where(y <= 0, 0, dy)", "np.multiply(dy, y > 0, out=dy)", "relu"),
+            "dy * ~(y <= 0)", "np.multiply(dy, y > 0, out=dy)", "relu"),
     Mistake("activation:Relu.backward", "a leak of a millionth",
-            "np.where(y <= 0, 0, dy)", "np.where(y <= 0, 1e-6 * dy, dy)", "relu"),
+            "dy * ~(y <= 0)", "np.where(y <= 0, 1e-6 * dy, dy)", "relu"),
     Mistake("activation:Tanh.backward", "the derivative at y, not at x",
             "y * y", "np.tanh(y) ** 2", "tanh"),
     Mistake("activation:Sigmoid.backward", "a float32 constant",
