@@ -32,6 +32,15 @@ def torch():
 
 
 @pytest.fixture
+def one_thread():
+    """For small arrays: waking a second thread takes longer than the work, on a busy machine much longer."""
+    before = numba.get_num_threads()
+    npstn.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
+
+
+@pytest.fixture
 def two_threads():
     """A function that runs another on 1 thread and on 2, and gives both results."""
     if numba.config.DISABLE_JIT:

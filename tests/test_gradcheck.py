@@ -6,7 +6,6 @@ import textwrap
 from pathlib import Path
 
 import matplotlib
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,12 +44,7 @@ square = operation(lambda x: x * x, lambda x, dy: 2 * x * dy)
 absolute = operation(abs, lambda x, dy: np.sign(x) * dy)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def report_on(fn, inputs, check=gradcheck, **options):

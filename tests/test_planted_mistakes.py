@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 
-import numba
 import numpy as np
 import pytest
 from mistakes import DOCUMENT, MARK, MISTAKES, SAMPLES, checked, passes_plainly, planted, table
@@ -13,16 +12,11 @@ from npstn.autograd import Function
 from npstn.gradcheck.subject import Subject
 
 name_of = {mistake: f"{mistake.where} {mistake.what}" for mistake in MISTAKES}
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a wrong backward may divide by zero
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # a wrong backward may divide by zero
+]
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES, ids=name_of.get)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @each_mistake

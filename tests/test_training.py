@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import math
 
-import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -28,13 +27,7 @@ COLUMNS = [
 ADAM = Recipe("adamw", lr=4e-3, batch_size=32, epochs=2, dropout=0.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These networks see few images: two threads that wait for each other gain nothing, on a busy machine they lose."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@
 | tanh x            | 1 - y^2                                                   |
 | sigmoid 1/(1+e^-x)| y (1 - y)                                                 |
 
-All three derivatives follow from the result alone, so that is what is saved. NaN stays NaN.
+All three derivatives follow from the result alone, so that is what is saved. NaN stays NaN, and an infinite or NaN dy
+makes dx NaN where the slope is 0.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def conv2d_backward_weight(U, dV, K, L, stride, padding, dF):
     for run in prange(runs):
         padded = zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
         columns = np.empty((Q, N), U.dtype)
-        dV_b = zeros((N, O), dV.dtype)  # transposed: BLAS is a good third faster than on dV columns^T
+        dV_b = zeros((N, O), dV.dtype)  # transposed: for the model's two layers a fifth less time than dV columns^T
         product = np.empty((Q, O), dF.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
             im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
