@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import datetime
 import io
-import json
 import math
 import platform
 import sys
@@ -17,20 +16,14 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 
 import npstn
-from npstn import data, models, nn, training
+from npstn import data, runs, training
 from npstn.training import RECIPES, Epoch, Score
 
 Digits = tuple[np.ndarray, np.ndarray]  # images uint8 (N, 28, 28), labels int64 (N,)
-NAMES = {"mnist": "MNIST digits", "digits": "drawn digits"}
-RUN_FILES = ("config.json", "metrics.csv", "weights.safetensors", "before_after.png", "curves.png", "angles.png")
 
 
 class BadArgument(Exception):
     """An argument that cannot be used, in one line."""
-
-
-class RunError(Exception):
-    """What went wrong while running, in one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nnpstn: stopped", file=sys.stderr)
         return 130
-    except (BadArgument, RunError, data.DataError, training.TrainingError, OSError) as error:
+    except (BadArgument, runs.RunError, data.DataError, training.TrainingError, OSError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadArgument) else 1
 
@@ -140,7 +133,7 @@ def _train(options: argparse.Namespace) -> None:
         **dataclasses.asdict(recipe),
         "versions": {"npstn": npstn.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    runs.write_config(out, config)
 
     npstn.manual_seed(options.seed)
     net = training.build(options.model, recipe.dropout)
@@ -156,16 +149,18 @@ def _train(options: argparse.Namespace) -> None:
                 f"nothing. Early in training it may yet wake up; else try a lower --lr, or another --seed"
             )
 
-    _say(f"training {options.model} on {len(digits[0]):,} {NAMES[kind]}, turned within ±{options.angle:g}°; run: {out}")
+    what = f"{len(digits[0]):,} {runs.DIGITS[kind]}, turned within ±{options.angle:g}°"
+    _say(f"training {options.model} on {what}; run: {out}")
     score = training.train(net, digits, test, options.angle, recipe, out / "metrics.csv", after_epoch)
     _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
-    for path in _draw(out, net, test, score):
+    for path in runs.draw(out, net, test, score):
         _say(str(path))
 
 
 def _eval(options: argparse.Namespace) -> None:
     _set_threads(options.threads)
-    net, config = _open_trained(options.folder)
+    config = runs.read_config(options.folder)
+    net = runs.load_net(options.folder, config)
     for name in ("data", "angle", "seed"):
         if getattr(options, name) is not None:
             config[name] = getattr(options, name)
@@ -173,7 +168,7 @@ def _eval(options: argparse.Namespace) -> None:
     test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
     score = training.evaluate(net, test)
     _say(f"{score.accuracy:.2f} %")
-    text = f"{len(test.labels):,} {NAMES[kind]}, turned within ±{config['angle']:g}° (seed {config['seed']})"
+    text = f"{len(test.labels):,} {runs.DIGITS[kind]}, turned within ±{config['angle']:g}° (seed {config['seed']})"
     correlation = score.angle_correlation(test.degrees)
     if not math.isnan(correlation):
         text += f"; angle correlation {correlation:.2f}"
@@ -221,52 +216,9 @@ def _load_digits(
 
 
 def _open_run(out: Path | None, force: bool) -> Path:
-    """Make the run folder; of a run that is there nothing is left."""
     out = out or Path("runs", datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            if not force:
-                raise BadArgument(f"argument --out: {out} exists already; choose another, or replace it with --force")
-            if not (out / "config.json").is_file():
-                raise BadArgument(f"argument --force: expected a run in {out}, got a folder without config.json")
-            for name in RUN_FILES:
-                (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {out}: {error.strerror}") from None
+        runs.create(out, replace=force)
+    except runs.RunExists as error:
+        raise BadArgument(f"argument {'--force' if force else '--out'}: {error}") from None
     return out
-
-
-def _open_trained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a run, and its config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        net = training.build(config["model"])
-        angle, seed = config["angle"], config["seed"]
-        if not (isinstance(angle, (int, float)) and 0 <= angle <= 180 and isinstance(seed, int) and seed >= 0):
-            raise ValueError
-        NAMES[config["data"]]
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"expected a run folder, got {folder}, with no config.json in it") from None
-    except (ValueError, KeyError, TypeError):
-        raise RunError(f"expected what a run writes in {folder / 'config.json'}, got something else") from None
-    try:
-        net.load_state_dict(npstn.load(folder / "weights.safetensors"))
-    except (KeyError, ValueError, TypeError) as error:
-        raise RunError(f"the weights in {folder} do not fit its {config['model']}: {error.args[0]}") from None
-    return net, config
-
-
-def _draw(out: Path, net: nn.Module, test: data.Rotated, score: Score) -> list[Path]:
-    """Write the pictures of a run."""
-    from npstn import plots  # here, because importing matplotlib takes a while
-
-    figures = {"curves.png": plots.curves(plots.read_metrics(out / "metrics.csv"))}
-    if isinstance(net, models.STNClsNet):
-        rows_of_digits = [np.flatnonzero(test.labels == digit)[:3] for digit in range(10)]
-        shown = test.images[np.stack(rows_of_digits, axis=1).ravel()]
-        figures["before_after.png"] = plots.before_after(shown, training.turned(net, shown))
-        figures["angles.png"] = plots.angles(test.degrees, score.predicted, test.labels)
-    for name, figure in figures.items():
-        figure.savefig(out / name, dpi=150)
-    return [out / name for name in figures]
