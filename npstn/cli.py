@@ -16,10 +16,12 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 
 import npstn
-from npstn import data, runs, training
+from npstn import data, runs, saving, training
 from npstn.training import RECIPES, Epoch, Score
 
 Digits = tuple[np.ndarray, np.ndarray]  # images uint8 (N, 28, 28), labels int64 (N,)
+# Not the parser's own, to which an option that is given and one that is not would be the same beside --resume.
+TRAIN_DEFAULTS = {"data": "auto", "model": "stn", "angle": 45.0, "recipe": "fast", "seed": 0}
 
 
 class BadArgument(Exception):
@@ -37,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nnpstn: stopped", file=sys.stderr)
         return 130
+    except saving.Stopped as stopped:
+        print(f"\nnpstn: {stopped}", file=sys.stderr)
+        return stopped.status
     except (BadArgument, runs.RunError, data.DataError, training.TrainingError, OSError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadArgument) else 1
@@ -61,16 +66,19 @@ def _parser() -> _Parser:
 
     auto = "digits are drawn by the program; auto, the default, is mnist if at hand or to be downloaded, else digits"
     train = commands.add_parser("train", parents=[common], help="train a network on digits turned by random angles")
-    train.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto", help=auto)
-    train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with the transformer (stn), or without")
-    train.add_argument("--angle", type=_ANGLE, default=45.0, metavar="A", help="turn digits within +-A degrees; 45")
-    train.add_argument("--recipe", choices=tuple(RECIPES), default="fast", help="fast, or as in the blog post")
+    train.add_argument("--data", choices=("auto", "mnist", "digits"), help=auto)
+    train.add_argument("--model", choices=("stn", "cnn"), help="with the transformer (stn, the default), or without")
+    train.add_argument("--angle", type=_ANGLE, metavar="A", help="turn digits within +-A degrees; 45")
+    train.add_argument("--recipe", choices=tuple(RECIPES), help="fast, the default, or as in the blog post")
     train.add_argument("--epochs", type=_COUNT, metavar="N", help=_recipes("epochs"))
     train.add_argument("--batch-size", type=_COUNT, metavar="N", help=_recipes("batch_size"))
     train.add_argument("--lr", type=_RATE, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
-    train.add_argument("--seed", type=_SEED, default=0, metavar="N", help="of all random numbers; 0")
+    train.add_argument("--seed", type=_SEED, metavar="N", help="of all random numbers; 0")
     train.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/ and the time by default")
-    train.add_argument("--force", action="store_true", help="replace the run that is there")
+    train.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
+    minutes = "save the run after each epoch, and within one every M minutes; 5"
+    train.add_argument("--checkpoint-minutes", type=_MINUTES, default=5.0, metavar="M", help=minutes)
     train.set_defaults(run=_train)
 
     evaluate = commands.add_parser("eval", parents=[common], help="score a run's weights on any digits, at any angle")
@@ -107,6 +115,7 @@ def _number(kind: Callable[[str], Any], least: float, most: float, what: str) ->
 _ANGLE = _number(float, 0, 180, "0 to 180 degrees")
 _COUNT = _number(int, 1, 10**9, "a whole number of at least 1")
 _SEED = _number(int, 0, 2**63, "a whole number of at least 0")
+_MINUTES = _number(float, 0, 1e6, "minutes, at least 0")
 _RATE = _number(float, 1e-12, 1e3, "a learning rate above 0")
 
 
@@ -119,6 +128,49 @@ def _say(text: str) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    resuming = options.resume is not None
+    out, config, recipe, digits, test_digits = _resumed(options) if resuming else _started(options)
+    npstn.manual_seed(config["seed"])
+    net = training.build(config["model"], recipe.dropout)
+    test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
+    progress = training.begin(net, recipe, len(digits[0]))
+    doing = "training"
+    if resuming:
+        runs.load_checkpoint(out, config, progress)
+        runs.tidy(out)
+        done = len(progress.epochs) == recipe.epochs
+        doing = "this run has been trained to its end:" if done else f"going on {progress.place()}: training"
+
+    def after_epoch(epoch: Epoch, score: Score) -> None:
+        npstn.save(net.state_dict(), out / "weights.safetensors")
+        _say(epoch.line(recipe.epochs))
+        if config["angle"] > 0 and training.collapsed(score, test):
+            _say(
+                f"warning: the localisation network answers nearly the same angle for every image: they spread by "
+                f"{np.std(score.predicted):.1f}°, the digits by {np.std(test.degrees):.1f}°. So the transformer does "
+                f"nothing. Early in training it may yet wake up; else try a lower --lr, or another --seed"
+            )
+        saver.save()  # last: a run that is killed before this does the epoch's end again
+
+    what = f"{len(digits[0]):,} {runs.DIGITS[config['data']]}, turned within ±{config['angle']:g}°"
+    _say(f"{doing} {config['model']} on {what}; run: {out}")
+    with saving.Saver(out, config, progress, options.checkpoint_minutes) as saver:
+        score = training.train(
+            net, digits, test, config["angle"], recipe, out / "metrics.csv", after_epoch, progress, saver.after_step
+        )
+        _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
+        for path in runs.draw(out, net, test, score):
+            _say(str(path))
+
+
+Job = tuple[Path, dict[str, Any], training.Recipe, Digits, Digits]  # run folder, config, recipe, digits, test digits
+
+
+def _started(options: argparse.Namespace) -> Job:
+    """A new run, as the options have it."""
+    for name, value in TRAIN_DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     _set_threads(options.threads)
@@ -127,34 +179,37 @@ def _train(options: argparse.Namespace) -> None:
     config = {
         "model": options.model,
         "data": kind,
+        "digits_sha256": runs.sha256(*digits, *test_digits),
         "angle": options.angle,
         "seed": options.seed,
         "recipe": options.recipe,
         **dataclasses.asdict(recipe),
-        "versions": {"npstn": npstn.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": _versions(),
     }
     runs.write_config(out, config)
+    return out, config, recipe, digits, test_digits
 
-    npstn.manual_seed(options.seed)
-    net = training.build(options.model, recipe.dropout)
-    test = training.fixed_test_set(*test_digits, options.angle, options.seed)
 
-    def after_epoch(epoch: Epoch, score: Score) -> None:
-        npstn.save(net.state_dict(), out / "weights.safetensors")
-        _say(epoch.line(recipe.epochs))
-        if options.angle > 0 and training.collapsed(score, test):
-            _say(
-                f"warning: the localisation network answers nearly the same angle for every image: they spread by "
-                f"{np.std(score.predicted):.1f}°, the digits by {np.std(test.degrees):.1f}°. So the transformer does "
-                f"nothing. Early in training it may yet wake up; else try a lower --lr, or another --seed"
-            )
+def _resumed(options: argparse.Namespace) -> Job:
+    """A run that is there, as it was started."""
+    for name in (*TRAIN_DEFAULTS, "epochs", "batch_size", "lr", "out", "force"):
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")
+    _set_threads(options.threads)
+    out = options.resume
+    config = runs.read_config(out)
+    recipe = runs.read_recipe(out, config)
+    _, (digits, test_digits) = _load_digits(config["data"], options.data_dir, ("train", "test"), sys.stdout)
+    if runs.sha256(*digits, *test_digits) != config.get("digits_sha256"):
+        raise runs.RunError(f"expected the digits that the run in {out} was started with, got others (SHA-256)")
+    if config.get("versions") != _versions():
+        _say(f"note: the run was started with {config.get('versions')}, not {_versions()}: its last digits may differ")
+    return out, config, recipe, digits, test_digits
 
-    what = f"{len(digits[0]):,} {runs.DIGITS[kind]}, turned within ±{options.angle:g}°"
-    _say(f"training {options.model} on {what}; run: {out}")
-    score = training.train(net, digits, test, options.angle, recipe, out / "metrics.csv", after_epoch)
-    _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
-    for path in runs.draw(out, net, test, score):
-        _say(str(path))
+
+def _versions() -> dict[str, str]:
+    return {"npstn": npstn.__version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
 def _eval(options: argparse.Namespace) -> None:
@@ -215,10 +270,10 @@ def _load_digits(
     return "digits", [data.draw_digits(*drawn[part]) for part in parts]
 
 
-def _open_run(out: Path | None, force: bool) -> Path:
+def _open_run(out: Path | None, force: bool | None) -> Path:
     out = out or Path("runs", datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
     try:
-        runs.create(out, replace=force)
+        runs.create(out, replace=bool(force))
     except runs.RunExists as error:
         raise BadArgument(f"argument {'--force' if force else '--out'}: {error}") from None
     return out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,44 @@ class Optimizer:
         """Change each parameter once."""
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
 
+    def state_dict(self) -> dict[str, Any]:
+        """The learning rate, and a copy of each array that steps change besides the parameters, by name.
+
+        With it, the parameters' own values and the same arguments, an optimiser goes on as this one would.
+        """
+        return {"lr": self.lr, **{name: array.copy() for name, array in self._arrays().items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, of an optimiser like this one of parameters like these.
+
+        Raises KeyError for a missing or an unknown name, ValueError for another shape, TypeError for another dtype;
+        each names the entry, and nothing is changed then.
+        """
+        own, here = {"lr": np.float64(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
+        for name in own:
+            if name not in state:
+                raise KeyError(f"{here}: expected an entry {name!r}, got none")
+        for name, value in state.items():
+            if name not in own:
+                raise KeyError(f"{here}: expected no entry {name!r}: the optimiser has no such state")
+            wanted, array = own[name], np.asarray(value)
+            if array.shape != wanted.shape:
+                raise ValueError(f"{here}: expected {name!r} of shape {wanted.shape}, got {array.shape}")
+            if not np.can_cast(array.dtype, wanted.dtype):
+                raise TypeError(f"{here}: expected {name!r} of {wanted.dtype}, got {array.dtype}")
+        self.lr = float(state["lr"])
+        for name, array in self._arrays().items():
+            array[...] = state[name]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that steps change besides the parameters: they themselves, by name."""
+        return {}
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum and weight decay, in PyTorch's form:
 
-    g = dp + weight_decay p,   m = momentum m + g (m = g at first),   p -= lr m
+    g = dp + weight_decay p,   m = momentum m + g (m = 0 at first),   p -= lr m
 
     Args:
         params: what `Module.parameters()` gives.
@@ -51,7 +85,7 @@ class SGD(Optimizer):
         if not (momentum >= 0 and weight_decay >= 0):
             raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {momentum}, {weight_decay}")
         self.momentum, self.weight_decay = momentum, weight_decay
-        self._m: list[np.ndarray | None] = [None] * len(self.params)
+        self._m = [np.zeros_like(p.data) for p in self.params] if momentum else []
 
     def step(self) -> None:
         for i, p in enumerate(self.params):
@@ -60,8 +94,13 @@ class SGD(Optimizer):
             g = p.grad + self.weight_decay * p.data if self.weight_decay else p.grad
             if self.momentum:
                 m = self._m[i]
-                self._m[i] = g = g.copy() if m is None else self.momentum * m + g
+                m *= self.momentum
+                m += g
+                g = m
             p.data -= self.lr * g
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {f"m.{i}": m for i, m in enumerate(self._m)}
 
 
 class Adam(Optimizer):
@@ -87,7 +126,7 @@ class Adam(Optimizer):
             name = type(self).__name__
             raise ValueError(f"{name}: expected betas in 0 .. 1 and eps of at least 0, got {betas}, {eps}")
         self.betas, self.eps = betas, eps
-        self._t = [0] * len(self.params)
+        self._t = np.zeros(len(self.params), np.int64)
         self._m = [np.zeros_like(p.data) for p in self.params]
         self._v = [np.zeros_like(p.data) for p in self.params]
 
@@ -102,8 +141,13 @@ class Adam(Optimizer):
             m += (1 - beta1) * g
             v *= beta2
             v += (1 - beta2) * (g * g)
-            unbias1, unbias2 = 1 - beta1 ** self._t[i], 1 - beta2 ** self._t[i]
+            t = int(self._t[i])  # a number of NumPy's would make everything below float64
+            unbias1, unbias2 = 1 - beta1**t, 1 - beta2**t
             p.data -= self.lr / unbias1 * m / (np.sqrt(v) / math.sqrt(unbias2) + self.eps)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        of_each = {f"{letter}.{i}": a for letter, of in (("m", self._m), ("v", self._v)) for i, a in enumerate(of)}
+        return {"t": self._t, **of_each}
 
 
 class AdamW(Adam):
@@ -172,6 +216,20 @@ class OneCycleLR:
     def step(self) -> None:
         self.taken += 1
         self.optimizer.lr = self.at(self.taken)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were taken."""
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where another schedule was, and set the optimiser's learning rate. Raises KeyError, ValueError."""
+        if set(state) != {"taken"}:
+            raise KeyError(f"OneCycleLR.load_state_dict: expected the entry 'taken' alone, got {sorted(state)}")
+        taken = int(state["taken"])
+        if taken < 0:
+            raise ValueError(f"OneCycleLR.load_state_dict: expected 'taken' of at least 0, got {taken}")
+        self.taken = taken
+        self.optimizer.lr = self.at(taken)
 
 
 def _cosine(start: float, end: float, done: float) -> float:

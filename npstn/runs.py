@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,21 @@ from typing import Any
 import numpy as np
 
 import npstn
-from npstn import data, models, nn, training
-from npstn.training import Score
+from npstn import checkpoint, data, models, nn, training
+from npstn.progress import Progress
+from npstn.training import Recipe, Score
 
 DIGITS = {"mnist": "MNIST digits", "digits": "drawn digits"}  # what a run may have been trained on
-FILES = ("config.json", "metrics.csv", "weights.safetensors", "before_after.png", "curves.png", "angles.png")
+FILES = (
+    "config.json",
+    "metrics.csv",
+    "checkpoint.safetensors",
+    "weights.safetensors",
+    "before_after.png",
+    "curves.png",
+    "angles.png",
+)
+FORMAT = 1  # of checkpoints
 
 
 class RunError(Exception):
@@ -32,20 +44,27 @@ def create(folder: Path, replace: bool) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if set(folder.iterdir()) - set(checkpoint.leftovers(folder, FILES)):
             if not replace:
                 raise RunExists(f"{folder} exists already; choose another, or replace it with --force")
             if not (folder / "config.json").is_file():
                 raise RunExists(f"expected a run in {folder}, got a folder without config.json")
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
+        for name in reversed(FILES):  # config.json last: until then it can be tried again
+            (folder / name).unlink(missing_ok=True)
+        tidy(folder)
     except OSError as error:
         raise RunError(f"cannot write the run folder {folder}: {error.strerror}") from None
 
 
+def tidy(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left in a run folder."""
+    for path in checkpoint.leftovers(folder, FILES):
+        path.unlink(missing_ok=True)
+
+
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """Write config.json, what a run was started with."""
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    checkpoint.write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -64,11 +83,65 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_recipe(folder: Path, config: dict[str, Any]) -> Recipe:
+    """The recipe that a run was started with."""
+    try:
+        recipe = Recipe(**{field.name: config[field.name] for field in dataclasses.fields(Recipe)})
+        if not (
+            recipe.optimizer in ("adamw", "sgd")
+            and 0 < recipe.lr <= 1e3
+            and 0 <= recipe.dropout < 1
+            and all(isinstance(count, int) and 0 < count <= 10**9 for count in (recipe.batch_size, recipe.epochs))
+        ):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"expected what a run writes in {folder / 'config.json'}, got something else") from None
+    return recipe
+
+
+def sha256(*arrays: np.ndarray) -> str:
+    """What tells the digits of a run from others."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(folder: Path, config: dict[str, Any], progress: Progress) -> None:
+    """Save all that it takes to go on: the file is the old one until the new one is whole and on the disk."""
+    path = folder / "checkpoint.safetensors"
+    notes = {"format": FORMAT, "epochs": len(progress.epochs), "config": config}
+    state = progress.state_dict()
+    try:
+        checkpoint.write(state, path, notes)
+    except OSError as error:
+        whole = "; the one before it is whole" if path.exists() else ""
+        raise RunError(f"cannot save the checkpoint {path}: {error.strerror}{whole}") from None
+
+
+def load_checkpoint(folder: Path, config: dict[str, Any], progress: Progress) -> None:
+    """Take a training at its start to where the run was when it was saved last."""
+    path = folder / "checkpoint.safetensors"
+    try:
+        notes = checkpoint.read_notes(path)
+        epochs = notes.get("epochs")
+        if notes.get("format") != FORMAT or not (isinstance(epochs, int) and 0 <= epochs <= config["epochs"]):
+            raise ValueError(f"expected a checkpoint of format {FORMAT}, got something else")
+        if notes.get("config") != config:
+            raise ValueError("it is of a run with another config.json")
+        progress.load_state_dict(checkpoint.read(path, like=progress.layout(epochs)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"expected a checkpoint in {folder}, got none; train it afresh with --out and --force") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise RunError(f"cannot go on from the checkpoint {path}: {error.args[0]}") from None
+
+
 def load_net(folder: Path, config: dict[str, Any]) -> nn.Module:
     """The network of a run, with its weights."""
     net = training.build(config["model"])
     try:
-        net.load_state_dict(npstn.load(folder / "weights.safetensors"))
+        net.load_state_dict(npstn.load(folder / "weights.safetensors", like=net.state_dict()))
     except (KeyError, ValueError, TypeError) as error:
         raise RunError(f"the weights in {folder} do not fit its {config['model']}: {error.args[0]}") from None
     return net

@@ -16,6 +16,7 @@ import npstn.functional as F
 from npstn import models, nn, optim
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Rotated, batches, rotate
+from npstn.progress import Epoch, Progress, TrainingError
 from npstn.runtime import generator
 
 
@@ -36,10 +37,6 @@ RECIPES = {
 }
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; says why, in one line."""
-
-
 class Score(NamedTuple):
     """How a network does on a test set."""
 
@@ -53,27 +50,6 @@ class Score(NamedTuple):
         if not (np.std(predicted) > 0 and np.std(true) > 0):
             return float("nan")
         return float(np.corrcoef(predicted, true)[0, 1])
-
-
-class Epoch(NamedTuple):
-    """A line of metrics.csv; the three about angles are NaN for a network without a transformer."""
-
-    epoch: int
-    seconds: float
-    train_loss: float
-    test_loss: float
-    test_accuracy: float  # percent
-    angle_correlation: float
-    residual_std_deg: float  # within a class, after the transformer
-    input_std_deg: float  # within a class, before it
-
-    def line(self, epochs: int) -> str:
-        """What a person is told of the epoch."""
-        text = f"epoch {self.epoch}/{epochs}: test accuracy {self.test_accuracy:.2f} %"
-        if not np.isnan(self.residual_std_deg):
-            text += f", angle correlation {self.angle_correlation:.2f}"
-            text += f", spread within a class {self.input_std_deg:.1f}° before, {self.residual_std_deg:.1f}° after"
-        return f"{text} ({self.seconds:.0f} s)"
 
 
 def build(model: str, dropout: float = 0.0) -> nn.Module:
@@ -125,6 +101,15 @@ def turned(net: models.STNClsNet, images: np.ndarray) -> np.ndarray:
         return net.transform(Tensor(images))[0].data
 
 
+def begin(net: nn.Module, recipe: Recipe, images: int) -> Progress:
+    """The progress of a training that is about to begin, with that many images."""
+    if recipe.optimizer == "sgd":
+        return Progress(net, optim.SGD(net.parameters(), recipe.lr, momentum=0.5))
+    optimizer = optim.AdamW(net.parameters(), recipe.lr, weight_decay=0.05)
+    steps = recipe.epochs * -(-images // recipe.batch_size)
+    return Progress(net, optimizer, optim.OneCycleLR(optimizer, recipe.lr, steps, pct_start=0.2))
+
+
 def train(
     net: nn.Module,
     digits: tuple[np.ndarray, np.ndarray],
@@ -133,26 +118,28 @@ def train(
     recipe: Recipe,
     metrics: Path,
     after_epoch: Callable[[Epoch, Score], None],
+    progress: Progress | None = None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> Score:
     """Train a network on digits, turned afresh within +-`angle` degrees in each epoch; return its score at the end.
 
-    Writes a line to the file `metrics` after each epoch, and calls `after_epoch` with it. Raises TrainingError where
-    the loss is no longer a number.
+    Writes a line to the file `metrics` after each epoch, and calls `after_epoch` with it. A training that was
+    interrupted goes on from its `progress` to the very result that it would have had; this can be saved in
+    `after_epoch`, and in `after_step`, which is called between two steps. Raises TrainingError where the loss or a
+    weight is no longer a number.
     """
     images, labels = digits
-    optimizer: optim.Optimizer
-    schedule: optim.OneCycleLR | None = None
-    if recipe.optimizer == "adamw":
-        optimizer = optim.AdamW(net.parameters(), recipe.lr, weight_decay=0.05)
-        steps = recipe.epochs * -(-len(images) // recipe.batch_size)
-        schedule = optim.OneCycleLR(optimizer, recipe.lr, steps, pct_start=0.2)
-    else:
-        optimizer = optim.SGD(net.parameters(), recipe.lr, momentum=0.5)
+    progress = progress or begin(net, recipe, len(images))
+    optimizer, schedule, score = progress.optimizer, progress.schedule, None
 
     @np.errstate(over="ignore", invalid="ignore")  # a loss that is no number stops the training, in words of its own
     def step(batch: Rotated) -> float:
+        progress.steps += 1
         optimizer.zero_grad()
         loss = F.nll_loss(net(Tensor(batch.images)), batch.labels)
+        if not np.isfinite(loss.item()):
+            where = f"epoch {len(progress.epochs) + 1}, step {progress.steps}, at a learning rate of {optimizer.lr:.3g}"
+            raise TrainingError(f"the loss became {loss.item()} in {where}")
         loss.backward()
         optimizer.step()
         if schedule is not None:
@@ -162,32 +149,39 @@ def train(
     with open(metrics, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Epoch._fields)
-        for epoch in range(1, recipe.epochs + 1):
-            start = time.perf_counter()
+        writer.writerows(progress.epochs)  # whatever the file had: it may have been a line ahead of what was saved
+        file.flush()
+        while len(progress.epochs) < recipe.epochs:
+            start = time.perf_counter() - progress.seconds
             net.train()
-            total = 0.0
+            epoch, done = len(progress.epochs) + 1, progress.steps * recipe.batch_size
+            order = progress.order(len(images))[done:]
             # disable=None: no bar where nobody is looking, in a log file
-            with tqdm(total=len(images), unit=" images", desc=f"epoch {epoch}", leave=False, disable=None) as bar:
-                for batch in batches(images, labels, angle, recipe.batch_size, generator()):
+            with tqdm(
+                total=len(images), initial=done, unit=" images", desc=f"epoch {epoch}", leave=False, disable=None
+            ) as bar:
+                for batch in batches(images, labels, angle, recipe.batch_size, generator(), order):
                     loss = step(batch)
-                    if not np.isfinite(loss):
-                        raise TrainingError(f"the loss became {loss} in epoch {epoch}; try an --lr below {recipe.lr:g}")
-                    total += loss * len(batch.labels)
+                    progress.loss += loss * len(batch.labels)
+                    progress.seconds = time.perf_counter() - start
                     bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                     bar.update(len(batch.labels))
+                    after_step()
+            progress.check()
             score = evaluate(net, test)
             has_angles = isinstance(net, models.STNClsNet)
             line = Epoch(
                 epoch,
                 round(time.perf_counter() - start, 1),
-                total / len(images),
+                progress.loss / len(images),
                 score.loss,
                 score.accuracy,
                 score.angle_correlation(test.degrees),
                 spread_within_class(test.degrees + score.predicted, test.labels),
                 spread_within_class(test.degrees, test.labels) if has_angles else float("nan"),
             )
+            progress.end_epoch(line)
             writer.writerow(line)
             file.flush()
             after_epoch(line, score)
-    return score
+    return score or evaluate(net, test)  # nothing was left to do: only the score is missing

@@ -20,7 +20,7 @@ def example():
     return {
         "net.weight": rng.normal(size=(3, 4)).astype(np.float32),
         "net.bias": rng.normal(size=5),
-        "special": np.array([np.nan, np.inf, -np.inf, -0.0], np.float32),
+        "special": np.array([-0.0, 1e-45, np.finfo(np.float32).max], np.float32),
         "numbers": np.arange(3),
     }
 

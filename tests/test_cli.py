@@ -23,7 +23,7 @@ import npstn
 from npstn import cli, data, models, plots, training
 from npstn.training import RECIPES
 
-NAMES = ["config.json", "metrics.csv", "weights.safetensors"]
+NAMES = ["config.json", "metrics.csv", "weights.safetensors", "checkpoint.safetensors"]
 PICTURES = ["before_after.png", "curves.png", "angles.png"]
 QUICK = ["--epochs", "2", "--batch-size", "32"]
 WARNING = "warning: the localisation network answers nearly the same angle for every image"
@@ -151,6 +151,7 @@ def test_train_says_what_it_does(trained):
 def test_config_says_what_was_run(trained):
     config = json.loads((trained[0] / "config.json").read_text())
     versions = config.pop("versions")
+    assert re.fullmatch("[0-9a-f]{64}", config.pop("digits_sha256"))
     assert config == {
         "model": "stn",
         "data": "digits",
@@ -171,7 +172,7 @@ def recorded(monkeypatch):
     """The arguments of training.train, which is left out."""
     calls = []
 
-    def train(net, digits, test, angle, recipe, metrics, after_epoch):
+    def train(net, digits, test, angle, recipe, metrics, after_epoch, progress, after_step):
         calls.append((net, digits, test, angle, recipe, metrics))
         raise training.TrainingError("recorded")
 
@@ -182,7 +183,7 @@ def recorded(monkeypatch):
 @pytest.mark.parametrize("name", ["fast", "blog"])
 def test_recipes_are_taken_whole(tmp_path, monkeypatch, name):
     calls = recorded(monkeypatch)
-    assert refusal(1, "train", "--recipe", name, "--out", tmp_path / "run") == "recorded"
+    assert refusal(1, "train", "--recipe", name, "--out", tmp_path / "run").startswith("recorded; ")
     ((net, digits, test, angle, recipe, metrics),) = calls
     assert recipe == RECIPES[name]
     assert angle == 45
@@ -470,6 +471,8 @@ def test_eval_has_nothing_but_the_accuracy_on_standard_output(trained):
         (["--lr", "inf"], "argument --lr: expected a learning rate above 0, got inf"),
         (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, got -1"),
         (["--seed", "x"], "argument --seed: expected a whole number of at least 0, got x"),
+        (["--checkpoint-minutes", "-1"], "argument --checkpoint-minutes: expected minutes, at least 0, got -1"),
+        (["--checkpoint-minutes", "nan"], "argument --checkpoint-minutes: expected minutes, at least 0, got nan"),
         (["--threads", "0"], "argument --threads: expected a whole number of at least 1, got 0"),
         (
             ["--threads", "9999"],
@@ -692,7 +695,12 @@ def unwarned():
 def test_a_loss_that_is_no_number(tmp_path, unwarned):
     options = ["--data", "digits", "--recipe", "blog", "--lr", "1000", "--epochs", "3"]
     message = refusal(1, "train", *options, "--out", tmp_path / "run")
-    assert re.fullmatch(r"the loss became (nan|inf) in epoch 1; try an --lr below 1000", message)
+    last = re.escape(str(tmp_path / "run" / "checkpoint.safetensors"))
+    assert re.fullmatch(
+        r"the loss became (nan|inf) in epoch 1, step \d+, at a learning rate of 1e\+03; try an --lr below 1000; "
+        rf"the last good checkpoint, saved at the start, is {last}",
+        message,
+    )
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
@@ -711,7 +719,8 @@ def test_control_c(tmp_path, monkeypatch):
     monkeypatch.setattr(npstn, "save", save)
     said = npstn_("train", "--data", "digits", "--model", "cnn", *QUICK, "--out", tmp_path / "run")
     assert said.status == 130
-    assert said.err == "\nnpstn: stopped\n"
+    how = f"npstn train --resume {tmp_path / 'run'}"
+    assert said.err == f"\nnpstn: stopped; the run is saved as it was at the start; to go on: {how}\n"
 
 
 # As a program
@@ -739,7 +748,7 @@ def test_help_names_every_option_and_its_default(tmp_path):
     done = program("train", "-h", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     options = "--data --data-dir --model --angle --recipe --epochs --batch-size --lr --seed --threads --out --force"
-    for option in options.split():
+    for option in [*options.split(), "--resume", "--checkpoint-minutes"]:
         assert re.search(rf"^  {option}\b", done.stdout, re.MULTILINE), option
     blog = RECIPES["blog"]
     for name, value in (("--epochs", blog.epochs), ("--batch-size", blog.batch_size), ("--lr", f"{blog.lr:g}")):

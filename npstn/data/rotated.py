@@ -37,13 +37,20 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def batches(
-    images: np.ndarray, labels: np.ndarray, angle: float, batch_size: int, random: np.random.Generator
+    images: np.ndarray,
+    labels: np.ndarray,
+    angle: float,
+    batch_size: int,
+    random: np.random.Generator,
+    order: np.ndarray | None = None,
 ) -> Iterator[Rotated]:
     """One epoch: all images in random order, each turned by a fresh angle within +-`angle` degrees.
 
-    The last batch may be smaller. Args: images uint8 (N, S, S), labels (N,).
+    The last batch may be smaller. Args: images uint8 (N, S, S), labels (N,); order: the numbers of the images to take,
+    where they are not all, or not to be shuffled here.
     """
-    order = random.permutation(len(images))
+    if order is None:
+        order = random.permutation(len(images))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         degrees = random.uniform(-angle, angle, len(chosen)).astype(np.float32)
