@@ -139,6 +139,8 @@ def _train(options: argparse.Namespace) -> None:
         runs.load_checkpoint(out, config, progress)
         runs.tidy(out)
         done = len(progress.epochs) == recipe.epochs
+        if done:  # and was killed, maybe, before it could write its results
+            npstn.save(net.state_dict(), out / "weights.safetensors")
         doing = "this run has been trained to its end:" if done else f"going on {progress.place()}: training"
 
     def after_epoch(epoch: Epoch, score: Score) -> None:
@@ -155,6 +157,7 @@ def _train(options: argparse.Namespace) -> None:
     what = f"{len(digits[0]):,} {runs.DIGITS[config['data']]}, turned within ±{config['angle']:g}°"
     _say(f"{doing} {config['model']} on {what}; run: {out}")
     with saving.Saver(out, config, progress, options.checkpoint_minutes) as saver:
+        saver.save()
         score = training.train(
             net, digits, test, config["angle"], recipe, out / "metrics.csv", after_epoch, progress, saver.after_step
         )
@@ -201,10 +204,12 @@ def _resumed(options: argparse.Namespace) -> Job:
     config = runs.read_config(out)
     recipe = runs.read_recipe(out, config)
     _, (digits, test_digits) = _load_digits(config["data"], options.data_dir, ("train", "test"), sys.stdout)
-    if runs.sha256(*digits, *test_digits) != config.get("digits_sha256"):
+    if runs.sha256(*digits, *test_digits) != config["digits_sha256"]:
         raise runs.RunError(f"expected the digits that the run in {out} was started with, got others (SHA-256)")
-    if config.get("versions") != _versions():
-        _say(f"note: the run was started with {config.get('versions')}, not {_versions()}: its last digits may differ")
+    before = config["versions"]
+    others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
+    if others:
+        _say(f"note: the run was started with {'; '.join(others)}: its last digits may differ")
     return out, config, recipe, digits, test_digits
 
 

@@ -97,9 +97,12 @@ class Progress:
 
         Raises KeyError, ValueError or TypeError for what `state_dict` of such a training cannot have given.
         """
+        for name, array in state.items():
+            if name != "epochs" and not np.isfinite(array).all():
+                raise ValueError(f"load_state_dict: expected finite numbers in {name!r}, got NaN or infinity")
         steps, loss, seconds = int(state["steps"]), float(state["loss"]), float(state["seconds"])
-        if not (steps >= 0 and np.isfinite(loss) and 0 <= seconds < np.inf):
-            raise ValueError(f"load_state_dict: expected a place in an epoch, got {steps} steps, {loss}, {seconds} s")
+        if not (steps >= 0 and seconds >= 0):
+            raise ValueError(f"load_state_dict: expected a place in an epoch, got {steps} steps in {seconds} s")
         if not np.array_equal(state["epochs"][:, 0], np.arange(1, len(state["epochs"]) + 1)):
             raise ValueError("load_state_dict: expected the epochs that are done in order, got others")
         start, now = state["random"]

@@ -69,22 +69,24 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The config.json of a run: of its entries, "model", "data", "angle" and "seed" are checked."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RunError(f"expected a run folder, got {folder}, with no config.json in it")
     try:
-        config = json.loads((folder / "config.json").read_text())
+        with path.open("rb") as file:
+            config = json.loads(file.read(2**20))  # it has a few hundred bytes: what is cut here is none
         training.build(config["model"])
         angle, seed = config["angle"], config["seed"]
         if not (isinstance(angle, (int, float)) and 0 <= angle <= 180 and isinstance(seed, int) and seed >= 0):
             raise ValueError
         DIGITS[config["data"]]
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"expected a run folder, got {folder}, with no config.json in it") from None
-    except (ValueError, KeyError, TypeError):
-        raise RunError(f"expected what a run writes in {folder / 'config.json'}, got something else") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(f"expected what a run writes in {path}, got something else") from None
     return config
 
 
 def read_recipe(folder: Path, config: dict[str, Any]) -> Recipe:
-    """The recipe that a run was started with."""
+    """The recipe that a run was started with; checks of its config what it takes to go on."""
     try:
         recipe = Recipe(**{field.name: config[field.name] for field in dataclasses.fields(Recipe)})
         if not (
@@ -92,6 +94,8 @@ def read_recipe(folder: Path, config: dict[str, Any]) -> Recipe:
             and 0 < recipe.lr <= 1e3
             and 0 <= recipe.dropout < 1
             and all(isinstance(count, int) and 0 < count <= 10**9 for count in (recipe.batch_size, recipe.epochs))
+            and isinstance(config["digits_sha256"], str)
+            and isinstance(config["versions"], dict)
         ):
             raise ValueError
     except (ValueError, KeyError, TypeError):

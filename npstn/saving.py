@@ -33,6 +33,7 @@ class Saver:
 
     def __init__(self, folder: Path, config: dict[str, Any], progress: Progress, minutes: float) -> None:
         self.folder, self.config, self.progress, self.minutes = folder, config, progress, minutes
+        self._saved = progress.place() if (folder / "checkpoint.safetensors").exists() else None
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -54,7 +55,6 @@ class Saver:
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):  # what is ignored, by nohup say, stays so
                     self._handlers[number] = signal.signal(number, self._ask)
-        self.save()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -64,10 +64,12 @@ class Saver:
         if isinstance(error, TrainingError):
             last = f"the last good checkpoint, saved {self._saved}, is {self.folder / 'checkpoint.safetensors'}"
             raise TrainingError(f"{error}; try an --lr below {self.config['lr']:g}; {last}") from None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # which is of what is said, not saved
             raise runs.RunError(f"cannot write the run folder {self.folder}: {error.strerror or error}") from None
 
     def _stopped(self, number: int) -> Stopped:
+        if self._saved is None:
+            return Stopped("stopped before anything was saved", number)
         how = f"npstn train --resume {shlex.quote(str(self.folder))}"
         return Stopped(f"stopped; the run is saved as it was {self._saved}; to go on: {how}", number)
 

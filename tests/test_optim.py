@@ -345,3 +345,107 @@ def test_one_cycle_without_steps(total_steps):
 def test_one_cycle_pct_start_outside_0_to_1(pct_start):
     with pytest.raises(ValueError, match=r"^OneCycleLR: expected pct_start .*got "):
         schedule(10, pct_start)
+
+
+# States
+
+
+STATEFUL = {
+    **MAKERS,
+    "adamw": lambda params: optim.AdamW(params, lr=0.01, weight_decay=0.3),
+}
+
+
+def steps(opt, params, first, last, dtype):
+    for step in range(first, last):
+        for p, grad in zip(params, gradients(step, dtype), strict=True):
+            p.grad = grad
+        opt.step()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("at", [0, 1, 8, 15])
+@pytest.mark.parametrize("maker", STATEFUL)
+def test_an_optimiser_goes_on_from_its_state_to_the_last_bit(maker, at, dtype):
+    params = [nn.Parameter(start) for start in starts(dtype)]
+    opt = STATEFUL[maker](params)
+    steps(opt, params, 0, at, dtype)
+    opt.lr *= 0.5
+    state, values = opt.state_dict(), [p.data.copy() for p in params]
+    steps(opt, params, at, STEPS, dtype)
+
+    copies = [nn.Parameter(start) for start in starts(dtype)]
+    other = STATEFUL[maker](copies)
+    steps(other, copies, 5, 7, dtype)  # what it did before is forgotten
+    for p, value in zip(copies, values, strict=True):
+        p.data[...] = value
+    other.load_state_dict(state)
+    assert other.lr == opt.lr
+    steps(other, copies, at, STEPS, dtype)
+    for one, two in zip(params, copies, strict=True):
+        assert one.data.tobytes() == two.data.tobytes()
+
+
+@pytest.mark.parametrize("maker", STATEFUL)
+def test_a_state_is_a_copy_and_of_plain_arrays_and_numbers(maker):
+    params = [nn.Parameter(start) for start in starts(np.float32)]
+    opt = STATEFUL[maker](params)
+    steps(opt, params, 0, 3, np.float32)
+    state = opt.state_dict()
+    before = {name: np.array(value) for name, value in state.items()}
+    steps(opt, params, 3, 6, np.float32)
+    opt.load_state_dict(state)
+    steps(opt, params, 3, 6, np.float32)
+    for name, value in state.items():
+        assert type(value) in (float, np.ndarray) and np.asarray(value).dtype.kind in "fi", name
+        assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        (lambda state: state.pop("m.1"), KeyError, "expected an entry 'm.1', got none"),
+        (lambda state: state.pop("lr"), KeyError, "expected an entry 'lr', got none"),
+        (lambda state: state.update(x=1.0), KeyError, "expected no entry 'x': the optimiser has no such state"),
+        (lambda state: state.update({"v.0": np.ones(2)}), ValueError, r"expected 'v.0' of shape (3, 4), got (2,)"),
+        (lambda state: state.update({"v.1": np.ones(5)}), TypeError, "expected 'v.1' of float32, got float64"),
+        (lambda state: state.update(t=np.ones(4)), TypeError, "expected 't' of int64, got float64"),
+    ],
+    ids=["missing", "no lr", "unknown", "shape", "dtype", "kind"],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, error, says):
+    params = [nn.Parameter(start) for start in starts(np.float32)]
+    opt, other = optim.Adam(params), optim.Adam(params)
+    steps(opt, params, 0, 3, np.float32)
+    before = opt.state_dict()
+    steps(other, params, 0, 5, np.float32)
+    state = other.state_dict()
+    change(state)
+    with pytest.raises(error) as caught:
+        opt.load_state_dict(state)
+    assert caught.value.args[0] == f"Adam.load_state_dict: {says}"
+    for name, value in opt.state_dict().items():
+        assert_array_equal(value, before[name])
+
+
+def test_a_schedule_goes_on_from_its_state():
+    opt, one_cycle = schedule(10)
+    for _ in range(4):
+        one_cycle.step()
+    other_opt, other = schedule(10)
+    other.load_state_dict(one_cycle.state_dict())
+    assert other_opt.lr == opt.lr
+    for _ in range(8):
+        one_cycle.step()
+        other.step()
+        assert other_opt.lr == opt.lr
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [({}, KeyError), ({"taken": 1, "x": 2}, KeyError), ({"taken": -1}, ValueError)]
+)
+def test_a_schedule_refuses_what_is_no_state_of_it(state, error):
+    _, one_cycle = schedule(10)
+    with pytest.raises(error, match=r"^.?OneCycleLR\.load_state_dict: expected "):
+        one_cycle.load_state_dict(state)
+    assert one_cycle.state_dict() == {"taken": 0}
