@@ -1,0 +1,105 @@
+"""Images of one's own: a folder of pictures, sorted into a folder for each label, or an .npz."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from npstn.data.mnist import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class Images(NamedTuple):
+    """Images and what they show."""
+
+    images: np.ndarray  # uint8 (N, size, size), 0 .. 255
+    labels: np.ndarray  # int64 (N,): the position in classes
+    classes: list[str]  # the labels as they were found, sorted
+
+
+def load_images(path: str | os.PathLike[str], size: int = 28) -> Images:
+    """Read one's own images, grey, in a common size.
+
+    Args:
+        path: a folder that holds a folder for each label, with PNG or JPEG files in it (other files are left alone);
+            or an .npz with the arrays `images`, uint8 (N, H, W), and `labels`, integers or strings (N,).
+        size: of the images to be returned, in pixels. What has another size is resampled, and so stretched if it is not
+            square: crop such images first.
+
+    The grey values are kept. The networks expect light ink on black, because black comes in at the corners of an image
+    that is turned; for dark ink on white paper take `255 - images`.
+
+    Raises DataError, with the name of the file and what is wrong with it.
+    """
+    path = Path(path)
+    images, names = _read_npz(path, size) if path.suffix == ".npz" else _read_folder(path, size)
+    classes, labels = np.unique(names, return_inverse=True)  # integers in their order, strings in the alphabet's
+    return Images(images, labels.astype(np.int64), [str(name) for name in classes])
+
+
+def _read_folder(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images below a folder, and for each the name of the folder that it is in."""
+    try:
+        subfolders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        files = [
+            file for subfolder in subfolders for file in sorted(subfolder.iterdir()) if file.suffix.lower() in SUFFIXES
+        ]
+    except OSError as error:
+        raise DataError(f"cannot read the images in {folder}: {error.strerror}") from None
+    if not files:
+        raise DataError(f"expected folders named by the label, with PNG or JPEG files in them, in {folder}; got none")
+    return np.stack([_read_picture(file, size) for file in files]), np.array([file.parent.name for file in files])
+
+
+def _read_picture(file: Path, size: int) -> np.ndarray:
+    from PIL import Image, ImageOps  # here, because few need it
+
+    try:
+        with Image.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture)  # a camera notes how it was held
+            # Pillow would cut 16 bits off at 255, and drop the transparency that may be all there is to see.
+            if upright.mode[0] in "IF":
+                raise DataError(f"expected 8 bits for a grey value in {file}, got {upright.mode}")
+            if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
+                raise DataError(f"expected an opaque image in {file}, got transparent pixels: put them on a background")
+            return _fit(upright.convert("L"), size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"expected an image in {file}, got one that cannot be read ({error})") from None
+
+
+def _read_npz(file: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            images, names = arrays["images"], arrays["labels"]
+    except KeyError:
+        raise DataError(f"expected the arrays images and labels in {file}, got {', '.join(arrays) or 'none'}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - NumPy, zip and zlib each stumble over a damaged file in their own way
+        raise DataError(f"expected an .npz in {file}, got one that cannot be read ({error})") from None
+    if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape:
+        raise DataError(f"expected images of uint8 (N, H, W) in {file}, got {images.dtype} {images.shape}")
+    if names.shape != (len(images),) or names.dtype.kind not in "iuU":
+        shape = f"({len(images)},)"
+        raise DataError(f"expected labels of integers or strings {shape} in {file}, got {names.dtype} {names.shape}")
+    if images.shape[1:] != (size, size):
+        images = np.stack([_fit(Image.fromarray(image), size) for image in images])
+    return images, names
+
+
+def _fit(picture: Picture, size: int) -> np.ndarray:
+    """A grey picture in size x size; every pixel of it counts, however much smaller it becomes."""
+    from PIL import Image
+
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(picture)

@@ -1,0 +1,122 @@
+"""Each example runs by itself, in an empty folder, and finds what it says that it finds."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numpy.testing import assert_array_equal
+
+import npstn
+from npstn import models
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SKIPPED = "skipped: there is no torch here (pip install torch)\n"
+
+
+def run(name, folder, **variables):
+    """What the example prints; it must succeed and have nothing to complain of."""
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **variables}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+def numbers(pattern, said):
+    """Each number that stands at the group of the pattern."""
+    found = re.findall(pattern, said)
+    assert found, pattern
+    return [float(number) for number in found]
+
+
+def one_pixel(said, folder):
+    by_hand, by_npstn, by_difference = numbers(r"(-?\d+\.\d+)   by (?:hand|npstn|the difference)", said)
+    assert by_hand == by_npstn == by_difference != 0
+    ((by_hand, by_npstn),) = re.findall(r"all 784 pixels: da = (\S+) by hand, (\S+) by npstn", said)
+    assert by_hand == by_npstn
+
+
+def own_operation(said, folder):
+    well, *caught = said.split("caught:\n")
+    assert well.startswith("swish: all is well")
+    assert "changes no array" in well
+    half, step, writes = caught
+    assert half.startswith("half_the_rule: the gradient of x is wrong in 12 of 12 entries")
+    assert "right_minus_left: the gradient of x is wrong in 3 of 12 entries, at [:, 3]" in step
+    assert writes.startswith("writes_into_dy: breaks the contract 'changes no array'")
+
+
+def own_images(said, folder):
+    assert said.startswith("1200 images of 28 x 28 pixels, classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n")
+    assert "turned into light ink on black" in said
+    accuracies = numbers(r"epoch \d+: (\S+) %", said)
+    assert accuracies[-1] > 70 > 50 > accuracies[0]
+    assert numbers(r"angle correlation (\S+)", said)[-1] < -0.4
+    net = models.STNClsNet()
+    net.load_state_dict(npstn.load(folder / "weights.safetensors"))
+    assert (folder / "before_after.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def pytorch_weights(said, folder):
+    if importlib.util.find_spec("torch") is None:
+        assert said == SKIPPED
+        pytest.skip("no torch")
+    assert said.count("320 of 320 predictions are the same") == 4
+    assert said.endswith("another network: load_state_dict: expected an entry 'cnn.conv1.weight', got none\n")
+    for name, array in npstn.load(folder / "from_npstn.safetensors").items():
+        assert_array_equal(array, npstn.load(folder / "from_torch.safetensors")[name])
+
+
+def feature_maps(said, folder):
+    first, *epochs = numbers(r"(\S+) % of the test digits", said)
+    assert epochs[-1] > 70 > 30 > first
+    assert numbers(r"correlation (\S+)", said)[-1] < -0.4
+    read, looked_at, both = numbers(r"conv1 through .*: length (\S+)", said)
+    assert min(read, looked_at) > 0 and both <= read + looked_at + 1e-4
+    assert said.endswith("the first two add up to the third\n")
+
+
+def reuse_localiser(said, folder):
+    (alone,) = numbers(r"turned within 45 degrees: (\S+) %", said)
+    (behind,) = numbers(r"behind the frozen localiser: (\S+) %", said)
+    assert behind > alone + 5
+    assert "to the last bit" in said
+
+
+FINDS = {check.__name__: check for check in (one_pixel, own_operation, own_images, pytorch_weights, feature_maps)}
+FINDS["reuse_localiser"] = reuse_localiser
+
+
+def test_each_example_has_its_entry_here():
+    assert sorted(FINDS) == sorted(path.stem for path in EXAMPLES.iterdir() if path.suffix == ".py")
+
+
+@pytest.mark.parametrize("name", FINDS)
+def test_example(name, tmp_path):
+    FINDS[name](run(name, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("name", FINDS)
+def test_an_example_is_a_lesson_in_cells(name):
+    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    assert text.startswith("# %% [markdown]\n# # ")
+    assert text.count("\n# %%\n") >= 4
+    # Editors start a cell at each of these lines; anything behind the marker would be its title.
+    assert set(re.findall(r"^# ?%%.*", text, re.MULTILINE)) == {"# %%", "# %% [markdown]"}
+
+
+def test_without_torch_the_example_says_so(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
+    path = os.pathsep.join([str(tmp_path), str(EXAMPLES.parent)])
+    assert run("pytorch_weights", tmp_path, PYTHONPATH=path) == SKIPPED
