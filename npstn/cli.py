@@ -1,4 +1,4 @@
-"""The command `npstn`: train, eval, gradcheck, data."""
+"""The command `npstn`: train, eval, show, compare, gradcheck, data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import numpy as np
 
 import npstn
 from npstn import data, runs, saving, training
 from npstn.training import RECIPES, Epoch, Score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Digits = tuple[np.ndarray, np.ndarray]  # images uint8 (N, 28, 28), labels int64 (N,)
 # Not the parser's own, to which an option that is given and one that is not would be the same beside --resume.
@@ -88,6 +91,19 @@ def _parser() -> _Parser:
     evaluate.add_argument("--seed", type=_SEED, metavar="N", help="of the angles; as the run by default")
     evaluate.set_defaults(run=_eval)
 
+    view = commands.add_parser("show", parents=[folder], help="draw what a run's transformer does to single digits")
+    view.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    places = "their numbers in the test set, from 0; the first five by default"
+    view.add_argument("--digit", type=_PLACE, nargs="+", default=range(5), metavar="N", help=places)
+    view.add_argument("--out", type=Path, metavar="FILE", help="the picture to write; show.png in the run by default")
+    view.set_defaults(run=_show)
+
+    several = commands.add_parser("compare", help="put runs side by side; those alike but for the seed are averaged")
+    several.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="the run folders")
+    picture = "the picture to write; compare.png in this folder by default"
+    several.add_argument("--out", type=Path, default=Path("compare.png"), metavar="FILE", help=picture)
+    several.set_defaults(run=_compare)
+
     check = commands.add_parser("gradcheck", help="check the gradients of the library's operations")
     check.add_argument("operations", nargs="*", metavar="OP", help="some of them; all, and the network, by default")
     check.add_argument("--json", action="store_true", help="print the whole report as JSON")
@@ -114,7 +130,7 @@ def _number(kind: Callable[[str], Any], least: float, most: float, what: str) ->
 
 _ANGLE = _number(float, 0, 180, "0 to 180 degrees")
 _COUNT = _number(int, 1, 10**9, "a whole number of at least 1")
-_SEED = _number(int, 0, 2**63, "a whole number of at least 0")
+_SEED = _PLACE = _number(int, 0, 2**63, "a whole number of at least 0")
 _MINUTES = _number(float, 0, 1e6, "minutes, at least 0")
 _RATE = _number(float, 1e-12, 1e3, "a learning rate above 0")
 
@@ -142,9 +158,12 @@ def _train(options: argparse.Namespace) -> None:
         if done:  # and was killed, maybe, before it could write its results
             npstn.save(net.state_dict(), out / "weights.safetensors")
         doing = "this run has been trained to its end:" if done else f"going on {progress.place()}: training"
+    else:
+        runs.keep_frame(out, 0, net, test)
 
     def after_epoch(epoch: Epoch, score: Score) -> None:
         npstn.save(net.state_dict(), out / "weights.safetensors")
+        runs.keep_frame(out, epoch.epoch, net, test)
         _say(epoch.line(recipe.epochs))
         if config["angle"] > 0 and training.collapsed(score, test):
             _say(
@@ -235,6 +254,30 @@ def _eval(options: argparse.Namespace) -> None:
     print(text, file=sys.stderr)
 
 
+def _show(options: argparse.Namespace) -> None:
+    from npstn.show import show  # here and below, because importing matplotlib takes a while
+
+    figure = show(options.folder, options.digit, options.data_dir)
+    _write(figure, options.out or options.folder / "show.png")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from npstn import compare, plots
+
+    groups = compare.read(options.folders)
+    _say(compare.table(groups))
+    _write(plots.comparison(groups), options.out)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Write a picture and say where it is."""
+    try:
+        figure.savefig(path, dpi=150)
+    except ValueError as error:  # an ending that is no format of matplotlib's
+        raise BadArgument(f"argument --out: {str(error).splitlines()[0]}") from None
+    _say(str(path))
+
+
 def _gradcheck(options: argparse.Namespace) -> int:
     from npstn import catalogue
 
@@ -264,15 +307,14 @@ def _load_digits(
     """What was loaded, "mnist" or "digits", and its "train" or "test" digits."""
     if kind != "digits":
         try:
-            return "mnist", [data.load_mnist(data_dir, train=part == "train") for part in parts]
+            return "mnist", [runs.load_digits("mnist", part, data_dir) for part in parts]
         except data.MnistNotFound:
             if kind == "mnist":
                 raise
             print("MNIST is not at hand and cannot be downloaded: using digits drawn by the program", file=notes)
     elif data_dir is not None:
         raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with digits")
-    drawn = {"train": (60_000, 0), "test": (10_000, 1)}  # how many, and their seed
-    return "digits", [data.draw_digits(*drawn[part]) for part in parts]
+    return "digits", [runs.load_digits("digits", part) for part in parts]
 
 
 def _open_run(out: Path | None, force: bool | None) -> Path:

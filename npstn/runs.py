@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import npstn
-from npstn import checkpoint, data, models, nn, training
+from npstn import checkpoint, data, film, models, nn, training
 from npstn.progress import Progress
 from npstn.training import Recipe, Score
 
@@ -21,9 +22,12 @@ FILES = (
     "metrics.csv",
     "checkpoint.safetensors",
     "weights.safetensors",
+    film.FRAMES,
     "before_after.png",
     "curves.png",
     "angles.png",
+    "training.gif",
+    "show.png",
 )
 FORMAT = 1  # of checkpoints
 
@@ -151,16 +155,46 @@ def load_net(folder: Path, config: dict[str, Any]) -> nn.Module:
     return net
 
 
+def load_digits(kind: str, part: str, data_dir: str | os.PathLike[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The "train" or "test" digits of a kind, "mnist" or "digits": images uint8 (N, 28, 28), labels int64 (N,)."""
+    if kind == "mnist":
+        return data.load_mnist(data_dir, train=part == "train")
+    return data.draw_digits(*{"train": (60_000, 0), "test": (10_000, 1)}[part])  # how many, and their seed
+
+
+def test_set(config: dict[str, Any], data_dir: str | os.PathLike[str] | None = None) -> data.Rotated:
+    """The digits on which a run was scored, turned as they were then."""
+    return training.fixed_test_set(*load_digits(config["data"], "test", data_dir), config["angle"], config["seed"])
+
+
+def keep_frame(folder: Path, epoch: int, net: nn.Module, test: data.Rotated) -> None:
+    """Keep what the transformer makes of a few digits after an epoch (0: before the first), for training.gif."""
+    if isinstance(net, models.STNClsNet):
+        film.keep(folder, epoch, training.turned(net, _few(test)))
+
+
 def draw(folder: Path, net: nn.Module, test: data.Rotated, score: Score) -> list[Path]:
     """Write the pictures of a run; return their paths."""
     from npstn import plots  # here, because importing matplotlib takes a while
 
-    figures = {"curves.png": plots.curves(plots.read_metrics(folder / "metrics.csv"))}
+    metrics = plots.read_metrics(folder / "metrics.csv")
+    figures = {"curves.png": plots.curves(metrics)}
     if isinstance(net, models.STNClsNet):
-        rows_of_digits = [np.flatnonzero(test.labels == digit)[:3] for digit in range(10)]
-        shown = test.images[np.stack(rows_of_digits, axis=1).ravel()]
-        figures["before_after.png"] = plots.before_after(shown, training.turned(net, shown))
+        few = _few(test)
+        figures["before_after.png"] = plots.before_after(few, training.turned(net, few))
         figures["angles.png"] = plots.angles(test.degrees, score.predicted, test.labels)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=150)
-    return [folder / name for name in figures]
+    paths = [folder / name for name in figures]
+    frames = film.read(folder)
+    if frames:
+        paths.append(folder / "training.gif")
+        accuracies = dict(zip(metrics["epoch"].astype(int).tolist(), metrics["test_accuracy"].tolist(), strict=True))
+        film.write(paths[-1], _few(test), frames, accuracies)
+    return paths
+
+
+def _few(test: data.Rotated) -> np.ndarray:
+    """Three test digits of each class, in three rows from 0 to 9."""
+    rows_of_digits = [np.flatnonzero(test.labels == digit)[:3] for digit in range(10)]
+    return test.images[np.stack(rows_of_digits, axis=1).ravel()]

@@ -95,10 +95,13 @@ def evaluate(net: nn.Module, test: Rotated, batch_size: int = 1000) -> Score:
 
 
 def turned(net: models.STNClsNet, images: np.ndarray) -> np.ndarray:
-    """The images as the transformer of a trained network hands them on, (N, 1, 28, 28)."""
+    """The images as the transformer of a network, in eval mode for the time being, hands them on: (N, 1, 28, 28)."""
+    was_training = net.training
     net.eval()
     with no_grad():
-        return net.transform(Tensor(images))[0].data
+        upright = net.transform(Tensor(images))[0].data
+    net.train(was_training)
+    return upright
 
 
 def begin(net: nn.Module, recipe: Recipe, images: int) -> Progress:

@@ -177,6 +177,10 @@ def test_sixteen_bits_and_transparency_are_refused_rather_than_lost(tmp_path, di
 # What is wrong with an .npz
 
 GOOD = {"images": np.zeros((2, 28, 28), np.uint8), "labels": np.zeros(2, np.int64)}
+IMAGES = "expected images of uint8 (N, H, W) in {}, got"
+LABELS = "expected labels of integers or strings (2,) in {}, got"
+UNREAD = "expected an .npz in {}, got one that cannot be read"
+PICKLE = "allow_pickle=False"
 
 
 @pytest.mark.parametrize(
@@ -184,18 +188,12 @@ GOOD = {"images": np.zeros((2, 28, 28), np.uint8), "labels": np.zeros(2, np.int6
     [
         ({"x": np.zeros(1)}, "expected the arrays images and labels in {}, got x"),
         ({}, "expected the arrays images and labels in {}, got none"),
-        ({**GOOD, "images": np.zeros((2, 28, 28))}, "expected images of uint8 (N, H, W) in {}, got float64 (2, 28, 28)"),
-        ({**GOOD, "images": np.zeros((2, 784), np.uint8)}, "expected images of uint8 (N, H, W) in {}, got uint8 (2, 784)"),
-        (
-            {"images": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, np.int64)},
-            "expected images of uint8 (N, H, W) in {}, got uint8 (0, 28, 28)",
-        ),
-        ({**GOOD, "labels": np.zeros(3, np.int64)}, "expected labels of integers or strings (2,) in {}, got int64 (3,)"),
-        ({**GOOD, "labels": np.zeros(2)}, "expected labels of integers or strings (2,) in {}, got float64 (2,)"),
-        (
-            {**GOOD, "labels": np.array([{}, []], object)},
-            "expected an .npz in {}, got one that cannot be read (Object arrays cannot be loaded when allow_pickle=False)",
-        ),
+        ({**GOOD, "images": np.zeros((2, 28, 28))}, f"{IMAGES} float64 (2, 28, 28)"),
+        ({**GOOD, "images": np.zeros((2, 784), np.uint8)}, f"{IMAGES} uint8 (2, 784)"),
+        ({"images": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, np.int64)}, f"{IMAGES} uint8 (0, 28, 28)"),
+        ({**GOOD, "labels": np.zeros(3, np.int64)}, f"{LABELS} int64 (3,)"),
+        ({**GOOD, "labels": np.zeros(2)}, f"{LABELS} float64 (2,)"),
+        ({**GOOD, "labels": np.array([{}, []], object)}, f"{UNREAD} (Object arrays cannot be loaded when {PICKLE})"),
     ],
 )
 def test_an_npz_with_other_arrays(tmp_path, arrays, says):
