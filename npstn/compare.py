@@ -71,7 +71,7 @@ def _metrics(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _name(config: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    """The model, and whatever is not the same in all the groups; what follows from another entry goes without saying."""
+    """The model, and whatever is not the same in all the groups; what follows from other entries is left out."""
     names = dict.fromkeys(name for other in others for name in other if name not in ("model", *INCIDENTAL))
     differing = [name for name in names if len({repr(other.get(name)) for other in others}) > 1]
     if "data" in differing and "digits_sha256" in differing:

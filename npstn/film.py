@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from npstn.checkpoint import load, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FRAMES = "frames.safetensors"
 
@@ -20,18 +24,31 @@ def keep(folder: Path, epoch: int, turned: np.ndarray) -> None:
     Args:
         turned: (N, 1, 28, 28), 0 .. 1.
     """
-    frames = {str(number): frame for number, frame in read(folder).items()}
-    frames[str(epoch)] = np.rint(255 * turned[:, 0].clip(0, 1)).astype(np.uint8)
-    save(frames, folder / FRAMES)
+    frames = {**read(folder, len(turned)), epoch: np.rint(255 * turned[:, 0].clip(0, 1)).astype(np.uint8)}
+    save({str(number): frame for number, frame in frames.items()}, folder / FRAMES)
 
 
-def read(folder: Path) -> dict[int, np.ndarray]:
-    """The frames that were kept, uint8 (N, 28, 28) by epoch. Those of a damaged file are lost, and only they."""
+def read(folder: Path, count: int) -> dict[int, np.ndarray]:
+    """The frames that were kept, uint8 (count, 28, 28), by epoch. No run fails for want of them: what is damaged is
+    left out."""
     try:
         frames = {int(epoch): frame for epoch, frame in load(folder / FRAMES).items()}
     except (FileNotFoundError, ValueError):
         return {}
-    return dict(sorted(frames.items()))
+    fit = (epoch for epoch, frame in frames.items() if frame.shape == (count, 28, 28) and frame.dtype == np.uint8)
+    return {epoch: frames[epoch] for epoch in sorted(fit)}
+
+
+def picture(before: np.ndarray, after: np.ndarray, epoch: int, accuracy: float | None) -> Figure:
+    """One picture of the film: digits (N, 1, 28, 28) as they come in and as they are turned, under a title."""
+    from npstn import plots
+
+    figure = plots.before_after(before, after)
+    title = "before training" if epoch == 0 else f"epoch {epoch}"
+    if accuracy is not None:
+        title += f": {accuracy:.1f} % of the test digits are read right"
+    figure.suptitle(title, fontsize=13, x=0.02, ha="left")
+    return figure
 
 
 def write(path: Path, before: np.ndarray, frames: Mapping[int, np.ndarray], accuracies: Mapping[int, float]) -> None:
@@ -45,16 +62,9 @@ def write(path: Path, before: np.ndarray, frames: Mapping[int, np.ndarray], accu
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    from npstn import plots
-
     pictures = []
-    for epoch, turned in frames.items():
-        figure = plots.before_after(before, turned[:, None] / np.float32(255))
-        title = "before training" if epoch == 0 else f"epoch {epoch}"
-        if epoch in accuracies:
-            title += f": {accuracies[epoch]:.1f} % of the test digits are read right"
-        figure.suptitle(title, fontsize=13, x=0.02, ha="left")
-        canvas = FigureCanvasAgg(figure)
+    for epoch, frame in frames.items():
+        canvas = FigureCanvasAgg(picture(before, frame[:, None] / np.float32(255), epoch, accuracies.get(epoch)))
         canvas.draw()
         grey = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("L")
         pictures.append(grey.quantize(32))  # greys enough: with all of them the file is more than twice as large

@@ -158,19 +158,21 @@ def comparison(groups: Sequence[Group]) -> Figure:
         del panels[2]  # no transformer among them
     figure = Figure(figsize=(4 * len(panels), 3.5 + 0.3 * -(-len(groups) // 2)), layout="constrained")
     for axes, (column, title, unit) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        axes.set(xlabel="epoch", ylabel=unit, title=title)
+        axes.grid(alpha=0.3, which="both")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        lowest = []
         for i, group in enumerate(groups):
             metrics = {**group.metrics, "test_error": 100 - group.metrics["test_accuracy"]}
             epochs, runs = metrics["epoch"][0], metrics[column]
             if len(runs) > 1:
                 axes.plot(epochs, runs.T, color=f"C{i}", linewidth=0.6, alpha=0.6)
             axes.plot(epochs, runs.mean(axis=0), "o-", color=f"C{i}", linewidth=1.8, markersize=4)
-        axes.set(xlabel="epoch", ylabel=unit, title=title)
-        if column != "angle_correlation":
-            axes.set_yscale("log")  # the last epochs differ by little, the first by much
+            lowest.append(runs.min())
+        if min(lowest) > 0:  # the first epochs differ by much, the last by little
+            axes.set_yscale("log")
             for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
                 set_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "1235" else "")
-        axes.grid(alpha=0.3, which="both")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles = [
         Line2D([], [], color=f"C{i}", marker="o", markersize=4, label=_entry(group)) for i, group in enumerate(groups)
     ]

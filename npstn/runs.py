@@ -164,6 +164,8 @@ def load_digits(kind: str, part: str, data_dir: str | os.PathLike[str] | None = 
 
 def test_set(config: dict[str, Any], data_dir: str | os.PathLike[str] | None = None) -> data.Rotated:
     """The digits on which a run was scored, turned as they were then."""
+    if data_dir is not None and config["data"] != "mnist":
+        raise RunError(f"expected no folder of MNIST's files for a run on {DIGITS[config['data']]}, got {data_dir}")
     return training.fixed_test_set(*load_digits(config["data"], "test", data_dir), config["angle"], config["seed"])
 
 
@@ -177,20 +179,19 @@ def draw(folder: Path, net: nn.Module, test: data.Rotated, score: Score) -> list
     """Write the pictures of a run; return their paths."""
     from npstn import plots  # here, because importing matplotlib takes a while
 
-    metrics = plots.read_metrics(folder / "metrics.csv")
+    metrics, few = plots.read_metrics(folder / "metrics.csv"), _few(test)
     figures = {"curves.png": plots.curves(metrics)}
     if isinstance(net, models.STNClsNet):
-        few = _few(test)
         figures["before_after.png"] = plots.before_after(few, training.turned(net, few))
         figures["angles.png"] = plots.angles(test.degrees, score.predicted, test.labels)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=150)
     paths = [folder / name for name in figures]
-    frames = film.read(folder)
+    frames = film.read(folder, len(few))
     if frames:
         paths.append(folder / "training.gif")
         accuracies = dict(zip(metrics["epoch"].astype(int).tolist(), metrics["test_accuracy"].tolist(), strict=True))
-        film.write(paths[-1], _few(test), frames, accuracies)
+        film.write(paths[-1], few, frames, accuracies)
     return paths
 
 

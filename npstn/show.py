@@ -11,7 +11,7 @@ import numpy as np
 
 import npstn.functional as F
 from npstn import models, runs
-from npstn.autograd import Tensor
+from npstn.autograd import Tensor, no_grad
 from npstn.data import Rotated
 
 if TYPE_CHECKING:
@@ -40,16 +40,20 @@ class Look(NamedTuple):
 
 
 def look(net: models.STNClsNet, test: Rotated, numbers: Sequence[int]) -> list[Look]:
-    """Follow some of the test digits through a network, in eval mode, and the loss of each back to the grid."""
+    """Follow some test digits through a network, in eval mode for the time being, and each one's loss to the grid."""
+    was_training = net.training
     net.eval()
     which = np.asarray(numbers)
     x, labels = Tensor(test.images[which]), test.labels[which]
-    angle = net.loc_net(x).detach()
-    G = Tensor(net.rotate(angle), requires_grad=True)  # a leaf: the gradient stops at the grid
+    with no_grad():
+        angle = net.loc_net(x)
+        grid = net.rotate(angle)
+    G = Tensor(grid, requires_grad=True)  # a leaf: the gradient stops here
     V = F.grid_sample(x, G, align_corners=True)
     y = net.cls_net(V)
     # nll_loss is the mean over the digits; with this upstream gradient, their sum: each digit stands for itself.
     F.nll_loss(y, labels).backward(np.array(len(which), y.dtype))
+    net.train(was_training)
     assert G.grad is not None
     half = (np.array(x.shape[:1:-1], G.dtype) - 1) / 2  # a step of 1 in the grid is that many pixels, x and y
     return [
@@ -87,6 +91,8 @@ def show(
     net = runs.load_net(Path(run), config)
     if not isinstance(net, models.STNClsNet):
         raise runs.RunError(f"expected a run with a transformer (--model stn), got {run}, which has none")
+    if not len(digits):
+        raise runs.RunError("expected a test digit at least, got none")
     test = runs.test_set(config, data_dir)
     for number in digits:
         if not 0 <= number < len(test.labels):

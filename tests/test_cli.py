@@ -20,11 +20,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import npstn
-from npstn import cli, data, models, plots, training
+from npstn import cli, data, models, plots, saving, training
 from npstn.training import RECIPES
 
 NAMES = ["config.json", "metrics.csv", "weights.safetensors", "checkpoint.safetensors"]
-PICTURES = ["before_after.png", "curves.png", "angles.png"]
+PICTURES = ["before_after.png", "curves.png", "angles.png", "training.gif"]
+KINDS = {".png": b"\x89PNG\r\n\x1a\n", ".gif": b"GIF89a"}
 QUICK = ["--epochs", "2", "--batch-size", "32"]
 WARNING = "warning: the localisation network answers nearly the same angle for every image"
 
@@ -123,9 +124,9 @@ def rows_without_seconds(folder):
 def test_train_writes_the_run(trained):
     folder, said = trained
     assert (said.status, said.err) == (0, "")
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*NAMES, *PICTURES])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*NAMES, "frames.safetensors", *PICTURES])
     for name in PICTURES:
-        assert (folder / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert (folder / name).read_bytes().startswith(KINDS[name[-4:]])
     state = npstn.load(folder / "weights.safetensors")
     assert {name: array.shape for name, array in state.items()} == {
         name: array.shape for name, array in models.STNClsNet().state_dict().items()
@@ -235,7 +236,9 @@ def test_upright_digits(tmp_path):
     said = npstn_("train", "--data", "digits", "--angle", "0", *QUICK, "--out", tmp_path / "run")
     assert (said.status, said.err) == (0, "")
     assert "warning" not in said.out  # there is nothing to turn back
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([*NAMES, *PICTURES])
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
+        [*NAMES, "frames.safetensors", *PICTURES]
+    )
     assert plots.read_metrics(tmp_path / "run" / "metrics.csv")["input_std_deg"].tolist() == [0, 0]
 
 
@@ -567,6 +570,128 @@ def test_an_out_in_a_folder_where_nothing_can_be_made():
     assert message.startswith("cannot write the run folder /proc/npstn/run: ")
 
 
+# show and compare
+
+
+def test_show_writes_its_picture_into_the_run(copy):
+    said = npstn_("show", copy)
+    assert (said.status, said.out, said.err) == (0, f"{copy / 'show.png'}\n", "")
+    first = (copy / "show.png").read_bytes()
+    assert first.startswith(KINDS[".png"])
+    npstn_("show", copy, "--digit", "99")
+    assert (copy / "show.png").read_bytes() != first
+
+
+def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
+    before = snapshot(trained[0])
+    said = npstn_("show", trained[0], "--digit", "3", "7", "--out", tmp_path / "x.svg")
+    assert (said.status, said.out) == (0, f"{tmp_path / 'x.svg'}\n")
+    drawn = (tmp_path / "x.svg").read_text()
+    assert "test digit 3" in drawn and "test digit 7" in drawn and "test digit 0" not in drawn
+    assert snapshot(trained[0]) == before
+
+
+def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    npstn_("train", "--data", "digits", "--model", "cnn", *QUICK, "--angle", "30", "--out", "without")
+    said = npstn_("compare", trained[0], "without")
+    assert (said.status, said.err) == (0, "")
+    header, with_, without, path = said.out.splitlines()
+    assert header.split()[:3] == ["run", "seeds", "epochs"]
+    assert re.match(rf"stn +3 +2 +{last_accuracy(trained[0]):.2f} % ", with_)
+    assert re.match(rf"cnn +0 +2 +{last_accuracy(tmp_path / 'without'):.2f} % ", without)
+    assert path == "compare.png"
+    assert (tmp_path / path).read_bytes().startswith(KINDS[".png"])
+    assert npstn_("compare", "without", "--out", "x.pdf").out.splitlines()[-1] == "x.pdf"
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["show"], 2, "the following arguments are required: RUN"),
+        (["show", "{run}", "--digit", "-1"], 2, "argument --digit: expected a whole number of at least 0, got -1"),
+        (["show", "{run}", "--digit", "x"], 2, "argument --digit: expected a whole number of at least 0, got x"),
+        (["show", "{run}", "--digit", "100"], 1, "expected test digits from 0 to 99, got 100"),
+        (
+            ["show", "{run}", "--data-dir", "x"],
+            1,
+            "expected no folder of MNIST's files for a run on drawn digits, got x",
+        ),
+        (["show", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
+        (["compare"], 2, "the following arguments are required: RUN"),
+        (["compare", "{run}", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
+    ],
+)
+def test_wrong_arguments_of_show_and_compare(trained, tmp_path, monkeypatch, arguments, status, message):
+    monkeypatch.chdir(tmp_path)
+    run = str(trained[0])
+    given = [run if argument == "{run}" else argument for argument in arguments]
+    wanted = message if message.endswith("{run}") else message.replace("{run}", run)
+    assert refusal(status, *given) == wanted
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_a_picture_that_cannot_be_written(trained, tmp_path, command):
+    message = refusal(2, command, trained[0], "--out", tmp_path / "x.doc")
+    assert message.startswith("argument --out: Format 'doc' is not supported")
+    message = refusal(1, command, trained[0], "--out", tmp_path / "none" / "x.png")
+    assert "No such file or directory" in message and str(tmp_path / "none" / "x.png") in message
+
+
+def test_show_of_a_run_without_a_transformer(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "model": "cnn"}))
+    npstn.save(models.ClsNet().state_dict(), copy / "weights.safetensors")
+    assert refusal(1, "show", copy) == f"expected a run with a transformer (--model stn), got {copy}, which has none"
+
+
+# The film, and what can be seen while training goes on
+
+
+def test_a_run_that_is_resumed_has_the_film_of_one_that_was_not(tmp_path, monkeypatch):
+    options = ["train", "--data", "digits", *QUICK]
+    npstn_(*options, "--out", tmp_path / "whole")
+    saved = saving.Saver.save
+
+    def save(self):
+        if len(self.progress.epochs) == 2:
+            raise KeyboardInterrupt  # after the second frame is written, and before the second checkpoint is
+        saved(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving.Saver, "save", save)
+        assert npstn_(*options, "--out", tmp_path / "stopped").status == 130
+    # The second epoch is gone through again, and replaces its frame.
+    frames = tmp_path / "stopped" / "frames.safetensors"
+    npstn.save({**npstn.load(frames), "2": np.zeros((30, 28, 28), np.uint8)}, frames)
+    assert npstn_("train", "--resume", tmp_path / "stopped").status == 0
+    for name in ("frames.safetensors", "training.gif"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_metrics_can_be_followed(tmp_path, monkeypatch):
+    """As by `tail -f`: a reader that has the file open finds each epoch's line, whole, while training goes on."""
+    folder, seen, line = tmp_path / "run", [], training.Epoch.line
+    reader = None
+
+    def spy(self, epochs):
+        nonlocal reader
+        reader = reader or open(folder / "metrics.csv")
+        seen.append(reader.read())
+        return line(self, epochs)
+
+    monkeypatch.setattr(training.Epoch, "line", spy)
+    npstn_("train", "--data", "digits", "--model", "cnn", "--epochs", "3", "--batch-size", "32", "--out", folder)
+    (header, first), second, third = seen[0].splitlines(), seen[1], seen[2]
+    assert header == ",".join(training.Epoch._fields)
+    for number, text in enumerate((first + "\n", second, third), start=1):
+        assert text.startswith(f"{number},") and text.count("\n") == 1 and text.endswith("\n")
+    with reader:
+        assert reader.read() == ""
+
+
 # What is wrong with the run to score: status 1
 
 
@@ -763,7 +888,7 @@ def test_an_error_has_no_traceback_and_leaves_nothing_behind(tmp_path):
 
 
 def test_help_is_printed_by_every_command():
-    for command in ("train", "eval", "data"):
+    for command in ("train", "eval", "show", "compare", "data"):
         said = npstn_(command, "--help")
         assert (said.status, said.err) == (0, "")
         assert said.out.startswith(f"usage: npstn {command} ")

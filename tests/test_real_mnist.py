@@ -56,9 +56,9 @@ def test_the_localiser_is_alive(run):
     assert metrics["residual_std_deg"][-1] < 0.75 * metrics["input_std_deg"][-1]
     # Of uniform angles within +-45 degrees, 90 / sqrt(12) = 26.0, but for the 1000 or so digits of each class.
     assert metrics["input_std_deg"][-1] == pytest.approx(90 / np.sqrt(12), abs=0.5)
-    *_, last_epoch, _, _, _, _ = said.splitlines()  # then the summary and three paths, and no warning
+    *_, last_epoch, _, _, _, _, _ = said.splitlines()  # then the summary and four paths, and no warning
     assert last_epoch.startswith("epoch ")
-    for name in ("before_after.png", "curves.png", "angles.png"):
+    for name in ("before_after.png", "curves.png", "angles.png", "training.gif"):
         assert str(folder / name) in said.splitlines()
         assert (folder / name).stat().st_size > 10_000
 
