@@ -95,13 +95,13 @@ def _parser() -> _Parser:
     view.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     places = "their numbers in the test set, from 0; the first five by default"
     view.add_argument("--digit", type=_PLACE, nargs="+", default=range(5), metavar="N", help=places)
-    view.add_argument("--out", type=Path, metavar="FILE", help="the picture to write; show.png in the run by default")
+    view.add_argument("--out", type=_picture, metavar="FILE", help="the picture to write; show.png in the run by default")
     view.set_defaults(run=_show)
 
     several = commands.add_parser("compare", help="put runs side by side; those alike but for the seed are averaged")
     several.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="the run folders")
     picture = "the picture to write; compare.png in this folder by default"
-    several.add_argument("--out", type=Path, default=Path("compare.png"), metavar="FILE", help=picture)
+    several.add_argument("--out", type=_picture, default=Path("compare.png"), metavar="FILE", help=picture)
     several.set_defaults(run=_compare)
 
     check = commands.add_parser("gradcheck", help="check the gradients of the library's operations")
@@ -133,6 +133,12 @@ _COUNT = _number(int, 1, 10**9, "a whole number of at least 1")
 _SEED = _PLACE = _number(int, 0, 2**63, "a whole number of at least 0")
 _MINUTES = _number(float, 0, 1e6, "minutes, at least 0")
 _RATE = _number(float, 1e-12, 1e3, "a learning rate above 0")
+
+
+def _picture(text: str) -> Path:
+    if Path(text).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .png, .pdf or .svg, got {text}")
+    return Path(text)
 
 
 def _recipes(field: str) -> str:
@@ -270,11 +276,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    """Write a picture and say where it is."""
-    try:
-        figure.savefig(path, dpi=150)
-    except ValueError as error:  # an ending that is no format of matplotlib's
-        raise BadArgument(f"argument --out: {str(error).splitlines()[0]}") from None
+    figure.savefig(path, dpi=150)
     _say(str(path))
 
 

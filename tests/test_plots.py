@@ -135,13 +135,19 @@ def test_read_metrics(tmp_path):
 
 def test_no_window_is_ever_near(tmp_path):
     code = """
-import sys, numpy as np
-from npstn import cli, plots
+import pathlib, sys, numpy as np
+from npstn import cli, compare, film, plots, show
+seen = show.Look(0, 0, 0.0, np.zeros((28, 28)), 0.0, np.ones((28, 28, 2)), np.zeros((28, 28)), np.ones(10), 1.0,
+    np.ones((28, 28, 2)))
+columns = {name: np.ones((2, 1)) for name in ("epoch", "test_accuracy", "test_loss", "angle_correlation")}
 figures = [
     plots.before_after(np.zeros((3, 1, 28, 28)), np.zeros((3, 1, 28, 28))),
     plots.curves({name: np.ones(1) for name in ("epoch", "train_loss", "test_loss", "test_accuracy")}),
     plots.angles(np.zeros(3), np.zeros(3), np.arange(3)),
+    plots.transformer([seen]),
+    plots.comparison([compare.Group("stn", [0, 1], 1, columns)]),
 ]
+film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {0: np.zeros((3, 28, 28), np.uint8)}, {})
 for figure in figures:
     figure.savefig("x.png")
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)
