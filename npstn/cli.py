@@ -91,11 +91,12 @@ def _parser() -> _Parser:
     evaluate.add_argument("--seed", type=_SEED, metavar="N", help="of the angles; as the run by default")
     evaluate.set_defaults(run=_eval)
 
-    view = commands.add_parser("show", parents=[folder], help="draw what a run's transformer does to single digits")
+    what = "draw what a run's transformer does to single digits"
+    view = commands.add_parser("show", parents=[folder], help=what)
     view.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     places = "their numbers in the test set, from 0; the first five by default"
     view.add_argument("--digit", type=_PLACE, nargs="+", default=range(5), metavar="N", help=places)
-    view.add_argument("--out", type=_picture, metavar="FILE", help="the picture to write; show.png in the run by default")
+    view.add_argument("--out", type=_picture, metavar="FILE", help="the picture to write; show.png in RUN by default")
     view.set_defaults(run=_show)
 
     several = commands.add_parser("compare", help="put runs side by side; those alike but for the seed are averaged")

@@ -90,7 +90,7 @@ def feature_maps(said, folder):
 def reuse_localiser(said, folder):
     (alone,) = numbers(r"turned within 45 degrees: (\S+) %", said)
     (behind,) = numbers(r"behind the frozen localiser: (\S+) %", said)
-    assert behind > alone + 5
+    assert behind > alone + 3
     assert "to the last bit" in said
 
 
