@@ -16,17 +16,22 @@ so h = floor((H + 2 padding_y - K) / stride_y) + 1, and w alike. By the chain ru
     dbias[o]            = sum_{b, i, j} dV[b, o, i, j]
     dU[b, c, n, m]      = sum of weight[o, c, k, l] dV[b, o, i, j] over all (o, k, l, i, j) that read the pixel
 
-The sums of products become products of matrices once the pixels that an output reads stand in a column of their own,
-row (c, k, l) of column (i, j) being U[b, c, n, m]. A last row of ones makes the bias one more weight. For a sample,
-with the filters and the bias as F (O, C K L + 1):
+For one tap q = (c, k, l) of the filters, the pixels that the outputs of a sample read make an image of h x w pixels:
 
-    V = F columns        dF^T += columns dV^T        dcolumns = F^T dV
+    R_q[i, j] = U[b, c, n, m]
 
-`im2col` lays the columns out; `col2im`, its transpose, adds dcolumns up into dU.
+so that V and the gradients are sums over such images:
 
-Parallel over runs of samples, each with one buffer for the columns. For dF each run adds up a part of its own; how many
-runs there are follows from the batch alone, and the parts are added in order: the number of threads changes no bit.
-Source: the formulas are those of Goodfellow et al., Deep Learning, section 9.5; the columns, Chellapilla et al. 2006.
+    V_o = bias[o] + sum_q weight[o, q] R_q      dweight[o, q] = sum_b sum_{i, j} dV_o R_q      dR_q = sum_o weight[o, q] dV_o
+
+`spread` lays the R_q out in memory; `gather`, its transpose, adds the dR_q up into dU. Taps whose k differ by stride_y
+read the same lines of U, one line further down: these are laid out once, and R_q is the piece of them from start[q] on.
+Small images make short pieces, and short loops are slow; so a few samples are stacked, pixel by pixel: p is (i, j, s)
+with s a sample of the stack.
+
+Parallel over runs of samples, each with buffers of its own. For dweight and dbias each run adds up a part; how many runs
+there are follows from the shapes alone, and the parts are added in order: the number of threads changes no bit.
+Source: the formulas are those of Goodfellow et al., Deep Learning, section 9.5.
 """
 
 from __future__ import annotations
@@ -38,157 +43,247 @@ from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
-from npstn.runtime import hold_blas_to_one_thread, kernel
+from npstn.runtime import kernel
 
 RUNS = 8  # at most so many runs of samples: enough for as many threads
+PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not get into their stride
 
 
 @kernel
-def zeros(shape, dtype):
-    """np.zeros; where it stood in a parallel loop itself, Numba would compile a parallel loop for it."""
-    return np.zeros(shape, dtype)
+def plan(B, h, w):
+    """How many samples make a stack, and how many runs there are: an even number, so that two threads share alike."""
+    samples = min(B, max(1, PIECE // (h * w)))
+    stacks = (B + samples - 1) // samples
+    return samples, min(B, RUNS, stacks + stacks % 2)
 
 
 @kernel
-def layout(W, stride, h, w):
-    """The pitch, from one row of outputs to the next among the columns, and the number of columns.
-
-    With stride 1 the pitch is the padded image's width. So each row of the columns is one piece of the image, copied at
-    one go; the few columns between two rows of outputs belong to no output. Else the outputs stand close together.
-    """
-    pitch = W if stride[0] == 1 and stride[1] == 1 else w
-    return pitch, (h - 1) * pitch + w
+def buffers(C, S, h, w, geometry, dtype):
+    """Memory for a stack of S samples (see `stack`), for its pieces (see `spread`), and where each piece starts."""
+    K, L, stride_y, stride_x, _, _ = geometry
+    lines = h + (K - 1) // stride_y
+    T = np.zeros((C, lines * stride_y, (w - 1) * stride_x + L, S), dtype)
+    R = np.zeros((C, min(K, stride_y), L, lines, w * S), dtype)
+    start = np.empty(C * K * L, np.intp)
+    for q in range(start.size):
+        c, k, l = q // (K * L), q // L % K, q % L
+        start[q] = (((c * R.shape[1] + k % stride_y) * L + l) * lines + k // stride_y) * w * S
+    return T, R, start
 
 
 @kernel
-def im2col(U, K, L, stride, pitch, h, w, columns):
-    """columns[(c, k, l), i pitch + j] = U[c, n, m], for one padded image; the last row is 1."""
-    C, H, W = U.shape
-    for p in range(columns.shape[1]):
-        columns[C * K * L, p] = 1
+def stack(U, padding_y, padding_x, T):
+    """T[c, n, m, s]: the samples U (S, C, H, W) pixel by pixel, moved down and right by the padding."""
+    for s in range(U.shape[0]):
+        for c in range(U.shape[1]):
+            for n in range(min(U.shape[2], T.shape[1] - padding_y)):
+                for m in range(min(U.shape[3], T.shape[2] - padding_x)):
+                    T[c, n + padding_y, m + padding_x, s] = U[s, c, n, m]
+
+
+@kernel
+def unstack(T, padding_y, padding_x, U):
+    """The transpose of `stack`; pixels of U (S, C, H, W) that are not in the stack stay as they are."""
+    for s in range(U.shape[0]):
+        for c in range(U.shape[1]):
+            for n in range(min(U.shape[2], T.shape[1] - padding_y)):
+                for m in range(min(U.shape[3], T.shape[2] - padding_x)):
+                    U[s, c, n, m] = T[c, n + padding_y, m + padding_x, s]
+
+
+@kernel
+def stacked(V):
+    """The images V (S, O, h, w), stacked: (O, (i, j, s)). A stack of one is the sample itself."""
+    S, O, h, w = V.shape
+    if S == 1:
+        return V.reshape(O, h * w)
+    V_S = np.empty((O, h * w * S), V.dtype)
+    stack(V, 0, 0, V_S.reshape(O, h, w, S))
+    return V_S
+
+
+@kernel
+def spread(T, stride_y, stride_x, R):
+    """R[c, k, l, r, (j, s)] = T[c, r stride_y + k, j stride_x + l, s], line by line."""
+    C, height, width, S = T.shape
+    _, K, L, lines, N = R.shape
+    T, R = T.reshape(T.size), R.reshape(R.size)
+    at = 0
     for c in range(C):
-        image = U[c].reshape(H * W)
         for k in range(K):
             for l in range(L):
-                row = columns[(c * K + k) * L + l]
-                if stride[0] == 1 and stride[1] == 1:
-                    piece = image[k * W + l :]  # starts at pixel (k, l)
-                    for p in range(row.size):
-                        row[p] = piece[p]
-                else:
-                    for i in range(h):
-                        for j in range(w):
-                            row[i * pitch + j] = U[c, i * stride[0] + k, j * stride[1] + l]
+                for r in range(lines):
+                    pixels, line = T[((c * height + r * stride_y + k) * width + l) * S :], R[at : at + N]
+                    if stride_x == 1:
+                        for p in range(N):
+                            line[p] = pixels[p]
+                    else:
+                        for p in range(N):
+                            line[p] = pixels[p // S * stride_x * S + p % S]
+                    at += N
 
 
 @kernel
-def col2im(dcolumns, K, L, stride, pitch, h, w, dU):
-    """The transpose of `im2col`: dU[c, n, m] = the sum of dcolumns[(c, k, l), i pitch + j] over all that read it."""
-    C, H, W = dU.shape
+def gather(dR, stride_y, stride_x, dT):
+    """The transpose of `spread`: each pixel of the stack is the sum of the places where it was laid out."""
+    C, height, width, S = dT.shape
+    _, K, L, lines, N = dR.shape
+    dT, dR = dT.reshape(dT.size), dR.reshape(dR.size)
+    at = 0
     for c in range(C):
-        image = dU[c].reshape(H * W)
-        image[:] = 0
         for k in range(K):
             for l in range(L):
-                row = dcolumns[(c * K + k) * L + l]
-                if stride[0] == 1 and stride[1] == 1:
-                    piece = image[k * W + l :]
-                    for p in range(row.size):
-                        piece[p] += row[p]
-                else:
-                    for i in range(h):
-                        for j in range(w):
-                            dU[c, i * stride[0] + k, j * stride[1] + l] += row[i * pitch + j]
+                for r in range(lines):
+                    pixels, line = dT[((c * height + r * stride_y + k) * width + l) * S :], dR[at : at + N]
+                    if stride_x == 1:
+                        for p in range(N):
+                            pixels[p] += line[p]
+                    else:
+                        for p in range(N):
+                            pixels[p // S * stride_x * S + p % S] += line[p]
+                    at += N
+
+
+@kernel(fastmath={"contract"})
+def add_pieces(f, R, start, y):
+    """y[p] += sum_q f[q] R[start[q] + p]. Five at a time: y is read and written once for five products."""
+    N, Q = y.size, start.size
+    for q in range(0, Q - 4, 5):
+        f0, f1, f2, f3, f4 = f[q], f[q + 1], f[q + 2], f[q + 3], f[q + 4]
+        R0, R1, R2 = R[start[q] :][:N], R[start[q + 1] :][:N], R[start[q + 2] :][:N]
+        R3, R4 = R[start[q + 3] :][:N], R[start[q + 4] :][:N]
+        for p in range(N):
+            y[p] = y[p] + f0 * R0[p] + f1 * R1[p] + f2 * R2[p] + f3 * R3[p] + f4 * R4[p]
+    for q in range(Q - Q % 5, Q):
+        f0, R0 = f[q], R[start[q] :][:N]
+        for p in range(N):
+            y[p] += f0 * R0[p]
+
+
+@kernel(fastmath={"contract", "reassoc"})
+def multiply_pieces(dy, R, start, df):
+    """df[q] += sum_p dy[p] R[start[q] + p]."""
+    N, Q = dy.size, start.size
+    zero = dy.dtype.type(0)
+    for q in range(0, Q - 4, 5):
+        R0, R1, R2 = R[start[q] :][:N], R[start[q + 1] :][:N], R[start[q + 2] :][:N]
+        R3, R4 = R[start[q + 3] :][:N], R[start[q + 4] :][:N]
+        f0 = f1 = f2 = f3 = f4 = zero
+        for p in range(N):
+            f0 += dy[p] * R0[p]
+            f1 += dy[p] * R1[p]
+            f2 += dy[p] * R2[p]
+            f3 += dy[p] * R3[p]
+            f4 += dy[p] * R4[p]
+        df[q] += f0
+        df[q + 1] += f1
+        df[q + 2] += f2
+        df[q + 3] += f3
+        df[q + 4] += f4
+    for q in range(Q - Q % 5, Q):
+        R0, f0 = R[start[q] :][:N], zero
+        for p in range(N):
+            f0 += dy[p] * R0[p]
+        df[q] += f0
+
+
+@kernel(fastmath={"reassoc"})
+def add_up(x):
+    """The sum of all x[p]."""
+    total = x.dtype.type(0)
+    for p in range(x.size):
+        total += x[p]
+    return total
 
 
 @kernel
-def add_up(parts, dF):
-    """dF = the sum of parts[run]^T, in the order of the runs."""
-    for o in range(dF.shape[0]):
-        for q in range(dF.shape[1]):
-            dF[o, q] = 0
-            for run in range(parts.shape[0]):
-                dF[o, q] += parts[run, q, o]
+def forward(U, F, bias, geometry, samples, V):
+    """V of a run of samples, stack by stack."""
+    _, _, stride_y, stride_x, padding_y, padding_x = geometry
+    B, O, h, w = V.shape
+    for b in range(0, B, samples):
+        S = min(samples, B - b)
+        T, R, start = buffers(U.shape[1], S, h, w, geometry, U.dtype)
+        stack(U[b : b + S], padding_y, padding_x, T)
+        spread(T, stride_y, stride_x, R)
+        R = R.reshape(R.size)
+        V_S = V[b].reshape(O, h * w) if S == 1 else np.empty((O, h * w * S), V.dtype)
+        for o in range(O):
+            V_S[o] = bias[o]
+            add_pieces(F[o], R, start, V_S[o])
+        if S > 1:
+            unstack(V_S.reshape(O, h, w, S), 0, 0, V[b : b + S])
 
 
 @kernel
-def pad(U, padding, padded):
-    """The image (C, H, W) with zeros round it; without padding, the image itself."""
-    if padding[0] == 0 and padding[1] == 0:
-        return U
-    for c in range(U.shape[0]):
-        for n in range(U.shape[1]):
-            for m in range(U.shape[2]):
-                padded[c, n + padding[0], m + padding[1]] = U[c, n, m]
-    return padded
+def backward_weight(U, dV, geometry, samples, dF, dbias):
+    """dF and dbias of a run of samples."""
+    _, _, stride_y, stride_x, padding_y, padding_x = geometry
+    B, O, h, w = dV.shape
+    dF[:] = 0
+    dbias[:] = 0
+    for b in range(0, B, samples):
+        S = min(samples, B - b)
+        T, R, start = buffers(U.shape[1], S, h, w, geometry, U.dtype)
+        stack(U[b : b + S], padding_y, padding_x, T)
+        spread(T, stride_y, stride_x, R)
+        R, dV_S = R.reshape(R.size), stacked(dV[b : b + S])
+        for o in range(O):
+            multiply_pieces(dV_S[o], R, start, dF[o])
+            dbias[o] += add_up(dV_S[o])
+
+
+@kernel
+def backward_input(dV, F, geometry, samples, dU):
+    """dU of a run of samples."""
+    _, _, stride_y, stride_x, padding_y, padding_x = geometry
+    B, O, h, w = dV.shape
+    F_T = F.T.copy()
+    dU[:] = 0
+    for b in range(0, B, samples):
+        S = min(samples, B - b)
+        dT, dR, start = buffers(dU.shape[1], S, h, w, geometry, dV.dtype)
+        dV_S, dR_flat = stacked(dV[b : b + S]).reshape(O * h * w * S), dR.reshape(dR.size)
+        start_o = np.arange(O) * (h * w * S)
+        for q in range(start.size):
+            add_pieces(F_T[q], dV_S, start_o, dR_flat[start[q] : start[q] + h * w * S])
+        gather(dR, stride_y, stride_x, dT)
+        unstack(dT, padding_y, padding_x, dU[b : b + S])
+
+
+@kernel
+def in_order(parts, total):
+    """The sum of the runs' parts, the first one first."""
+    total[:] = 0
+    for run in range(len(parts)):
+        total += parts[run]
 
 
 @kernel(parallel=True)
-def conv2d_forward(U, F, K, L, stride, padding, V):
-    B, C, H, W = U.shape
-    _, O, h, w = V.shape
-    pitch, N = layout(W + 2 * padding[1], stride, h, w)
-    runs = min(B, RUNS)
+def conv2d_forward(U, F, bias, geometry, V):
+    samples, runs = plan(len(V), V.shape[2], V.shape[3])
     for run in prange(runs):
-        padded = zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
-        columns = np.empty((F.shape[1], N), U.dtype)
-        product = np.empty((O, N), U.dtype)
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
-            np.dot(F, columns, product)
-            for o in range(O):
-                for i in range(h):
-                    for j in range(w):
-                        V[b, o, i, j] = product[o, i * pitch + j]
+        first, end = run * len(U) // runs, (run + 1) * len(U) // runs
+        forward(U[first:end], F, bias, geometry, samples, V[first:end])
 
 
 @kernel(parallel=True)
-def conv2d_backward_weight(U, dV, K, L, stride, padding, dF):
-    B, C, H, W = U.shape
-    _, O, h, w = dV.shape
-    Q = dF.shape[1]
-    pitch, N = layout(W + 2 * padding[1], stride, h, w)
-    runs = min(B, RUNS)
-    parts = zeros((runs, Q, O), dF.dtype)
+def conv2d_backward_weight(U, dV, geometry, dF, dbias):
+    samples, runs = plan(len(dV), dV.shape[2], dV.shape[3])
+    parts, parts_bias = np.empty((runs, dF.shape[0], dF.shape[1]), dF.dtype), np.empty((runs, dbias.size), dF.dtype)
     for run in prange(runs):
-        padded = zeros((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
-        columns = np.empty((Q, N), U.dtype)
-        dV_b = zeros((N, O), dV.dtype)  # transposed: for the model's two layers a fifth less time than dV columns^T
-        product = np.empty((Q, O), dF.dtype)
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            im2col(pad(U[b], padding, padded), K, L, stride, pitch, h, w, columns)
-            for o in range(O):
-                for i in range(h):
-                    for j in range(w):
-                        dV_b[i * pitch + j, o] = dV[b, o, i, j]
-            np.dot(columns, dV_b, product)
-            for q in range(Q):
-                for o in range(O):
-                    parts[run, q, o] += product[q, o]
-    add_up(parts, dF)
+        first, end = run * len(U) // runs, (run + 1) * len(U) // runs
+        backward_weight(U[first:end], dV[first:end], geometry, samples, parts[run], parts_bias[run])
+    in_order(parts, dF)
+    in_order(parts_bias, dbias)
 
 
 @kernel(parallel=True)
-def conv2d_backward_input(dV, F, K, L, stride, padding, dU):
-    B, C, H, W = dU.shape
-    _, O, h, w = dV.shape
-    pitch, N = layout(W + 2 * padding[1], stride, h, w)
-    runs = min(B, RUNS)
+def conv2d_backward_input(dV, F, geometry, dU):
+    samples, runs = plan(len(dV), dV.shape[2], dV.shape[3])
     for run in prange(runs):
-        padded = np.empty((C, H + 2 * padding[0], W + 2 * padding[1]), dV.dtype)
-        dcolumns = np.empty((F.shape[1], N), dV.dtype)  # the last row, the bias's, goes nowhere
-        dV_b = zeros((O, N), dV.dtype)
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            for o in range(O):
-                for i in range(h):
-                    for j in range(w):
-                        dV_b[o, i * pitch + j] = dV[b, o, i, j]
-            np.dot(F.T, dV_b, dcolumns)
-            col2im(dcolumns, K, L, stride, pitch, h, w, padded)
-            for c in range(C):
-                for n in range(H):
-                    for m in range(W):
-                        dU[b, c, n, m] = padded[c, n + padding[0], m + padding[1]]
+        first, end = run * len(dU) // runs, (run + 1) * len(dU) // runs
+        backward_input(dV[first:end], F, geometry, samples, dU[first:end])
 
 
 class Conv2d(Function):
@@ -203,15 +298,12 @@ class Conv2d(Function):
             check_shape("conv2d", "bias", bias, f"{O}")
         stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
         h, w = window_positions("conv2d", U.shape[2:], (K, L), stride, padding)
-        hold_blas_to_one_thread()
-        U, F = contiguous(U), np.zeros((O, C * K * L + 1), U.dtype)
-        F[:, :-1] = weight.reshape(O, C * K * L)
-        if bias is not None:
-            F[:, -1] = bias
+        U, F = contiguous(U), contiguous(weight).reshape(O, C * K * L)
+        bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
         ctx.save_for_backward(U, F)
-        ctx.geometry = K, L, stride, padding
+        ctx.geometry = K, L, *stride, *padding
         V = np.empty((U.shape[0], O, h, w), U.dtype)
-        conv2d_forward(U, F, *ctx.geometry, V)
+        conv2d_forward(U, F, bias, ctx.geometry, V)
         return V
 
     @staticmethod
@@ -223,12 +315,11 @@ class Conv2d(Function):
         dU = dweight = dbias = None
         if need_U:
             dU = np.empty_like(U)
-            conv2d_backward_input(dV, F, *ctx.geometry, dU)
+            conv2d_backward_input(dV, F, ctx.geometry, dU)
         if need_weight:
-            dF = np.empty_like(F)
-            conv2d_backward_weight(U, dV, *ctx.geometry, dF)
-            dweight = dF[:, :-1].reshape(F.shape[0], U.shape[1], K, L)
-            dbias = dF[:, -1] if need_bias else None
+            dF, dbias = np.empty_like(F), np.empty(len(F), F.dtype)
+            conv2d_backward_weight(U, dV, ctx.geometry, dF, dbias)
+            dweight = dF.reshape(len(F), U.shape[1], K, L)
         elif need_bias:
             dbias = dV.sum(axis=(0, 2, 3))
         return dU, dweight, dbias, None, None
