@@ -63,7 +63,7 @@ def buffers(C, S, h, w, geometry, dtype):
     K, L, stride_y, stride_x, _, _ = geometry
     lines = h + (K - 1) // stride_y
     T = np.zeros((C, lines * stride_y, (w - 1) * stride_x + L, S), dtype)
-    R = np.zeros((C, min(K, stride_y), L, lines, w * S), dtype)
+    R = np.empty((C, min(K, stride_y), L, lines, w * S), dtype)
     start = np.empty(C * K * L, np.intp)
     for q in range(start.size):
         c, k, l = q // (K * L), q // L % K, q % L
@@ -98,7 +98,7 @@ def stacked(V):
     if S == 1:
         return V.reshape(O, h * w)
     V_S = np.empty((O, h * w * S), V.dtype)
-    stack(V, 0, 0, V_S.reshape(O, h, w, S))
+    stack(V.reshape(S, 1, 1, O * h * w), 0, 0, V_S.reshape(1, 1, O * h * w, S))
     return V_S
 
 
@@ -145,46 +145,104 @@ def gather(dR, stride_y, stride_x, dT):
 
 
 @kernel(fastmath={"contract"})
-def add_pieces(f, R, start, y):
-    """y[p] += sum_q f[q] R[start[q] + p]. Five at a time: y is read and written once for five products."""
-    N, Q = y.size, start.size
-    for q in range(0, Q - 4, 5):
-        f0, f1, f2, f3, f4 = f[q], f[q + 1], f[q + 2], f[q + 3], f[q + 4]
-        R0, R1, R2 = R[start[q] :][:N], R[start[q + 1] :][:N], R[start[q + 2] :][:N]
-        R3, R4 = R[start[q + 3] :][:N], R[start[q + 4] :][:N]
+def add_four(f0, f1, f2, f3, X, x, Y0, Y1, Y2, Y3):
+    """Four rows of `add_products`, by three taps at a time: a number that is read serves several products."""
+    N, taps = Y0.size, x.size
+    for q in range(0, taps - 3, 4):
+        A, a0, a1, a2, a3 = X[x[q] :][:N], f0[q], f1[q], f2[q], f3[q]
+        B, b0, b1, b2, b3 = X[x[q + 1] :][:N], f0[q + 1], f1[q + 1], f2[q + 1], f3[q + 1]
+        C, c0, c1, c2, c3 = X[x[q + 2] :][:N], f0[q + 2], f1[q + 2], f2[q + 2], f3[q + 2]
+        D, d0, d1, d2, d3 = X[x[q + 3] :][:N], f0[q + 3], f1[q + 3], f2[q + 3], f3[q + 3]
         for p in range(N):
-            y[p] = y[p] + f0 * R0[p] + f1 * R1[p] + f2 * R2[p] + f3 * R3[p] + f4 * R4[p]
-    for q in range(Q - Q % 5, Q):
-        f0, R0 = f[q], R[start[q] :][:N]
+            t, u, v, w = A[p], B[p], C[p], D[p]
+            Y0[p] = Y0[p] + a0 * t + b0 * u + c0 * v + d0 * w
+            Y1[p] = Y1[p] + a1 * t + b1 * u + c1 * v + d1 * w
+            Y2[p] = Y2[p] + a2 * t + b2 * u + c2 * v + d2 * w
+            Y3[p] = Y3[p] + a3 * t + b3 * u + c3 * v + d3 * w
+    for q in range(taps - taps % 4, taps):
+        A, a0, a1, a2, a3 = X[x[q] :][:N], f0[q], f1[q], f2[q], f3[q]
         for p in range(N):
-            y[p] += f0 * R0[p]
+            u = A[p]
+            Y0[p] += a0 * u
+            Y1[p] += a1 * u
+            Y2[p] += a2 * u
+            Y3[p] += a3 * u
+
+
+@kernel
+def add_products(F, X, x, Y, y, N):
+    """Y[y[r] + p] += sum_q F[r, q] X[x[q] + p]: a product of matrices whose rows are pieces of X and Y."""
+    rows = len(F)
+    for r in range(0, rows - 3, 4):
+        Y0, Y1, Y2, Y3 = Y[y[r] :][:N], Y[y[r + 1] :][:N], Y[y[r + 2] :][:N], Y[y[r + 3] :][:N]
+        add_four(F[r], F[r + 1], F[r + 2], F[r + 3], X, x, Y0, Y1, Y2, Y3)
+    left = rows % 4
+    if left:
+        spare = np.zeros((3, N), Y.dtype)
+        r = rows - left
+        Y0 = Y[y[r] :][:N]
+        Y1 = Y[y[r + 1] :][:N] if left > 1 else spare[0]
+        Y2 = Y[y[r + 2] :][:N] if left > 2 else spare[1]
+        add_four(F[r], F[min(r + 1, rows - 1)], F[min(r + 2, rows - 1)], F[r], X, x, Y0, Y1, Y2, spare[2])
 
 
 @kernel(fastmath={"contract", "reassoc"})
-def multiply_pieces(dy, R, start, df):
-    """df[q] += sum_p dy[p] R[start[q] + p]."""
-    N, Q = dy.size, start.size
-    zero = dy.dtype.type(0)
-    for q in range(0, Q - 4, 5):
-        R0, R1, R2 = R[start[q] :][:N], R[start[q + 1] :][:N], R[start[q + 2] :][:N]
-        R3, R4 = R[start[q + 3] :][:N], R[start[q + 4] :][:N]
-        f0 = f1 = f2 = f3 = f4 = zero
+def four_products(f0, f1, f2, f3, X, x, Y0, Y1, Y2, Y3):
+    N, taps = Y0.size, x.size
+    zero = Y0.dtype.type(0)
+    for q in range(0, taps - 2, 3):
+        A, B, C = X[x[q] :][:N], X[x[q + 1] :][:N], X[x[q + 2] :][:N]
+        a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = c0 = c1 = c2 = c3 = zero
         for p in range(N):
-            f0 += dy[p] * R0[p]
-            f1 += dy[p] * R1[p]
-            f2 += dy[p] * R2[p]
-            f3 += dy[p] * R3[p]
-            f4 += dy[p] * R4[p]
-        df[q] += f0
-        df[q + 1] += f1
-        df[q + 2] += f2
-        df[q + 3] += f3
-        df[q + 4] += f4
-    for q in range(Q - Q % 5, Q):
-        R0, f0 = R[start[q] :][:N], zero
+            a0 += A[p] * Y0[p]
+            b0 += B[p] * Y0[p]
+            c0 += C[p] * Y0[p]
+            a1 += A[p] * Y1[p]
+            b1 += B[p] * Y1[p]
+            c1 += C[p] * Y1[p]
+            a2 += A[p] * Y2[p]
+            b2 += B[p] * Y2[p]
+            c2 += C[p] * Y2[p]
+            a3 += A[p] * Y3[p]
+            b3 += B[p] * Y3[p]
+            c3 += C[p] * Y3[p]
+        f0[q] += a0
+        f1[q] += a1
+        f2[q] += a2
+        f3[q] += a3
+        f0[q + 1] += b0
+        f1[q + 1] += b1
+        f2[q + 1] += b2
+        f3[q + 1] += b3
+        f0[q + 2] += c0
+        f1[q + 2] += c1
+        f2[q + 2] += c2
+        f3[q + 2] += c3
+    for q in range(taps - taps % 3, taps):
+        A = X[x[q] :][:N]
+        a0 = a1 = a2 = a3 = zero
         for p in range(N):
-            f0 += dy[p] * R0[p]
-        df[q] += f0
+            a0 += A[p] * Y0[p]
+            a1 += A[p] * Y1[p]
+            a2 += A[p] * Y2[p]
+            a3 += A[p] * Y3[p]
+        f0[q] += a0
+        f1[q] += a1
+        f2[q] += a2
+        f3[q] += a3
+
+
+@kernel
+def add_products_transposed(dY, y, X, x, N, dF):
+    """dF[r, q] += sum_p dY[y[r] + p] X[x[q] + p], also twelve at a time."""
+    rows, taps = dF.shape
+    spare = np.zeros((3, taps), dF.dtype)
+    for r in range(0, rows, 4):
+        r1, r2, r3 = min(r + 1, rows - 1), min(r + 2, rows - 1), min(r + 3, rows - 1)
+        Y0, Y1, Y2, Y3 = dY[y[r] :][:N], dY[y[r1] :][:N], dY[y[r2] :][:N], dY[y[r3] :][:N]
+        f0, f1 = dF[r], dF[r1] if r + 1 < rows else spare[0]
+        f2, f3 = dF[r2] if r + 2 < rows else spare[1], dF[r3] if r + 3 < rows else spare[2]
+        four_products(f0, f1, f2, f3, X, x, Y0, Y1, Y2, Y3)
 
 
 @kernel(fastmath={"reassoc"})
@@ -210,9 +268,10 @@ def forward(U, F, bias, geometry, samples, V):
         V_S = V[b].reshape(O, h * w) if S == 1 else np.empty((O, h * w * S), V.dtype)
         for o in range(O):
             V_S[o] = bias[o]
-            add_pieces(F[o], R, start, V_S[o])
+        start_o = np.arange(O) * (h * w * S)
+        add_products(F, R, start, V_S.reshape(V_S.size), start_o, h * w * S)
         if S > 1:
-            unstack(V_S.reshape(O, h, w, S), 0, 0, V[b : b + S])
+            unstack(V_S.reshape(1, 1, O * h * w, S), 0, 0, V[b : b + S].reshape(S, 1, 1, O * h * w))
 
 
 @kernel
@@ -228,8 +287,9 @@ def backward_weight(U, dV, geometry, samples, dF, dbias):
         stack(U[b : b + S], padding_y, padding_x, T)
         spread(T, stride_y, stride_x, R)
         R, dV_S = R.reshape(R.size), stacked(dV[b : b + S])
+        start_o = np.arange(O) * (h * w * S)
+        add_products_transposed(dV_S.reshape(dV_S.size), start_o, R, start, h * w * S, dF)
         for o in range(O):
-            multiply_pieces(dV_S[o], R, start, dF[o])
             dbias[o] += add_up(dV_S[o])
 
 
@@ -245,8 +305,8 @@ def backward_input(dV, F, geometry, samples, dU):
         dT, dR, start = buffers(dU.shape[1], S, h, w, geometry, dV.dtype)
         dV_S, dR_flat = stacked(dV[b : b + S]).reshape(O * h * w * S), dR.reshape(dR.size)
         start_o = np.arange(O) * (h * w * S)
-        for q in range(start.size):
-            add_pieces(F_T[q], dV_S, start_o, dR_flat[start[q] : start[q] + h * w * S])
+        dR[:] = 0
+        add_products(F_T, dV_S, start_o, dR_flat, start, h * w * S)
         gather(dR, stride_y, stride_x, dT)
         unstack(dT, padding_y, padding_x, dU[b : b + S])
 
