@@ -4,18 +4,21 @@
     k, l       row and column in the window, 0 .. K-1, 0 .. L-1
     n, m       row and column in the input, 0 .. H-1, 0 .. W-1 (pixels)
     i, j       row and column in the output, 0 .. h-1, 0 .. w-1 (pixels)
-    U (B, C, H, W)   V (B, C, h, w)   A (B, C, h, w) where the largest stood, n W + m
+    U (B, C, H, W)   V (B, C, h, w)   A (B, C, h, w) where in the window the largest stood: k W + l
 
     V[b, c, i, j] = max_{k, l} U[b, c, n, m],  n = i stride_y - padding_y + k,  m = j stride_x - padding_x + l
-    A[b, c, i, j] = the (n, m) at which it stands
+    A[b, c, i, j] = k W + l of the (k, l) at which it stands
 
 A pixel outside the image is never the largest. By the chain rule the gradient goes where the value came from, added up
 where windows overlap:
 
-    dU[b, c, n, m] = sum of dV[b, c, i, j] over all (i, j) with A[b, c, i, j] = (n, m)
+    dU[b, c, n, m] = sum of dV[b, c, i, j] over all (i, j) with A[b, c, i, j] = k W + l
 
 At a tie max has a kink; the first of the equal pixels in row order takes all. NaN counts as larger than any number, and
 one NaN as equal to another.
+
+The windows of a sample are compared all at once, one (k, l) after the other: u[p] is the pixel that window p = (c, i, j)
+has there. Window by window, the processor would guess wrong every other time which pixel is larger.
 """
 
 from __future__ import annotations
@@ -30,53 +33,90 @@ from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window
 from npstn.runtime import kernel
 
 
+@kernel
+def first_pixels(C, H, W, h, w, stride):
+    """Where the first pixel of each window stands in a padded sample, (C, H, W)."""
+    first = np.empty((C, h, w), np.uint32)  # unsigned: Numba need not look for indices counted from the end
+    for c in range(C):
+        for i in range(h):
+            for j in range(w):
+                first[c, i, j] = (c * H + i * stride[0]) * W + j * stride[1]
+    return first.reshape(C * h * w)
+
+
+@kernel
+def padded(U, padding):
+    """A sample (C, H, W) with pixels round it that are never the largest."""
+    C, H, W = U.shape
+    if padding[0] == 0 and padding[1] == 0:
+        return U
+    P = np.full((C, H + 2 * padding[0], W + 2 * padding[1]), -np.inf, U.dtype)
+    P[:, padding[0] : padding[0] + H, padding[1] : padding[1] + W] = U
+    return P
+
+
+@kernel
+def windows_of_nothing(V, A, W, stride, padding):
+    """Where a window holds nothing above -inf, its first pixel that is in the image is the largest."""
+    for c in range(V.shape[0]):
+        for i in range(V.shape[1]):
+            for j in range(V.shape[2]):
+                if V[c, i, j] == -np.inf:
+                    A[c, i, j] = max(padding[0] - i * stride[0], 0) * W + max(padding[1] - j * stride[1], 0)
+
+
+@kernel
+def largest(U, K, L, stride, padding, first, V, A):
+    """V and A of a sample."""
+    W = U.shape[2]
+    P = padded(U, padding)
+    pixels, at = P.reshape(P.size), A.reshape(A.size)
+    u, zero = np.empty(V.size, U.dtype), np.int32(0)
+    # Each (k, l) reads one of these and writes the other, the last one V: no store has to spare what it leaves alone.
+    u_max, spare = V.reshape(V.size), np.empty(V.size, U.dtype)
+    if K * L % 2 == 0:
+        u_max, spare = spare, u_max
+    for k in range(K):
+        for l in range(L):
+            here, pixels_here = np.int32(k * W + l), pixels[k * P.shape[2] + l :]
+            if k == 0 and l == 0:
+                for p in range(u.size):
+                    u_max[p], at[p] = pixels_here[first[p]], 0
+                continue
+            for p in range(u.size):
+                u[p] = pixels_here[first[p]]
+            for p in range(u.size):
+                new, old = u[p], u_max[p]
+                take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
+                spare[p] = new if take else old
+                at[p] = max(at[p], here if take else zero)  # `here` grows from one (k, l) to the next
+            u_max, spare = spare, u_max
+    if padding[0] or padding[1]:
+        windows_of_nothing(V, A, W, stride, padding)
+
+
 @kernel(parallel=True)
 def max_pool2d_forward(U, K, L, stride, padding, V, A):
     B, C, H, W = U.shape
-    _, _, h, w = V.shape
+    first = first_pixels(C, H + 2 * padding[0], W + 2 * padding[1], V.shape[2], V.shape[3], stride)
     for b in prange(B):
-        highest, where = np.empty(W, U.dtype), np.empty(W, np.int32)
-        for c in range(C):
-            for i in range(h):
-                top = i * stride[0] - padding[0]
-                first = max(top, 0)
-                # Down the windows first: the columns of the image stand side by side in vector registers. And no
-                # branch: the processor would guess it wrong every other time.
-                for m in range(W):
-                    highest[m], where[m] = U[b, c, first, m], first * W + m
-                for n in range(first + 1, min(top + K, H)):
-                    line = U[b, c, n]
-                    for m in range(W):
-                        u, u_max = line[m], highest[m]
-                        take = (u > u_max) | ((u != u) & (u_max == u_max))  # larger, or the first NaN
-                        highest[m] = u if take else u_max
-                        where[m] = np.int32(n * W + m) if take else where[m]
-                # Then along each window; of equal ones the first in row order, the one in the higher row.
-                for j in range(w):
-                    left = j * stride[1] - padding[1]
-                    m = np.uintp(max(left, 0))  # unsigned: Numba need not look for indices counted from the end
-                    u_max, at = highest[m], where[m]
-                    for m in range(m + np.uintp(1), np.uintp(min(left + L, W))):
-                        u = highest[m]
-                        larger = (u > u_max) | ((u != u) & (u_max == u_max))
-                        equal = (u == u_max) | ((u != u) & (u_max != u_max))
-                        take = larger | (equal & (where[m] < at))
-                        u_max = u if take else u_max
-                        at = where[m] if take else at
-                    V[b, c, i, j], A[b, c, i, j] = u_max, at
+        largest(U[b], K, L, stride, padding, first, V[b], A[b])
 
 
 @kernel(parallel=True)
-def max_pool2d_backward(dV, A, dU):
-    B, C, h, w = dV.shape
+def max_pool2d_backward(dV, A, stride, padding, dU):
+    B, C, H, W = dU.shape
+    _, _, h, w = dV.shape
     for b in prange(B):
         for c in range(C):
-            pixels = dU[b, c].reshape(dU.shape[2] * dU.shape[3])
+            pixels = dU[b, c].reshape(H * W)
             for q in range(pixels.size):
                 pixels[q] = 0
             for i in range(h):
+                first = (i * stride[0] - padding[0]) * W - padding[1]
                 for j in range(w):
-                    pixels[A[b, c, i, j]] += dV[b, c, i, j]
+                    pixels[first + A[b, c, i, j]] += dV[b, c, i, j]
+                    first += stride[1]
 
 
 class MaxPool2d(Function):
@@ -94,14 +134,14 @@ class MaxPool2d(Function):
         A = np.empty(V.shape, np.int32)
         max_pool2d_forward(contiguous(U), K, L, stride, padding, V, A)
         ctx.save_for_backward(A)
-        ctx.shape_of_U = U.shape
+        ctx.shape_of_U, ctx.windows = U.shape, (stride, padding)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (A,) = ctx.saved
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        max_pool2d_backward(contiguous(dV), A, dU)
+        max_pool2d_backward(contiguous(dV), A, *ctx.windows, dU)
         return dU, None, None, None
 
 
