@@ -44,8 +44,8 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, of an optimiser like this one of parameters like these.
 
-        Raises KeyError for a missing or an unknown name, ValueError for another shape, TypeError for another dtype;
-        each names the entry, and nothing is changed then.
+        Raises KeyError for a missing or an unknown name, ValueError for another shape or a negative count of steps,
+        TypeError for another dtype; each names the entry, and nothing is changed then.
         """
         own, here = {"lr": np.float64(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
         for name in own:
@@ -59,6 +59,8 @@ class Optimizer:
                 raise ValueError(f"{here}: expected {name!r} of shape {wanted.shape}, got {array.shape}")
             if not np.can_cast(array.dtype, wanted.dtype):
                 raise TypeError(f"{here}: expected {name!r} of {wanted.dtype}, got {array.dtype}")
+            if (name == "lr" or array.dtype.kind == "i") and not (array >= 0).all():  # integers count steps
+                raise ValueError(f"{here}: expected {name!r} of at least 0, got {array.min()}")
         self.lr = float(state["lr"])
         for name, array in self._arrays().items():
             array[...] = state[name]
@@ -85,7 +87,7 @@ class SGD(Optimizer):
         if not (momentum >= 0 and weight_decay >= 0):
             raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {momentum}, {weight_decay}")
         self.momentum, self.weight_decay = momentum, weight_decay
-        self._m = [np.zeros_like(p.data) for p in self.params] if momentum else []
+        self._m = [np.zeros_like(p.data) for p in self.params]
 
     def step(self) -> None:
         for i, p in enumerate(self.params):

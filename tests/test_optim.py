@@ -409,9 +409,11 @@ def test_a_state_is_a_copy_and_of_plain_arrays_and_numbers(maker):
         (lambda state: state.update(x=1.0), KeyError, "expected no entry 'x': the optimiser has no such state"),
         (lambda state: state.update({"v.0": np.ones(2)}), ValueError, r"expected 'v.0' of shape (3, 4), got (2,)"),
         (lambda state: state.update({"v.1": np.ones(5)}), TypeError, "expected 'v.1' of float32, got float64"),
+        (lambda state: state.update(t=np.array([1, 2, -3, 4])), ValueError, "expected 't' of at least 0, got -3"),
+        (lambda state: state.update(lr=-0.5), ValueError, "expected 'lr' of at least 0, got -0.5"),
         (lambda state: state.update(t=np.ones(4)), TypeError, "expected 't' of int64, got float64"),
     ],
-    ids=["missing", "no lr", "unknown", "shape", "dtype", "kind"],
+    ids=["missing", "no lr", "unknown", "shape", "dtype", "negative count", "negative lr", "kind"],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change, error, says):
     params = [nn.Parameter(start) for start in starts(np.float32)]
