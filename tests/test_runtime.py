@@ -1,5 +1,6 @@
 """What the kernels run on: seeds, threads, the compiler's cache, the BLAS, and what `import npstn` brings along."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,15 +20,15 @@ PACKAGE = Path(npstn.__file__).parent
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT: nothing is compiled")
 
 
-def run_python(code, root=PACKAGE.parent, **changes):
+def run_python(code, *arguments, root=PACKAGE.parent, **changes):
     """Run code in a process of its own, with a changed environment; None takes a variable out. Gives its output."""
     env = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     for name, value in changes.items():
         env.pop(name, None)
         if value is not None:
             env[name] = str(value)
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
 
@@ -153,41 +154,105 @@ def test_scipys_blas_has_one_thread_after_the_first_operation_that_needs_it(firs
     assert run_python(BLAS.format(first=first), **variables) == "2 1"
 
 
-TWO_THREADS = """
-import threading
-import numpy as np
+TRAINED = """
+import hashlib, multiprocessing, os, signal, sys, threading
+import numba, numpy as np
 import npstn, npstn.functional as F
 from npstn import models
 
-def gradients(net, seed):
+net = models.STNClsNet().eval()
+net.loc_net.cnn.fc2.bias.data[...] = 0.3
+weights = {name: array.copy() for name, array in net.state_dict().items()}
+
+def gradients(seed):
+    'A hash of all gradients of a net of its own, for the images of that seed.'
+    own = models.STNClsNet().eval()
+    own.load_state_dict(weights)
     rng = np.random.default_rng(seed)
     images = npstn.Tensor(rng.random((20, 1, 28, 28), np.float32))
-    net.zero_grad()
-    F.nll_loss(net(images), rng.integers(0, 10, 20)).backward()
-    return [p.grad for p in net.parameters()]
+    F.nll_loss(own(images), rng.integers(0, 10, 20)).backward()
+    return hashlib.sha256(b"".join(p.grad.tobytes() for p in own.parameters())).hexdigest()
 
-nets = [models.STNClsNet().eval() for _ in range(2)]
-for net in nets:
-    net.loc_net.cnn.fc2.bias.data[...] = 0.3
-wanted = [gradients(net, seed) for seed, net in enumerate(nets)]
-alike, start = [], threading.Barrier(2)
+def in_threads(count, repeat):
+    'What each thread got, seed by seed, all of them at once.'
+    found, start = [None] * count, threading.Barrier(count)
+    def work(seed):
+        start.wait()
+        found[seed] = {gradients(seed) for _ in range(repeat)}
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(count)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return found
 
-def work(seed):
-    start.wait()
-    for _ in range(20):
-        got = gradients(nets[seed], seed)
-        alike.append(all(np.array_equal(a, b) for a, b in zip(got, wanted[seed])))
+def in_child(work):
+    'Whether work() is true in a forked process.'
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # one that hangs must not outlive the test
+        os._exit(0 if work() else 1)
+    return os.waitpid(child, 0)[1] == 0
+"""
 
-threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(len(alike), all(alike))
+AT_ONCE = """
+found = in_threads(3, 15)  # not one kernel ran before: the threads come first, all three
+print(numba.threading_layer(), found == [{gradients(seed)} for seed in range(3)])
+"""
+
+FORKED = """
+def in_forked_child(seed):
+    npstn.set_num_threads(2)  # allowed, where it cannot be done too
+    alone, others = gradients(seed) == wanted[seed], in_threads(2, 2) == [{wanted[0]}, {wanted[1]}]
+    return alone and others
+
+def nested():
+    return in_child(lambda: in_forked_child(1)) and in_forked_child(0) and in_child(lambda: in_forked_child(1))
+
+read, write = os.pipe()
+before = in_child(lambda: os.write(write, gradients(0).encode()) == 64)  # a child runs the first kernel of all
+wanted = [gradients(seed) for seed in range(2)]
+print(numba.threading_layer(), before and os.read(read, 64).decode() == wanted[0])
+print(nested())
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(gradients, [0, 1, 0, 1]) == wanted * 2)
+
+stop, busy = threading.Event(), threading.Event()
+def keep_busy():
+    while not stop.is_set():
+        gradients(1)
+        busy.set()
+thread = threading.Thread(target=keep_busy)
+thread.start()
+busy.wait()
+print(all(in_child(lambda: gradients(0) == wanted[0]) for _ in range(10)))  # with a thread amid the kernels
+stop.set()
+thread.join()
+print(in_forked_child(0))  # and the parent itself goes on as before
 """
 
 
+def has_openmp():
+    return importlib.util.find_spec("numba.np.ufunc.omppool") is not None
+
+
+layers = pytest.mark.parametrize(
+    "layer", ["workqueue", pytest.param("omp", marks=pytest.mark.skipif(not has_openmp(), reason="no OpenMP"))]
+)
+
+
 @compiled_only
-def test_kernels_in_two_python_threads_at_once():
-    assert run_python(TWO_THREADS) == "40 True"
+@layers
+def test_kernels_in_several_python_threads_at_once(layer):
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 2}
+    assert run_python(TRAINED + AT_ONCE, **settings) == f"{layer} True"
+
+
+@compiled_only
+@layers
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_kernels_after_a_fork(layer):
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 2}
+    assert run_python(TRAINED + FORKED, **settings) == f"{layer} True\n" + "\n".join(["True"] * 4)
 
 
 # The cache of machine code
@@ -201,18 +266,41 @@ print(npstn.__file__, grid.data[0, 2, 1].tolist(), theta.grad[0, 0].tolist())
 """
 
 
-@pytest.mark.parametrize("cache", [None, "below a file", "/proc/npstn-cache"])
-def test_runs_read_only_and_without_a_home(tmp_path, cache):
+@pytest.fixture
+def read_only(tmp_path):
+    """A copy of the package that nothing can be written into, and the variables of a user without a home."""
     copy = tmp_path / "site" / "npstn"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
         # A folder's permissions do not stop root, that tests may run as; a file in place of the cache's folder does.
         (folder / "__pycache__").write_text("not a folder")
-    if cache == "below a file":
-        cache = copy / "__init__.py" / "cache"
-    nowhere = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "/proc/nobody", "NUMBA_CACHE_DIR": cache}
-    used = run_python(USE, root=copy.parent, **nowhere)
+    below_a_file = copy / "__init__.py" / "folder"
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), below_a_file)
+    return copy, below_a_file, {**nowhere, "MPLCONFIGDIR": None, "NPSTN_DATA_DIR": None}
+
+
+@pytest.mark.parametrize("cache", [None, "below a file", "/proc/npstn-cache"])
+def test_runs_read_only_and_without_a_home(read_only, cache):
+    copy, below_a_file, nowhere = read_only
+    cache = below_a_file if cache == "below a file" else cache
+    used = run_python(USE, root=copy.parent, NUMBA_CACHE_DIR=cache, **nowhere)
     assert used == f"{copy / '__init__.py'} [0.0, 1.0] [0.0, 0.0, 9.0]"
+
+
+COMMANDS = """
+import sys, npstn.cli, npstn.data.mnist as mnist
+mnist.MIRRORS = ("http://127.0.0.1:9/",)  # nobody listens there
+print(npstn.cli.main(["data"]))
+print(npstn.cli.main(["gradcheck", "relu", "--plot", sys.argv[1]]))
+"""
+
+
+def test_the_command_works_read_only_and_without_a_home(read_only, tmp_path):
+    copy, below_a_file, nowhere = read_only
+    out = run_python(COMMANDS, str(tmp_path / "pictures"), root=copy.parent, NUMBA_CACHE_DIR=below_a_file, **nowhere)
+    no_mnist, *_, checked = out.splitlines()
+    assert (no_mnist, checked) == ("1", "0"), out
+    assert (tmp_path / "pictures" / "relu.png").exists()
 
 
 @compiled_only
