@@ -28,7 +28,7 @@ import numpy as np
 from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous
+from npstn.ops.checks import MOST, check_floats, check_shape, contiguous
 from npstn.runtime import kernel
 
 
@@ -79,6 +79,8 @@ class AffineGrid(Function):
             B = h = w = -1
         if B != len(theta) or h < 1 or w < 1:
             raise ValueError(f"affine_grid: expected size ({len(theta)}, C, h, w) with h and w at least 1, got {size}")
+        if h * w >= MOST:
+            raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
         x = normalised_coordinates(w, align_corners, theta.dtype)
         y = normalised_coordinates(h, align_corners, theta.dtype)
         ctx.save_for_backward(x, y)

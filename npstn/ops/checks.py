@@ -10,6 +10,9 @@ import numpy as np
 from npstn.autograd import FLOATS
 
 
+MOST = 2**31  # pixels of an image, and less: places in it are remembered in 32 bits
+
+
 def check_floats(operation: str, **arrays: Any) -> None:
     """Raise TypeError unless each is an array of float32 or float64, and all of the same."""
     first = None
@@ -39,8 +42,19 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
         raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (len(axes) == 1)}), got {array.shape}")
 
 
+def whole(operation: str, name: str, value: int, least: int) -> int:
+    """`value` as an integer from `least` to below 2^31; ValueError for any other."""
+    try:
+        n = operator.index(value)
+    except TypeError:
+        n = -1
+    if not least <= n < MOST:
+        raise ValueError(f"{operation}: expected {name} to be an integer from {least} to below 2^31, got {value!r}")
+    return n
+
+
 def pair(operation: str, name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
-    """`value` for rows and columns: one integer stands for both. Raises ValueError below `least`."""
+    """`value` for rows and columns: one integer stands for both. Raises ValueError below `least`, and from 2^31 on."""
     try:
         y, x = value if isinstance(value, (tuple, list)) else (value, value)
         y, x = operator.index(y), operator.index(x)
@@ -48,6 +62,8 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
         raise ValueError(f"{operation}: expected {name} to be an integer or two, got {value!r}") from None
     if y < least or x < least:
         raise ValueError(f"{operation}: expected {name} of at least {least}, got {value!r}")
+    if y >= MOST or x >= MOST:
+        raise ValueError(f"{operation}: expected {name} below 2^31, got {value!r}")
     return y, x
 
 
@@ -65,13 +81,16 @@ def window_positions(
     """How many rows and columns of positions a window has in an image of `size` (H, W) pixels with its padding.
 
     floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit, and
-    where the image or the window has no pixels.
+    where the image or the window has no pixels, or the image with its padding 2^31 or more.
     """
-    if not 1 <= size[0] * size[1] < 2**31:  # max pooling remembers places in 32 bits
-        raise ValueError(f"{operation}: expected images of at least one and fewer than 2^31 pixels, got {tuple(size)}")
+    H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
+    if not 1 <= size[0] * size[1] <= H * W < MOST:
+        with_padding = f" with padding {padding}" if any(padding) else ""
+        raise ValueError(
+            f"{operation}: expected images of at least one and fewer than 2^31 pixels, got {tuple(size)}{with_padding}"
+        )
     if min(kernel) < 1:
         raise ValueError(f"{operation}: expected a kernel of at least one pixel, got {kernel}")
-    H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
     if kernel[0] > H or kernel[1] > W:
         raise ValueError(f"{operation}: expected a kernel no larger than the padded input {(H, W)}, got {kernel}")
     return (H - kernel[0]) // stride[0] + 1, (W - kernel[1]) // stride[1] + 1

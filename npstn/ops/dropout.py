@@ -13,6 +13,7 @@ that dropping one of them alone would take nothing away. Sources: Hinton et al. 
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class Dropout(Function):
 
 def _check(operation: str, input: Tensor, p: float) -> None:
     check_floats(operation, input=input.data if isinstance(input, Tensor) else input)
-    if not 0 <= p <= 1:
-        raise ValueError(f"{operation}: expected a probability p from 0 to 1, got {p}")
+    if not isinstance(p, Real) or not 0 <= p <= 1:
+        raise ValueError(f"{operation}: expected a probability p from 0 to 1, got {p!r}")
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

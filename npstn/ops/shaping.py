@@ -27,7 +27,7 @@ class Sum(Function):
     def forward(ctx: Context, x: np.ndarray, dim: Axes, keepdim: bool) -> np.ndarray:
         try:
             y = x.sum(axis=dim, keepdims=True)
-        except (TypeError, ValueError):  # NumPy's AxisError is a ValueError
+        except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
             raise ValueError(f"sum: expected dim to name axes of an array of {x.ndim}, got {dim}") from None
         ctx.save_for_backward(x.shape, y.shape)
         return y if keepdim else np.squeeze(y, dim) if dim is not None else y.reshape(())
@@ -44,7 +44,7 @@ class Reshape(Function):
         ctx.save_for_backward(x.shape)
         try:
             return x.reshape(shape)
-        except ValueError:
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"reshape: expected a shape of {x.size} elements, got {shape}") from None
 
     @staticmethod
@@ -57,7 +57,11 @@ class Index(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, index: Any) -> np.ndarray:
         ctx.save_for_backward(x.shape, index)
-        return x[index]
+        try:
+            return x[index]
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
+            message = f"index: expected an index into an array of shape {x.shape}, got one that is none: {error}"
+            raise IndexError(message) from None
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:

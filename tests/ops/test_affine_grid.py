@@ -101,3 +101,9 @@ def test_ill_shaped_arguments_are_refused(shape, size, message):
 def test_a_size_that_is_no_tuple_of_integers_is_refused(size):
     with pytest.raises((TypeError, ValueError), match=r"^affine_grid: expected size .*got "):
         F.affine_grid(Tensor(np.zeros((1, 2, 3))), size)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 2**31, 1), (1, 1, 2**16, 2**16), (1, 1, 10**30, 1)])
+def test_a_grid_beyond_any_memory_is_refused(size):
+    with refuses(ValueError, f"affine_grid: expected size of fewer than 2^31 pixels, got {size}"):
+        F.affine_grid(Tensor(np.zeros((1, 2, 3))), size)

@@ -94,3 +94,9 @@ def test_stride_is_the_kernel_unless_given_and_a_number_stands_for_both():
 def test_ill_shaped_arguments_are_refused(shape, options, message):
     with refuses(ValueError, message):
         F.avg_pool2d(Tensor(np.zeros(shape)), **options)
+
+
+@pytest.mark.parametrize("option", ["kernel_size", "stride", "padding"])
+def test_numbers_too_large_for_the_kernels_are_refused(option):
+    with refuses(ValueError, f"avg_pool2d: expected {option} below 2^31, got {10**30}"):
+        F.avg_pool2d(Tensor(np.ones((1, 1, 4, 4))), **{"kernel_size": 2, option: 10**30})

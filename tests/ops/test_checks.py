@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import window_counts
 
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
+from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions, whole
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -93,3 +93,22 @@ def test_rows_and_columns_are_kept_apart():
     assert window_positions("f", (7, 4), (3, 2), (2, 1), (0, 1)) == (3, 5)
     with refuses(ValueError, "f: expected a kernel no larger than the padded input (2, 9), got (3, 3)"):
         window_positions("f", (2, 7), (3, 3), (1, 1), (0, 1))
+
+
+@pytest.mark.parametrize("value", [2**31, (1, 10**30)])
+def test_a_pair_too_large_for_the_kernels_is_refused(value):
+    with refuses(ValueError, f"f: expected stride below 2^31, got {value!r}"):
+        pair("f", "stride", value, 1)
+
+
+def test_padding_counts_among_the_pixels_that_are_too_many():
+    many = "f: expected images of at least one and fewer than 2^31 pixels, got (3, 4) with padding (1000000000, 0)"
+    with refuses(ValueError, many):
+        window_positions("f", (3, 4), (1, 1), (1, 1), (10**9, 0))
+
+
+def test_whole_numbers():
+    assert whole("f", "count", np.int8(3), 0) == 3
+    for wrong in (-1, 2**31, 1.5, "2", None, (1,)):
+        with refuses(ValueError, f"f: expected count to be an integer from 0 to below 2^31, got {wrong!r}"):
+            whole("f", "count", wrong, 0)

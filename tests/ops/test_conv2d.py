@@ -153,3 +153,16 @@ def test_ill_shaped_arguments_are_refused(shapes, options, message):
 def test_a_filter_without_pixels_is_refused():
     with pytest.raises(ValueError, match=r"^conv2d: expected .*got .*0"):
         F.conv2d(Tensor(np.zeros((1, 1, 4, 4))), Tensor(np.zeros((2, 1, 0, 0))))
+
+
+def test_padding_beyond_any_memory_is_refused():
+    U, weight = (Tensor(np.ones((1, 1, 2, 2))) for _ in range(2))
+    with pytest.raises(ValueError, match=r"^conv2d: expected .* fewer than 2\^31 pixels, got .* with padding "):
+        F.conv2d(U, weight, padding=10**9)
+
+
+def test_a_stride_beyond_any_image_gives_the_first_position():
+    U, weight = (Tensor(np.ones((1, 1, 3, 3))) for _ in range(2))
+    assert F.conv2d(U, weight, stride=2**31 - 1, padding=1).shape == (1, 1, 1, 1)
+    with refuses(ValueError, f"conv2d: expected stride below 2^31, got {10**30}"):
+        F.conv2d(U, weight, stride=10**30)

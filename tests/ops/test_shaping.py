@@ -164,3 +164,27 @@ def test_reshape_and_slices_share_memory_and_a_sum_does_not():
 def test_a_sum_over_an_axis_of_length_one_is_a_copy():
     x = Tensor(np.zeros((1, 3)))
     assert not np.shares_memory(x.sum(0).data, x.data)
+
+
+@pytest.mark.parametrize("shape", [1.5, "6", (2, None), 10**30, (-1, 10**30)])
+def test_what_is_no_shape_is_refused(shape):
+    with refuses(ValueError, f"reshape: expected a shape of 6 elements, got {shape}"):
+        Tensor(np.ones((2, 3))).reshape(shape)
+
+
+@pytest.mark.parametrize("dim", [10**30, 2**63, "a", 1.5])
+def test_what_is_no_axis_is_refused(dim):
+    with refuses(ValueError, f"sum: expected dim to name axes of an array of 2, got {dim}"):
+        Tensor(np.ones((2, 3))).sum(dim)
+
+
+@pytest.mark.parametrize("index", ["a", 1.5, 2, (0, 0, 0), slice("a"), 10**30, [True], ([0, 1], [0, 1, 2])])
+def test_what_is_no_index_is_refused(index):
+    message = r"^index: expected an index into an array of shape \(2, 3\), got one that is none: [^\n]+$"
+    with pytest.raises(IndexError, match=message):
+        Tensor(np.ones((2, 3)))[index]
+
+
+def test_rows_can_be_gone_through():
+    rows = list(Tensor(np.arange(6.0).reshape(2, 3)))  # Python asks for one after the other until an IndexError
+    np.testing.assert_array_equal([row.data for row in rows], np.arange(6.0).reshape(2, 3))
