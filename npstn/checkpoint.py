@@ -39,7 +39,8 @@ _show.maxstring = _show.maxother = 80
 def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Write arrays under their names into a .safetensors file, whole or not at all.
 
-    Raises TypeError for what is no array of numbers, ValueError for one that holds NaN or infinity.
+    Raises TypeError for what is no array of numbers, ValueError for one that holds NaN or infinity and for the name
+    "__metadata__", which is the format's own.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +50,8 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """
     arrays = {name: np.asarray(array) for name, array in state.items()}
     for name, array in arrays.items():
+        if name == "__metadata__":
+            raise ValueError("save: expected no array to be named '__metadata__', which is the format's own, got one")
         if array.dtype.newbyteorder("=") not in DTYPES.values():
             raise TypeError(f"save: expected {name!r} to be an array of numbers, got {array.dtype}")
     bad = not_finite(arrays)

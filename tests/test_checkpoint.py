@@ -494,3 +494,9 @@ def test_save_over_a_folder(tmp_path):
     with pytest.raises(OSError, match="directory"):
         save(example(), tmp_path / "folder")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_the_name_that_the_format_keeps_to_itself_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="^save: expected a name that the format leaves free, got '__metadata__'$"):
+        save({"__metadata__": np.ones(2)}, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
