@@ -52,7 +52,10 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data.data
-        array = np.array(np.asarray(data), order="C")
+        try:
+            array = np.array(np.asarray(data), order="C")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Tensor: expected an array or numbers, got what makes none: {error}") from None
         if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
             array = array.astype(np.float32)
         if array.dtype not in FLOATS:
@@ -82,7 +85,9 @@ class Tensor:
         return self.data.ndim
 
     def item(self) -> float:
-        """The one number in it."""
+        """The one number in it. Raises ValueError where there are more, or none."""
+        if self.data.size != 1:
+            raise ValueError(f"item: expected a single number, got a tensor of shape {self.shape}")
         return float(self.data.item())
 
     def numpy(self) -> np.ndarray:

@@ -23,6 +23,8 @@ class CNN(nn.Module):
         self.fc2 = nn.Linear(50, num_output)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"CNN: expected images in a Tensor, got {type(x).__name__}")
         if x.shape[1:] != (1, 28, 28):
             raise ValueError(f"CNN: expected images of shape (B, 1, 28, 28), got {x.shape}")
         x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 10, 12, 12)
@@ -64,8 +66,8 @@ class RotateGridGen(nn.Module):
         self.height, self.width = height, width
 
     def forward(self, angle: Tensor) -> Tensor:
-        size = len(angle), 1, self.height, self.width
-        return F.affine_grid(F.rotation_theta(angle), size, align_corners=True)
+        theta = F.rotation_theta(angle)
+        return F.affine_grid(theta, (len(theta), 1, self.height, self.width), align_corners=True)
 
 
 class STNClsNet(nn.Module):

@@ -10,6 +10,7 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import FLOATS, Tensor
+from npstn.ops.checks import pair, whole
 from npstn.runtime import generator
 
 
@@ -120,7 +121,9 @@ def _as_array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {kind}") from None
 
 
-def _uniform(bound: float, *shape: int) -> Parameter:
+def _uniform(fan_in: int, *shape: int) -> Parameter:
+    """Weights within 1 / sqrt(fan_in), the number of inputs that an output has; without any, zeros."""
+    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
 
 
@@ -131,9 +134,9 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        bound = 1 / math.sqrt(in_features)
-        self.weight = _uniform(bound, out_features, in_features)
-        self.bias = _uniform(bound, out_features) if bias else None
+        I, O = whole("Linear", "in_features", in_features, 0), whole("Linear", "out_features", out_features, 0)
+        self.weight = _uniform(I, O, I)
+        self.bias = _uniform(I, O) if bias else None
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
@@ -154,10 +157,10 @@ class Conv2d(Module):
         padding: int | tuple[int, int] = 0,
         bias: bool = True,
     ) -> None:
-        K, L = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-        bound = 1 / math.sqrt(in_channels * K * L)
-        self.weight = _uniform(bound, out_channels, in_channels, K, L)
-        self.bias = _uniform(bound, out_channels) if bias else None
+        C, O = whole("Conv2d", "in_channels", in_channels, 0), whole("Conv2d", "out_channels", out_channels, 0)
+        K, L = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.weight = _uniform(C * K * L, O, C, K, L)
+        self.bias = _uniform(C * K * L, O) if bias else None
         self.stride, self.padding = stride, padding
 
     def forward(self, input: Tensor) -> Tensor:

@@ -123,8 +123,8 @@ def set_num_threads(threads: int) -> None:
     >>> set_num_threads(1)
     """
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    if not 1 <= threads <= most:
-        raise ValueError(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads}")
+    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= most:
+        raise ValueError(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads!r}")
     numba.set_num_threads(min(threads, _most_threads))
 
 
@@ -167,9 +167,13 @@ _generator = np.random.default_rng()
 def manual_seed(seed: int) -> None:
     """Start the random numbers of the library (initial weights, dropout, rotations, shuffling) anew from `seed`.
 
+    Raises ValueError unless that is an integer of at least 0.
+
     >>> manual_seed(0)
     """
     global _generator
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"manual_seed: expected an integer of at least 0, got {seed!r}")
     _generator = np.random.default_rng(seed)
 
 

@@ -817,3 +817,14 @@ def test_two_threads_at_once():
     for seed in (0, 1):
         gradients(seed)
         assert_array_equal(together[seed], results[seed])
+
+
+@pytest.mark.parametrize("shape", [(0,), (2,), (1, 3)])
+def test_item_of_more_or_less_than_one_number_is_refused(shape):
+    with pytest.raises(ValueError, match=r"^item: expected a single number, got a tensor of shape \("):
+        Tensor(np.ones(shape)).item()
+
+
+def test_what_makes_no_array_makes_no_tensor():
+    with pytest.raises(ValueError, match=r"^Tensor: expected an array or numbers, got what makes none: [^\n]+$"):
+        Tensor([[1], [1, 2]])

@@ -317,3 +317,10 @@ def test_learns_a_batch_by_heart():
     assert losses[0] > 2
     assert losses[-1] < 0.1
     assert np.any(net.loc_net.cnn.fc2.weight.data)  # the transformer learns too
+
+
+@pytest.mark.parametrize("net", [models.CNN(3), models.LocNet(), models.STNClsNet()])
+@pytest.mark.parametrize("x", [None, 1.0, (1, 1, 28, 28), batch(2)[0]], ids=["None", "number", "tuple", "array"])
+def test_what_is_no_tensor_is_refused(net, x):
+    with pytest.raises(TypeError, match=rf"^CNN: expected images in a Tensor, got {type(x).__name__}$"):
+        net(x)

@@ -304,3 +304,28 @@ def test_conv2d_layer_hands_its_options_on(bias):
 def test_module_without_forward_says_so():
     with pytest.raises(TypeError, match="^Branch: expected a subclass that defines forward"):
         Branch()(Tensor([1.0]))
+
+
+def test_layers_without_inputs_have_no_weights_but_biases_of_zero():
+    for layer, x in ((nn.Linear(0, 3), np.ones((2, 0))), (nn.Conv2d(0, 3, 2), np.ones((2, 0, 2, 2)))):
+        layer.double()
+        y = layer(Tensor(x))
+        assert y.shape == (2, 3, 1, 1)[: x.ndim]
+        assert not y.data.any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(-1, 2), "Linear: expected in_features to be an integer from 0 to below 2^31, got -1"),
+        (lambda: nn.Linear(2, "2"), "Linear: expected out_features to be an integer from 0 to below 2^31, got '2'"),
+        (lambda: nn.Conv2d(1.5, 2, 3), "Conv2d: expected in_channels to be an integer from 0 to below 2^31, got 1.5"),
+        (lambda: nn.Conv2d(1, -1, 3), "Conv2d: expected out_channels to be an integer from 0 to below 2^31, got -1"),
+        (lambda: nn.Conv2d(1, 2, (1, 2, 3)), "Conv2d: expected kernel_size to be an integer or two, got (1, 2, 3)"),
+        (lambda: nn.Conv2d(1, 2, 0), "Conv2d: expected kernel_size of at least 1, got 0"),
+    ],
+)
+def test_sizes_that_no_layer_has_are_refused(make, message):
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert str(caught.value) == message

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def test_manual_seed_leaves_numpys_own_random_numbers_alone():
     assert_array_equal(np.random.random(4), wanted)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "2", (1, -1)])
+def test_what_is_no_seed_is_refused(seed):
+    message = f"manual_seed: expected an integer of at least 0, got {seed!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        npstn.manual_seed(seed)
+
+
 # Threads
 
 
@@ -84,9 +92,9 @@ def test_set_num_threads_within_bounds():
 
 def test_set_num_threads_out_of_bounds():
     before, most = numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
-    for threads in (0, -1, most + 1, 10**9):
-        message = rf"^set_num_threads: expected 1 to {most} threads on this machine, got {threads}$"
-        with pytest.raises(ValueError, match=message):
+    for threads in (0, -1, most + 1, 10**9, None, "2", 1.0, (1,)):
+        message = re.escape(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads!r}")
+        with pytest.raises(ValueError, match=f"^{message}$"):
             npstn.set_num_threads(threads)
     assert numba.get_num_threads() == before
 

@@ -227,7 +227,7 @@ def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
     Returns images, uint8 (count, 28, 28), 0 for paper and 255 for ink, and labels, int64 (count,), each digit as often
     as the others (give or take one). The same count and seed give the same digits; another count gives other digits.
-    Raises ValueError where count or seed is not an integer of at least 0.
+    Raises ValueError where count or seed is not an integer of at least 0, and for 2^31 digits or more.
 
     >>> images, labels = draw_digits(1000, seed=1)
     >>> images.shape, images.dtype.name, labels.shape, labels.dtype.name
@@ -236,6 +236,8 @@ def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     [100, 100, 100, 100, 100, 100, 100, 100, 100, 100]
     """
     _check_whole("count", count)
+    if count >= 2**31:
+        raise ValueError(f"draw_digits: expected count below 2^31, got {count}")
     _check_whole("seed", seed)
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count, dtype=np.int64) % 10)

@@ -9,6 +9,7 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
+from npstn.ops.checks import check_shape
 
 
 class Rotated(NamedTuple):
@@ -27,8 +28,14 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         degrees: (N,).
 
     Returns float32 (N, 1, S, S), 0 .. 1. Black stays 0, which is also what the sampler finds outside of an image: the
-    transformer brings in no edges.
+    transformer brings in no edges. Raises TypeError for other dtypes, ValueError for other shapes.
     """
+    images, degrees = np.asarray(images), np.asarray(degrees)
+    if images.dtype != np.uint8 or degrees.dtype.kind not in "iuf":
+        raise TypeError(f"rotate: expected images of uint8 and degrees of numbers, got {images.dtype}, {degrees.dtype}")
+    check_shape("rotate", "images", images, "N, S, S")
+    check_shape("rotate", "images", images, f"N, {images.shape[1]}, {images.shape[1]}")
+    check_shape("rotate", "degrees", degrees, f"{len(images)}")
     grey = (images[:, None] / np.float32(255)).astype(np.float32)
     theta = F.rotation_theta(Tensor(np.deg2rad(degrees).astype(np.float32)))
     with no_grad():

@@ -184,3 +184,9 @@ def test_ink_of_a_level_bar_by_hand():
     digits._ink(path, np.array([True]), np.array([1.5]), np.array([1.0]), np.array([0]), images)
     # The pixels' centres lie 0.5, 1.5 and 2.5 from the bar: within the pen, on its edge, outside.
     assert images[0, 12:18, 14].tolist() in ([0, 128, 255, 255, 128, 0], [128, 255, 255, 128, 0, 0])
+
+
+@pytest.mark.parametrize("count", [2**31, 10**30])
+def test_more_digits_than_any_memory_holds_are_refused(count):
+    with pytest.raises(ValueError, match=rf"^draw_digits: expected count below 2\^31, got {count}$"):
+        digits.draw_digits(count)

@@ -137,3 +137,20 @@ def test_a_batch_larger_than_the_set_and_an_empty_set(rng, digits):
     (batch,) = batches(images, labels, 45, 10**9, rng)
     assert sorted(batch.labels) == sorted(labels)
     assert list(batches(images[:0], labels[:0], 45, 4, rng)) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "images", "degrees", "message"),
+    [
+        (TypeError, np.ones((2, 3, 3)), np.ones(2), "images of uint8 and degrees of numbers, got float64, float64"),
+        (TypeError, None, np.ones(2), "images of uint8 and degrees of numbers, got object, float64"),
+        (TypeError, np.ones((1, 3, 3), np.uint8), "a", "images of uint8 and degrees of numbers, got uint8, <U1"),
+        (ValueError, np.ones((3, 3), np.uint8), np.ones(3), "images of shape (N, S, S), got (3, 3)"),
+        (ValueError, np.ones((2, 3, 4), np.uint8), np.ones(2), "images of shape (N, 3, 3), got (2, 3, 4)"),
+        (ValueError, np.ones((2, 3, 3), np.uint8), np.ones(3), "degrees of shape (2,), got (3,)"),
+    ],
+)
+def test_other_arrays_are_refused(error, images, degrees, message):
+    with pytest.raises(error) as caught:
+        rotate(images, degrees)
+    assert str(caught.value) == f"rotate: expected {message}"
