@@ -6,13 +6,18 @@ a file is the right one, because it holds for every copy: the same payload compr
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
 import logging
 import os
+import queue
 import sys
+import threading
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +39,11 @@ FILES = {
 # Seconds to wait for a connection, and for the next bytes. The first is short because it is spent on each address of a
 # mirror, of which there are up to eight, where a firewall drops packets.
 TIMEOUT = (5.0, 30.0)
+# The least that a mirror must send: so many bytes in so many seconds. One that sends a byte now and then is never late
+# with the next.
+SLOWEST = (1 << 16, 60.0)
+# Seconds after which a temporary file that nobody has written to belongs to a process that was killed.
+LEFT_OVER = 3600.0
 
 
 class DataError(RuntimeError):
@@ -142,6 +152,7 @@ def _download(name: str, folder: Path) -> Path:
     from tqdm import tqdm
 
     length = FILES[name][0]
+    _clear_left_overs(folder)
 
     def fetch(url: str, partial: str, _: object) -> None:
         """Fill pooch's temporary file, which pooch renames if this returns and deletes if this raises."""
@@ -149,7 +160,8 @@ def _download(name: str, folder: Path) -> Path:
             _BoundedFile(partial, limit=length + 1024) as file,  # gzip adds a little to what it cannot compress
             tqdm(total=length, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar,
         ):
-            pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, file, None)
+            downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
+            _while_it_grows(file, lambda: downloader(url, file, None))
         _read_payload(Path(partial), name)
 
     failures = []
@@ -163,10 +175,50 @@ def _download(name: str, folder: Path) -> Path:
                 # No hash for pooch to check: `fetch` has checked the payload.
                 return Path(pooch.retrieve(url, known_hash=None, fname=f"{name}.gz", path=folder, downloader=fetch))
             except Exception as error:  # whatever it is, the next mirror may do better
-                failures.append(f"{url}: {_root_cause(error, callers_error)}")
+                cause = _first_of_chain(error, callers_error)
+                failures.append(" ".join(f"{url}: {type(cause).__name__}: {cause}".split()))
     finally:
         logger.setLevel(level)
     raise MnistNotFound(f"could not download MNIST into {folder}: {'; '.join(failures)}")
+
+
+def _clear_left_overs(folder: Path) -> None:
+    """Delete what downloads that were killed have left; one that goes on writes to its file all the time."""
+    for path in folder.glob("tmp*"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if time.time() - path.stat().st_mtime > LEFT_OVER:
+                path.unlink()
+
+
+def _while_it_grows(file: io.FileIO, download: Callable[[], None]) -> None:
+    """Run a download into the file; TimeoutError where that takes in less than SLOWEST.
+
+    In a thread, for where it waits for the next byte it can be interrupted by nothing. One that is given up ends with
+    its next bytes, because the file is closed by then, or with the process.
+    """
+    outcome: queue.Queue[BaseException | None] = queue.Queue()
+
+    def run() -> None:
+        try:
+            download()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            outcome.put(_first_of_chain(error, None))
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    least, seconds = SLOWEST
+    size = 0
+    while True:
+        try:
+            error = outcome.get(timeout=seconds)
+            break
+        except queue.Empty:
+            size, before = file.tell(), size
+        if size - before < least:
+            raise TimeoutError(f"sends {size - before} bytes in {seconds:g} s")
+    if error is not None:
+        raise error
 
 
 class _BoundedFile(io.FileIO):
@@ -182,8 +234,8 @@ class _BoundedFile(io.FileIO):
         return super().write(chunk)
 
 
-def _root_cause(error: BaseException, callers_error: BaseException | None) -> str:
-    """The first error of a chain, in one line: what requests and urllib3 wrap around it repeats the address."""
+def _first_of_chain(error: BaseException, callers_error: BaseException | None) -> BaseException:
+    """The root cause of an error: what requests and urllib3 wrap around it repeats the address."""
     while error.__context__ not in (None, callers_error):
         error = error.__context__
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return error

@@ -1,5 +1,6 @@
 """load_mnist on small stand-ins for the four files, on a server that misbehaves in every way, and on MNIST itself."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -42,6 +44,7 @@ PAYLOADS = {name: idx(values) for name, values in ARRAYS.items()}
 # Without a time in the header, so that each test's .gz has the same bytes.
 COMPRESSED = {name: gzip.compress(payload, mtime=0) for name, payload in PAYLOADS.items()}
 STAND_INS = {name: (len(payload), hashlib.sha256(payload).hexdigest()) for name, payload in PAYLOADS.items()}
+BOMB = gzip.compress(bytes(1 << 21), mtime=0)  # two megabytes, in fewer bytes than a mirror may send
 HTML = b"<!DOCTYPE html><html><body>Please log in to the network.</body></html>"
 
 
@@ -364,8 +367,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def stall_halfway(handler, name):
+def reset(handler, name):
+    """Half of it, and then not an end but a refusal of all that was sent."""
     handler.reply(COMPRESSED[name][:10], Content_Length=len(COMPRESSED[name]))
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def trickle(handler, data):
+    """A byte now and then: never late with the next one."""
+    with contextlib.suppress(OSError):
+        for i in range(len(data)):
+            handler.wfile.write(data[i : i + 1])
+            if handler.server.closing.wait(0.05):
+                return
+
+
+def trickle_the_body(handler, name):
+    handler.reply(b"", Content_Length=len(COMPRESSED[name]))
+    trickle(handler, COMPRESSED[name])
+
+
+def stall_halfway(handler, name):
+    handler.reply(COMPRESSED[name][: len(COMPRESSED[name]) // 2], Content_Length=len(COMPRESSED[name]))
     handler.stall()
 
 
@@ -386,6 +410,10 @@ FAULTS = {
         lambda h, name: h.reply(COMPRESSED[name][:-9], Content_Length=len(COMPRESSED[name])),
         "IncompleteRead",
     ),
+    "longer than its length": (
+        lambda h, name: h.reply(COMPRESSED[name], Content_Length=len(COMPRESSED[name]) - 9),
+        "EOFError",
+    ),
     "truncated without length": (lambda h, name: h.reply(COMPRESSED[name][:-9], Content_Length=None), "EOFError"),
     "forbidden": (lambda h, name: h.reply(COMPRESSED[name], 403), "403 Client Error"),
     "not found": (lambda h, name: h.reply(COMPRESSED[name], 404), "404 Client Error"),
@@ -393,6 +421,12 @@ FAULTS = {
     "redirects in a circle": (lambda h, name: h.reply(b"", 302, Location=h.path), "TooManyRedirects"),
     "hangs up": (lambda h, name: None, "RemoteDisconnected"),
     "not http": (lambda h, name: h.wfile.write(b"SSH-2.0-OpenSSH\r\n"), "BadStatusLine"),
+    "no gzip in it": (lambda h, name: h.reply(b"\x1f\x8b" + bytes(range(200))), "BadGzipFile"),
+    "damaged gzip": (lambda h, name: h.reply(COMPRESSED[name][:-8] + bytes(8)), "CRC check failed"),
+    "gzip bomb": (lambda h, name: h.reply(BOMB), "has more than"),
+    "resets": (reset, "ConnectionResetError"),
+    "trickles": (trickle_the_body, "TimeoutError: sends "),
+    "trickles its headers": (lambda h, name: trickle(h, b"HTTP/1.1 200 OK\r\n" * 99), "TimeoutError: sends 0 bytes"),
     "stalls at once": (lambda h, name: h.stall(), "timed out"),
     "stalls halfway": (stall_halfway, "timed out"),
     "endless": (lambda h, name: h.send_without_end(), "sends more than"),
@@ -427,6 +461,8 @@ def impatient(request, monkeypatch):
     """Short waiting, but only for what is never to come: what does come may be slow on a busy machine."""
     if request.getfixturevalue("fault").startswith("stalls"):
         monkeypatch.setattr(mnist, "TIMEOUT", (0.5, 0.5))
+    if request.getfixturevalue("fault").startswith("trickles"):
+        monkeypatch.setattr(mnist, "SLOWEST", (1000, 1.0))
 
 
 def contents(folder):
@@ -571,23 +607,25 @@ def test_logger_of_pooch_is_left_as_it_was(server, monkeypatch, fault):
         logger.setLevel(before)
 
 
+LOAD = """if True:
+    import json, pathlib, sys
+    import pooch
+    from npstn.data import mnist
+    cache, mirrors, files = json.loads(sys.argv[1])
+    pooch.os_cache = lambda _: pathlib.Path(cache)
+    mnist.MIRRORS, mnist.FILES = mirrors, files
+    sys.stdin.readline()
+    images, labels = mnist.load_mnist()
+    print(int(images.sum()), labels.tolist())
+"""
+
+
 def test_processes_at_once(tmp_path, server):
     """Four processes fill one empty cache; each gets the digits, and the cache whole files."""
-    program = """if True:
-        import json, pathlib, sys
-        import pooch
-        from npstn.data import mnist
-        cache, mirror, files = json.loads(sys.argv[1])
-        pooch.os_cache = lambda _: pathlib.Path(cache)
-        mnist.MIRRORS, mnist.FILES = (mirror,), files
-        sys.stdin.readline()
-        images, labels = mnist.load_mnist()
-        print(int(images.sum()), labels.tolist())
-    """
     cache = tmp_path / "shared"
-    argument = json.dumps([str(cache), server.mirror("good"), STAND_INS])
+    argument = json.dumps([str(cache), [server.mirror("good")], STAND_INS])
     repository = Path(mnist.__file__).parents[2]
-    command = [sys.executable, "-c", program, argument]
+    command = [sys.executable, "-c", LOAD, argument]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, cwd=repository, **pipes) for _ in range(4)]
     for process in processes:  # none begins before all have been started
@@ -598,6 +636,25 @@ def test_processes_at_once(tmp_path, server):
         assert (process.returncode, err) == (0, "")
         assert out.strip() == f"{ARRAYS[IMAGES].sum()} {ARRAYS[LABELS].tolist()}"
     assert contents(cache) == TRAINING_FILES
+
+
+def test_killed_amid_a_download(cache, server, monkeypatch):
+    """What it leaves disturbs nobody, and is gone in the end."""
+    command = [sys.executable, "-c", LOAD, json.dumps([str(cache), [server.mirror("stalls halfway")], STAND_INS])]
+    with subprocess.Popen(command, cwd=Path(mnist.__file__).parents[2], stdin=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not any(contents(cache).values()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    ((left_over, half),) = contents(cache).items()
+    assert COMPRESSED[IMAGES].startswith(half)
+    monkeypatch.setattr(mnist, "MIRRORS", (server.mirror("good"),))
+    assert_stand_ins(load_mnist())
+    assert contents(cache) == {**TRAINING_FILES, left_over: half}  # it might have been of a process that goes on
+    os.utime(cache / left_over, (0, time.time() - mnist.LEFT_OVER - 1))
+    assert_stand_ins(load_mnist(train=False), train=False)
+    assert contents(cache) == {f"{name}.gz": data for name, data in COMPRESSED.items()}
 
 
 def test_threads_at_once(cache, server, monkeypatch):
