@@ -117,7 +117,7 @@ def judge(call: Call, d: Draws) -> None:
     if call.same_in_any_layout:
         arguments = [np.array(x, order="C") if isinstance(x, np.ndarray) else x for x in call.arguments]
         plain, y_plain = attempt(dataclasses.replace(call, arguments=arguments))
-        backward(y_plain, np.array(dy, order="C"))
+        backward(y_plain, dy if dy is None else np.array(dy, order="C"))
         same("the result for contiguous arrays", y_plain.data, y.data)
         for other, given in zip(plain, inputs, strict=True):
             if isinstance(given, Tensor):

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(choices=st.data())
 def test_awkward_arguments(name, choices, one_thread):
     TARGETS[name](Draws(lambda low, high: choices.draw(st.integers(low, high))))
