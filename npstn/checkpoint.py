@@ -51,7 +51,7 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     arrays = {name: np.asarray(array) for name, array in state.items()}
     for name, array in arrays.items():
         if name == "__metadata__":
-            raise ValueError("save: expected no array to be named '__metadata__', which is the format's own, got one")
+            raise ValueError(f"save: expected a name that the format leaves free, got {name!r}")
         if array.dtype.newbyteorder("=") not in DTYPES.values():
             raise TypeError(f"save: expected {name!r} to be an array of numbers, got {array.dtype}")
     bad = not_finite(arrays)
