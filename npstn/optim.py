@@ -10,6 +10,30 @@ import numpy as np
 
 from npstn.autograd import Tensor
 from npstn.nn import Parameter
+from npstn.runtime import kernel
+
+# A loop over all numbers of a parameter, in one pass: in NumPy each term of a formula is a call and an array of its own.
+
+
+@kernel
+def sgd_step(p, g, m, lr, momentum, weight_decay):
+    real = p.dtype.type
+    lr, momentum, weight_decay = real(lr), real(momentum), real(weight_decay)
+    for i in range(p.size):
+        m[i] = momentum * m[i] + (g[i] + weight_decay * p[i])
+        p[i] -= lr * m[i]
+
+
+@kernel
+def adam_step(p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
+    real = p.dtype.type
+    keep, rate, small = real(1 - lr * weight_decay), real(lr / (1 - beta1**t)), real(eps)
+    old1, new1, old2, new2 = real(beta1), real(1 - beta1), real(beta2), real(1 - beta2)
+    root = real(1 / np.sqrt(1 - beta2**t))
+    for i in range(p.size):
+        m[i] = old1 * m[i] + new1 * g[i]
+        v[i] = old2 * v[i] + new2 * (g[i] * g[i])
+        p[i] = keep * p[i] - rate * m[i] / (root * np.sqrt(v[i]) + small)
 
 
 class Optimizer:
@@ -70,6 +94,13 @@ class Optimizer:
         return {}
 
 
+def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A parameter, its gradient and what goes with it, as the kernels take them; changing these changes those."""
+    if not p.data.flags.carray:
+        p.data = p.data.copy(order="C")
+    return p.data.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum and weight decay, in PyTorch's form:
 
@@ -90,16 +121,9 @@ class SGD(Optimizer):
         self._m = [np.zeros_like(p.data) for p in self.params]
 
     def step(self) -> None:
-        for i, p in enumerate(self.params):
-            if p.grad is None:
-                continue
-            g = p.grad + self.weight_decay * p.data if self.weight_decay else p.grad
-            if self.momentum:
-                m = self._m[i]
-                m *= self.momentum
-                m += g
-                g = m
-            p.data -= self.lr * g
+        for p, m in zip(self.params, self._m, strict=True):
+            if p.grad is not None:
+                sgd_step(*_flat(p, m), self.lr, self.momentum, self.weight_decay)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f"m.{i}": m for i, m in enumerate(self._m)}
@@ -115,6 +139,8 @@ class Adam(Optimizer):
         params: what `Module.parameters()` gives.
         lr: at least 0; betas: each in 0 .. 1, 1 excluded; eps: at least 0; ValueError else.
     """
+
+    weight_decay = 0.0
 
     def __init__(
         self,
@@ -133,19 +159,11 @@ class Adam(Optimizer):
         self._v = [np.zeros_like(p.data) for p in self.params]
 
     def step(self) -> None:
-        beta1, beta2 = self.betas
+        numbers = self.lr, *self.betas, self.eps, self.weight_decay
         for i, p in enumerate(self.params):
-            if p.grad is None:
-                continue
-            g, m, v = p.grad, self._m[i], self._v[i]
-            self._t[i] += 1
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
-            t = int(self._t[i])  # a number of NumPy's would make everything below float64
-            unbias1, unbias2 = 1 - beta1**t, 1 - beta2**t
-            p.data -= self.lr / unbias1 * m / (np.sqrt(v) / math.sqrt(unbias2) + self.eps)
+            if p.grad is not None:
+                self._t[i] += 1
+                adam_step(*_flat(p, self._m[i], self._v[i]), *numbers, self._t[i])
 
     def _arrays(self) -> dict[str, np.ndarray]:
         of_each = {f"{letter}.{i}": a for letter, of in (("m", self._m), ("v", self._v)) for i, a in enumerate(of)}
@@ -173,12 +191,6 @@ class AdamW(Adam):
         if not weight_decay >= 0:
             raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay}")
         self.weight_decay = weight_decay
-
-    def step(self) -> None:
-        for p in self.params:
-            if p.grad is not None:
-                p.data *= 1 - self.lr * self.weight_decay
-        super().step()
 
 
 class OneCycleLR:

@@ -21,6 +21,7 @@ With align_corners a single row or column lies at 0, the middle, as in PyTorch.
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
@@ -32,6 +33,7 @@ from npstn.ops.checks import MOST, check_floats, check_shape, contiguous
 from npstn.runtime import kernel
 
 
+@functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.ndarray:
     """x_j for j = 0 .. n-1: rounded once, from float64."""
     j = np.arange(n, dtype=np.float64)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import FLOATS
-
 
 MOST = 2**31  # pixels of an image, and less: places in it are remembered in 32 bits
 
@@ -34,12 +34,15 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
     Traceback (most recent call last):
     ValueError: affine_grid: expected theta of shape (B, 2, 3), got (4, 2, 2)
     """
-    axes = shape.split(", ")
-    fits = array.ndim == len(axes) and all(
-        not axis.isdigit() or int(axis) == n for axis, n in zip(axes, array.shape, strict=True)
-    )
-    if not fits:
+    axes = _axes(shape)
+    if array.ndim != len(axes) or any(axis not in (n, -1) for axis, n in zip(axes, array.shape, strict=True)):
         raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (len(axes) == 1)}), got {array.shape}")
+
+
+@functools.lru_cache(maxsize=1024)  # to take it apart at each call would be half of the time of a check
+def _axes(shape: str) -> tuple[int, ...]:
+    """The lengths in a shape; -1 for a letter, which stands for any length."""
+    return tuple(int(axis) if axis.isdigit() else -1 for axis in shape.split(", "))
 
 
 def whole(operation: str, name: str, value: int, least: int) -> int:

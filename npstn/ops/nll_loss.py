@@ -15,8 +15,22 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape
+from npstn.ops.checks import check_floats, check_shape, contiguous
 from npstn.ops.log_softmax import log_softmax
+from npstn.runtime import kernel
+
+
+@kernel
+def nll_loss_forward(y, t, loss):
+    """Set loss[0], and return -1; or the first b whose t_b is no class."""
+    B, K = y.shape
+    total = 0.0
+    for b in range(B):
+        if t[b] < 0 or t[b] >= K:
+            return b
+        total += y[b, t[b]]
+    loss[0] = -total / B
+    return -1
 
 
 class NllLoss(Function):
@@ -29,12 +43,12 @@ class NllLoss(Function):
             raise TypeError(f"nll_loss: expected target of integers, got {t.dtype}")
         if t.shape != y.shape[:1]:
             raise ValueError(f"nll_loss: expected target of shape ({y.shape[0]},), got {t.shape}")
-        wrong = t[(t < 0) | (t >= y.shape[1])]
-        if wrong.size:
-            raise ValueError(f"nll_loss: expected classes from 0 to {y.shape[1] - 1}, got {wrong[0]}")
+        loss = np.empty(1, y.dtype)
+        wrong = nll_loss_forward(contiguous(y), t.astype(np.int64), loss)
+        if wrong >= 0:
+            raise ValueError(f"nll_loss: expected classes from 0 to {y.shape[1] - 1}, got {t[wrong]}")
         ctx.save_for_backward(t, y.shape)
-        likelihoods = y[np.arange(len(t)), t]
-        return -likelihoods.mean() if len(t) else np.full((), np.nan, y.dtype)
+        return loss.reshape(())
 
     @staticmethod
     def backward(ctx: Context, dloss: np.ndarray) -> Any:
