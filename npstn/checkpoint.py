@@ -98,6 +98,10 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk does not say whose writing found it full
+            error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
     # The new name, too, is to outlive a power cut. Not every system can flush a folder; the file is whole either way.
@@ -193,7 +197,7 @@ def _read_header(file: BinaryIO, size: int) -> _Header:
         end = entry.end
     if end != size - 8 - length:
         raise _Refused(f"one of {size - 8 - length} bytes of arrays, where its header has {end}")
-    notes = _json(metadata[NOTES].encode()) if NOTES in metadata else {}
+    notes = _json(metadata[NOTES]) if NOTES in metadata else {}
     return _Header(start + text, entries, notes, end)
 
 
@@ -208,7 +212,7 @@ def _foreign(start: bytes, size: int) -> str:
     return f"something else: its {size} bytes begin with {start[:8]!r}"
 
 
-def _json(text: bytes) -> dict[str, Any]:
+def _json(text: bytes | str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -219,7 +223,8 @@ def _json(text: bytes) -> dict[str, Any]:
         raise ValueError(f"{word} is no JSON")
 
     try:
-        parsed = json.loads(text.decode(), object_pairs_hook=once, parse_constant=number)
+        text = text.decode() if isinstance(text, bytes) else text  # bytes could be UTF-16 to json
+        parsed = json.loads(text, object_pairs_hook=once, parse_constant=number)
     except (ValueError, RecursionError) as error:
         raise _Refused(f"one whose header is damaged ({error})") from None
     if not isinstance(parsed, dict):

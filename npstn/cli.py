@@ -79,7 +79,8 @@ def _parser() -> _Parser:
     train.add_argument("--seed", type=_SEED, metavar="N", help="of all random numbers; 0")
     train.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/ and the time by default")
     train.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
-    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
+    onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
+    train.add_argument("--resume", type=Path, metavar="RUN", help=onward)
     minutes = "save the run after each epoch, and within one every M minutes; 5"
     train.add_argument("--checkpoint-minutes", type=_MINUTES, default=5.0, metavar="M", help=minutes)
     train.set_defaults(run=_train)
@@ -157,16 +158,12 @@ def _train(options: argparse.Namespace) -> None:
     net = training.build(config["model"], recipe.dropout)
     test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
     progress = training.begin(net, recipe, len(digits[0]))
-    doing = "training"
     if resuming:
         runs.load_checkpoint(out, config, progress)
         runs.tidy(out)
-        done = len(progress.epochs) == recipe.epochs
-        if done:  # and was killed, maybe, before it could write its results
-            npstn.save(net.state_dict(), out / "weights.safetensors")
-        doing = "this run has been trained to its end:" if done else f"going on {progress.place()}: training"
     else:
         runs.keep_frame(out, 0, net, test)
+    finished = len(progress.epochs) == recipe.epochs
 
     def after_epoch(epoch: Epoch, score: Score) -> None:
         npstn.save(net.state_dict(), out / "weights.safetensors")
@@ -181,9 +178,14 @@ def _train(options: argparse.Namespace) -> None:
         saver.save()  # last: a run that is killed before this does the epoch's end again
 
     what = f"{len(digits[0]):,} {runs.DIGITS[config['data']]}, turned within ±{config['angle']:g}°"
+    doing = f"going on {progress.place()}: training" if resuming else "training"
+    if finished:
+        doing = "this run has been trained to its end:"
     _say(f"{doing} {config['model']} on {what}; run: {out}")
     with saving.Saver(out, config, progress, options.checkpoint_minutes) as saver:
         saver.save()
+        if finished:  # and was killed, maybe, before it could write all
+            npstn.save(net.state_dict(), out / "weights.safetensors")
         score = training.train(
             net, digits, test, config["angle"], recipe, out / "metrics.csv", after_epoch, progress, saver.after_step
         )

@@ -259,6 +259,7 @@ def test_the_example_of_a_header_is_a_good_one(tmp_path):
         ({"a": entry(), "__metadata__": ["x"]}, "__metadata__ is not texts by name"),
         ({"a": entry(shape=[4], offsets=(0, 16)), "__metadata__": {"npstn": "{"}}, "header is damaged"),
         ({"a": entry(shape=[4], offsets=(0, 16)), "__metadata__": {"npstn": "[]"}}, "header is damaged"),
+        ({"a": entry(shape=[4], offsets=(0, 16)), "__metadata__": {"npstn": "\ud800"}}, "header is damaged"),
         (b'{"a": 1, "a": 2}', "a name stands twice in it"),
         (b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}', "stands twice in it"),
         (b'{"a": NaN}', "NaN is no JSON"),
