@@ -5,7 +5,8 @@ from npstn.autograd import Function, Tensor, no_grad
 from npstn.checkpoint import load, save
 from npstn.gradcheck import GradcheckError, check_op, gradcheck
 from npstn.ops import activation, arithmetic, elementary, shaping
-from npstn.runtime import manual_seed, set_num_threads
+from npstn.runtime import manual_seed
+from npstn.threads import set_num_threads
 
 __version__ = "0.1.0"
 __all__ = [

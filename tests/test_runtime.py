@@ -148,7 +148,7 @@ print(*before, *threads())
 """
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: the BLAS has one thread anyway")
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core: the BLAS has one thread anyway")
 @pytest.mark.parametrize(
     "first",
     [
