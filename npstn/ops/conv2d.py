@@ -294,11 +294,10 @@ def backward_weight(U, dV, geometry, samples, dF, dbias):
 
 
 @kernel
-def backward_input(dV, F, geometry, samples, dU):
+def backward_input(dV, F_T, geometry, samples, dU):
     """dU of a run of samples."""
     _, _, stride_y, stride_x, padding_y, padding_x = geometry
     B, O, h, w = dV.shape
-    F_T = F.T.copy()
     dU[:] = 0
     for b in range(0, B, samples):
         S = min(samples, B - b)
@@ -339,11 +338,11 @@ def conv2d_backward_weight(U, dV, geometry, dF, dbias):
 
 
 @kernel(parallel=True)
-def conv2d_backward_input(dV, F, geometry, dU):
+def conv2d_backward_input(dV, F_T, geometry, dU):
     samples, runs = plan(len(dV), dV.shape[2], dV.shape[3])
     for run in prange(runs):
         first, end = run * len(dU) // runs, (run + 1) * len(dU) // runs
-        backward_input(dV[first:end], F, geometry, samples, dU[first:end])
+        backward_input(dV[first:end], F_T, geometry, samples, dU[first:end])
 
 
 class Conv2d(Function):
@@ -361,6 +360,7 @@ class Conv2d(Function):
         U, F = contiguous(U), contiguous(weight).reshape(O, C * K * L)
         bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
         ctx.save_for_backward(U, F)
+        stride = tuple(min(s, n + 2 * p) for s, n, p in zip(stride, U.shape[2:], padding, strict=True))  # memory for no more
         ctx.geometry = K, L, *stride, *padding
         V = np.empty((U.shape[0], O, h, w), U.dtype)
         conv2d_forward(U, F, bias, ctx.geometry, V)
@@ -375,7 +375,7 @@ class Conv2d(Function):
         dU = dweight = dbias = None
         if need_U:
             dU = np.empty_like(U)
-            conv2d_backward_input(dV, F, ctx.geometry, dU)
+            conv2d_backward_input(dV, F.T.copy(), ctx.geometry, dU)
         if need_weight:
             dF, dbias = np.empty_like(F), np.empty(len(F), F.dtype)
             conv2d_backward_weight(U, dV, ctx.geometry, dF, dbias)

@@ -95,30 +95,32 @@ def locate(G, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope
         scale_x, scale_y, edge = real(W - 1) * half, real(H - 1) * half, zero
     x, y = fx, fy  # the fractions will take the coordinates' place in memory
     huge = real(1e30)  # outside of any image; in pixels it must not become infinite
-    for p in range(offset.size):
-        g_x, g_y = G[p, 0], G[p, 1]
+    g, next_ = G.reshape(G.size), np.uintp(1)
+    for p in range(np.uintp(x.size)):  # unsigned: Numba need not look for indices counted from the end
+        g_x, g_y = g[p + p], g[p + p + next_]
+        nan_x, nan_y = g_x - g_x, g_y - g_y  # 0, or NaN where a coordinate is not finite
+        if padding == BORDER:
+            nan_x, nan_y = zero, zero
         g_x, g_y = huge if g_x > huge else g_x, huge if g_y > huge else g_y
         g_x, g_y = -huge if g_x < -huge else g_x, -huge if g_y < -huge else g_y
-        x[p], y[p] = (g_x + one) * scale_x - edge, (g_y + one) * scale_y - edge
-        slope_x[p], slope_y[p] = scale_x, scale_y
-    if padding != BORDER:
-        for p in range(offset.size):  # G - G is 0, or NaN where a coordinate is not finite
-            x[p], y[p] = x[p] + (G[p, 0] - G[p, 0]), y[p] + (G[p, 1] - G[p, 1])
+        x[p], y[p] = (g_x + one) * scale_x - edge + nan_x, (g_y + one) * scale_y - edge + nan_y
+    slope_x[:], slope_y[:] = scale_x, scale_y
     if padding != ZEROS:
         bring_inside(x, W, padding, edge, slope_x)
         bring_inside(y, H, padding, edge, slope_y)
-    first = -one
+    first, width, height = -one, real(W), real(H)
     if mode == NEAREST:
         first = zero
-        for p in range(offset.size):
+        for p in range(x.size):
             x[p], y[p] = np.rint(x[p]), np.rint(y[p])
     nowhere = (H + 2) * (W + 2)
-    for p in range(offset.size):  # no branch, so that it goes through vector registers
-        inside = (x[p] >= first) & (x[p] < real(W)) & (y[p] >= first) & (y[p] < real(H))
-        m, n = np.floor(x[p] if inside else zero), np.floor(y[p] if inside else zero)
+    for p in range(x.size):  # no branch, so that it goes through vector registers
+        x_p, y_p = x[p], y[p]
+        inside = (x_p >= first) & (x_p < width) & (y_p >= first) & (y_p < height)
+        m, n = np.floor(x_p if inside else zero), np.floor(y_p if inside else zero)
         offset[p] = (np.int32(n) + 1) * (W + 2) + np.int32(m) + 1 if inside else nowhere
-        outside = (x[p] - x[p]) + (y[p] - y[p])
-        fx[p], fy[p] = x[p] - m if inside else outside, y[p] - n if inside else outside
+        outside = (x_p - x_p) + (y_p - y_p)
+        fx[p], fy[p] = x_p - m if inside else outside, y_p - n if inside else outside
 
 
 @kernel
@@ -162,7 +164,7 @@ def grid_sample_forward(U, G, mode, padding, align_corners, V):
     runs = min(B, RUNS)
     for run in prange(runs):
         one = U.dtype.type(1)
-        offset = np.empty(points, np.uint32)  # unsigned: Numba need not look for indices counted from the end
+        offset = np.empty(points, np.uint32)  # unsigned, as above
         fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
         slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
         plane = ringed(H, W, U.dtype)
@@ -183,37 +185,50 @@ def grid_sample_forward(U, G, mode, padding, align_corners, V):
                         V_c[p] = (one - fy[p]) * above + fy[p] * under
 
 
+@kernel
+def grid_sample_backward_input(dV, mode, offset, fx, fy, plane, dU):
+    """dU of a sample whose points have been located."""
+    one, (H, W) = dU.dtype.type(1), dU.shape[1:]
+    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    for c in range(dU.shape[0]):
+        dV_c = dV[c]
+        for p in range(offset.size):
+            o = offset[p]
+            if mode == NEAREST:
+                plane[o] += dV_c[p]
+            else:
+                above, under = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
+                plane[o] += (one - fx[p]) * above
+                right[o] += fx[p] * above
+                below[o] += (one - fx[p]) * under
+                below_right[o] += fx[p] * under
+        take_image(plane, dU[c])
+
+
+@kernel(fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
+def grid_sample_backward_grid(U, dV, mode, offset, fx, fy, slope_x, slope_y, plane, dx, dy, dG):
+    """dG of a sample whose points have been located."""
+    W = U.shape[2]
+    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    for p in range(offset.size):
+        dx[p] = dy[p] = fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
+    for c in range(0 if mode == NEAREST else U.shape[0]):
+        put_image(U[c], plane)
+        dV_c = dV[c]
+        for p in range(offset.size):
+            o = offset[p]
+            along_above, along_below = right[o] - plane[o], below_right[o] - below[o]
+            down_left, down_right = below[o] - plane[o], below_right[o] - right[o]
+            dx[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
+            dy[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
+    dg, next_ = dG.reshape(dG.size), np.uintp(1)
+    for p in range(np.uintp(offset.size)):
+        dg[p + p], dg[p + p + next_] = dx[p] * slope_x[p], dy[p] * slope_y[p]
+
+
 @kernel(parallel=True)
-def grid_sample_backward_input(G, dV, mode, padding, align_corners, dU):
-    B, C, H, W = dU.shape
-    points = G.shape[1]
-    runs = min(B, RUNS)
-    for run in prange(runs):
-        one = dU.dtype.type(1)
-        offset = np.empty(points, np.uint32)
-        fx, fy = np.empty(points, dU.dtype), np.empty(points, dU.dtype)
-        slope_x, slope_y = np.empty(points, dU.dtype), np.empty(points, dU.dtype)
-        plane = ringed(H, W, dU.dtype)
-        right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
-            for c in range(C):
-                dV_c = dV[b, c]
-                for p in range(points):
-                    o = offset[p]
-                    if mode == NEAREST:
-                        plane[o] += dV_c[p]
-                    else:
-                        above, under = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
-                        plane[o] += (one - fx[p]) * above
-                        right[o] += fx[p] * above
-                        below[o] += (one - fx[p]) * under
-                        below_right[o] += fx[p] * under
-                take_image(plane, dU[b, c])
-
-
-@kernel(parallel=True, fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
-def grid_sample_backward_grid(U, G, dV, mode, padding, align_corners, dG):
+def grid_sample_backward(U, G, dV, mode, padding, align_corners, need_U, need_G, dU, dG):
+    """Both gradients, or one: the points of a sample are located once for both."""
     B, C, H, W = U.shape
     points = G.shape[1]
     runs = min(B, RUNS)
@@ -222,27 +237,13 @@ def grid_sample_backward_grid(U, G, dV, mode, padding, align_corners, dG):
         fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
         slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
         dx, dy = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        plane = ringed(H, W, U.dtype)
-        right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+        plane_U, plane_dU = ringed(H, W, U.dtype), ringed(H, W, U.dtype)
         for b in range(run * B // runs, (run + 1) * B // runs):
             locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
-            if mode == NEAREST:
-                for p in range(points):
-                    dG[b, p, 0] = dG[b, p, 1] = fx[p]  # 0, or NaN
-                continue
-            for p in range(points):
-                dx[p] = dy[p] = 0
-            for c in range(C):
-                put_image(U[b, c], plane)
-                dV_c = dV[b, c]
-                for p in range(points):
-                    o = offset[p]
-                    along_above, along_below = right[o] - plane[o], below_right[o] - below[o]
-                    down_left, down_right = below[o] - plane[o], below_right[o] - right[o]
-                    dx[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
-                    dy[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
-            for p in range(points):
-                dG[b, p, 0], dG[b, p, 1] = dx[p] * slope_x[p], dy[p] * slope_y[p]
+            if need_U:
+                grid_sample_backward_input(dV[b], mode, offset, fx, fy, plane_dU, dU[b])
+            if need_G:
+                grid_sample_backward_grid(U[b], dV[b], mode, offset, fx, fy, slope_x, slope_y, plane_U, dx, dy, dG[b])
 
 
 class GridSample(Function):
@@ -271,16 +272,9 @@ class GridSample(Function):
         U, points = ctx.saved
         need_U, need_G, *_ = ctx.needs_input_grad
         B, C, h, w = dV.shape
-        dV = contiguous(dV).reshape(B, C, h * w)
-        dU = dG = None
-        if need_U:
-            dU = np.empty_like(U)
-            grid_sample_backward_input(points, dV, *ctx.options, dU)
-        if need_G:
-            dG = np.empty_like(points)
-            grid_sample_backward_grid(U, points, dV, *ctx.options, dG)
-            dG = dG.reshape(B, h, w, 2)
-        return dU, dG, None, None, None
+        dU, dG = np.empty_like(U if need_U else U[:0]), np.empty_like(points if need_G else points[:0])
+        grid_sample_backward(U, points, contiguous(dV).reshape(B, C, h * w), *ctx.options, need_U, need_G, dU, dG)
+        return dU if need_U else None, dG.reshape(B, h, w, 2) if need_G else None, None, None, None
 
 
 def grid_sample(

@@ -33,6 +33,9 @@ from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window
 from npstn.runtime import kernel
 
 
+RUNS = 8  # at most so many runs of samples, each with one set of buffers
+
+
 @kernel
 def first_pixels(C, H, W, h, w, stride):
     """Where the first pixel of each window stands in a padded sample, (C, H, W)."""
@@ -67,40 +70,44 @@ def windows_of_nothing(V, A, W, stride, padding):
 
 @kernel
 def largest(U, K, L, stride, padding, first, V, A):
-    """V and A of a sample."""
-    W = U.shape[2]
-    P = padded(U, padding)
-    pixels, at = P.reshape(P.size), A.reshape(A.size)
-    u, zero = np.empty(V.size, U.dtype), np.int32(0)
-    # Each (k, l) reads one of these and writes the other, the last one V: no store has to spare what it leaves alone.
-    u_max, spare = V.reshape(V.size), np.empty(V.size, U.dtype)
-    if K * L % 2 == 0:
-        u_max, spare = spare, u_max
-    for k in range(K):
-        for l in range(L):
-            here, pixels_here = np.int32(k * W + l), pixels[k * P.shape[2] + l :]
-            if k == 0 and l == 0:
-                for p in range(u.size):
-                    u_max[p], at[p] = pixels_here[first[p]], 0
-                continue
-            for p in range(u.size):
-                u[p] = pixels_here[first[p]]
-            for p in range(u.size):
-                new, old = u[p], u_max[p]
-                take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
-                spare[p] = new if take else old
-                at[p] = max(at[p], here if take else zero)  # `here` grows from one (k, l) to the next
+    """V and A of a run of samples."""
+    B, C, H, W = U.shape
+    zero, N = np.int32(0), first.size
+    u, other = np.empty(N, U.dtype), np.empty(N, U.dtype)
+    for b in range(B):
+        P = padded(U[b], padding)
+        pixels, at = P.reshape(P.size), A[b].reshape(N)
+        # Each (k, l) reads one of these and writes the other, the last one V: no store has to spare what stays the same.
+        u_max, spare = V[b].reshape(N), other
+        if K * L % 2 == 0:
             u_max, spare = spare, u_max
-    if padding[0] or padding[1]:
-        windows_of_nothing(V, A, W, stride, padding)
+        for k in range(K):
+            for l in range(L):
+                here, pixels_here = np.int32(k * W + l), pixels[k * P.shape[2] + l :]
+                if k == 0 and l == 0:
+                    for p in range(N):
+                        u_max[p], at[p] = pixels_here[first[p]], 0
+                    continue
+                for p in range(N):
+                    u[p] = pixels_here[first[p]]
+                for p in range(N):
+                    new, old = u[p], u_max[p]
+                    take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
+                    spare[p] = new if take else old
+                    at[p] = max(at[p], here if take else zero)  # `here` grows from one (k, l) to the next
+                u_max, spare = spare, u_max
+        if padding[0] or padding[1]:
+            windows_of_nothing(V[b], A[b], W, stride, padding)
 
 
 @kernel(parallel=True)
 def max_pool2d_forward(U, K, L, stride, padding, V, A):
     B, C, H, W = U.shape
     first = first_pixels(C, H + 2 * padding[0], W + 2 * padding[1], V.shape[2], V.shape[3], stride)
-    for b in prange(B):
-        largest(U[b], K, L, stride, padding, first, V[b], A[b])
+    runs = min(B, RUNS)
+    for run in prange(runs):
+        b, end = run * B // runs, (run + 1) * B // runs
+        largest(U[b:end], K, L, stride, padding, first, V[b:end], A[b:end])
 
 
 @kernel(parallel=True)
