@@ -1,0 +1,132 @@
+"""The command `npstn` as a person meets it, in processes of its own: how fast it starts, trains, and what it takes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+ACCURACY = 98.5  # percent, of the test digits, to train to
+
+IMPORT = """
+import sys, time
+start = time.perf_counter()
+import npstn
+print(time.perf_counter() - start, *(name for name in ("matplotlib", "torch") if name in sys.modules))
+"""
+
+# In a process as small as can be: at its start, the peak of a child is that of its parent.
+PEAK = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+sys.exit(status)
+"""
+
+
+def limit(group: str, name: str, unit: str, under: float, values: list[float]) -> dict[str, Any]:
+    return {"group": group, "name": name, "unit": unit, "under": under, "values": values}
+
+
+def train_command(digits: Path, run: Path, *options: str) -> list[str]:
+    """That a person gives to train on MNIST."""
+    where = ["--data-dir", str(digits), "--out", str(run)]
+    return [sys.executable, "-m", "npstn", "train", "--data", "mnist", *where, *options]
+
+
+def afresh(folder: Path) -> dict[str, str]:
+    """An environment in which npstn was never compiled, if nothing has yet been in this folder."""
+    return {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+
+
+def seconds_until(command: list[str], environment: dict[str, str], happened: Callable[[], Any]) -> tuple[float, Any]:
+    """The time from the start of a command until something has happened, and what; the command is then ended."""
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=said)
+        try:
+            while True:
+                ended = process.poll() is not None
+                what = happened()
+                if what:
+                    return time.perf_counter() - start, what
+                if ended:
+                    said.seek(0)
+                    raise RuntimeError(f"{' '.join(command)} ended, and what was waited for never came:\n{said.read()}")
+                time.sleep(0.01)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def epoch_reached(metrics: Path, accuracy: float) -> int | None:
+    """The first epoch in a metrics.csv, which may be growing, whose test accuracy is high enough."""
+    if not metrics.exists():
+        return None
+    whole, _, _ = metrics.read_text().rpartition("\n")
+    rows = csv.DictReader(whole.splitlines())
+    return next((int(row["epoch"]) for row in rows if float(row["test_accuracy"]) >= accuracy), None)
+
+
+def steps_saved(run: Path) -> int:
+    """How many steps a run's checkpoint has seen, of its first epoch."""
+    from safetensors.numpy import load_file
+
+    path = run / "checkpoint.safetensors"
+    return int(load_file(path)["steps"]) if path.exists() else 0
+
+
+def training(digits: Path, libraries: list[str], accuracy: float = ACCURACY) -> dict[str, Any]:
+    """From the command to the end of the first epoch with that accuracy, on all cores; compiling included."""
+    threads = os.cpu_count() or 1
+    times, epochs = {}, {}
+    for library in libraries:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            if library == "npstn":
+                metrics, command = folder / "run" / "metrics.csv", train_command(digits, folder / "run")
+            else:
+                metrics = folder / "metrics.csv"
+                command = [sys.executable, "-m", "benchmarks.peer_training", str(digits), str(metrics), str(threads)]
+            environment = afresh(folder / "cache")
+            took, epochs[library] = seconds_until(command, environment, partial(epoch_reached, metrics, accuracy))
+            times[library] = [took]
+    name = f"training to {accuracy:g} % at ±45°"
+    row = {"group": "train", "name": name, "threads": threads, "at_least": 2, "aim": 4, "unit": "s"}
+    return {**row, "times": times, "epochs": epochs}
+
+
+def starting(digits: Path | None, repeats: int = 5) -> Iterator[dict[str, Any]]:
+    """The time that `import npstn` takes, and from the command to the first training step."""
+    said = [subprocess.check_output([sys.executable, "-c", IMPORT], cwd=ROOT, text=True).split() for _ in range(9)]
+    for _, *heavy in said:
+        assert not heavy, f"import npstn imports {', '.join(heavy)}"
+    yield limit("start", "import npstn", "s", 0.7, [float(seconds) for seconds, *_ in said])
+    if digits is None:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        environment, first_steps = afresh(Path(temporary, "cache")), []
+        for repeat in range(1 + repeats):
+            run = Path(temporary, f"run{repeat}")
+            # A checkpoint as soon as there is a step shows from outside when that was.
+            command = train_command(digits, run, "--checkpoint-minutes", "0")
+            first_steps.append(seconds_until(command, environment, partial(steps_saved, run))[0])
+    yield limit("start", "to the first training step, compiling", "s", 15, first_steps[:1])
+    yield limit("start", "to the first training step, after that", "s", 3, first_steps[1:])
+
+
+def peak_memory(digits: Path) -> dict[str, Any]:
+    """Of a training run with an epoch, its compiling and its pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        command = train_command(digits, Path(temporary, "run"), "--epochs", "1")
+        small = [sys.executable, "-c", PEAK, *command]
+        said = subprocess.check_output(small, cwd=ROOT, env=afresh(Path(temporary, "cache")), text=True)
+    return limit("memory", "peak memory of a training run", "MB", 500, [int(said) / 1e6])

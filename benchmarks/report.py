@@ -1,0 +1,103 @@
+"""What was measured, in words: the tables, the chart, the machine."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def ratio(row: dict[str, Any]) -> tuple[float, float, float]:
+    """PyTorch's time over npstn's, turn by turn: the median and the quartiles."""
+    turns = np.array(row["times"]["torch"]) / np.array(row["times"]["npstn"])
+    low, middle, high = np.percentile(turns, (25, 50, 75))
+    return float(middle), float(low), float(high)
+
+
+def table(report: dict[str, Any]) -> str:
+    """All that a report has, as tables in Markdown."""
+    parts = ("ratios", _ratios), ("limits", _limits), ("scaling", _scaling)
+    return "\n\n".join(as_table(report[part]) for part, as_table in parts if report.get(part))
+
+
+def _ratios(rows: list[dict[str, Any]]) -> str:
+    lines = ["| | threads | npstn | PyTorch | ratio | quartiles | at least | aim |", "|---" * 8 + "|"]
+    for row in rows:
+        line = f"| {row['name']} | {row['threads']} | {_time(row, 'npstn')} |"
+        if "torch" in row["times"]:
+            middle, low, high = ratio(row)
+            short = " (short)" if middle < row["at_least"] else ""
+            spread = f"{low:.2f} .. {high:.2f}" if len(row["times"]["torch"]) > 1 else "one run"
+            line += f" {_time(row, 'torch')} | {middle:.2f}{short} | {spread} |"
+        else:
+            line += " | | |"
+        lines.append(line + f" {row['at_least']:g} | {row['aim']:g} |")
+    return "\n".join(lines)
+
+
+def _time(row: dict[str, Any], library: str) -> str:
+    seconds = float(np.median(row["times"][library]))
+    if "epochs" in row:
+        return f"{seconds:.1f} s (epoch {row['epochs'][library]})"
+    return f"{1e3 * seconds:.3f} ms"
+
+
+def _limits(rows: list[dict[str, Any]]) -> str:
+    lines = ["| npstn alone | measured | from .. to | under |", "|---" * 4 + "|"]
+    for row in rows:
+        middle, unit = float(np.median(row["values"])), row["unit"]
+        short = "" if middle < row["under"] else " (short)"
+        spread = f"{min(row['values']):.3g} .. {max(row['values']):.3g}" if len(row["values"]) > 1 else "one run"
+        lines.append(f"| {row['name']} | {middle:.3g} {unit}{short} | {spread} | {row['under']:g} {unit} |")
+    return "\n".join(lines)
+
+
+def _scaling(rows: list[dict[str, Any]]) -> str:
+    lines = ["| time per unit of work | threads | with the least work | with the most |", "|---" * 4 + "|"]
+    for row in rows:
+        ends = [
+            f"{1e6 * row['seconds'][i] / row['work'][i]:.3g} µs a {row['unit']}, of {row['work'][i]}" for i in (0, -1)
+        ]
+        lines.append(f"| {row['name']} | {row['threads']} | {' | '.join(ends)} |")
+    return "\n".join(lines)
+
+
+def chart(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the ratios as bars, with what each has to reach."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.28 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
+    ratios = np.array([ratio(row) for row in rows])
+    spread = np.abs(ratios[:, 1:] - ratios[:, :1]).T
+    axes.barh(names, ratios[:, 0], xerr=spread, color="tab:blue", ecolor="0.4")
+    at_least = [row["at_least"] for row in rows]
+    axes.scatter(at_least, names, marker="|", s=120, color="tab:red", zorder=3, label="at least")
+    axes.axvline(1, color="0.3", linewidth=1)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(xlabel="times as fast as PyTorch", title="npstn against PyTorch, float32")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def machine() -> dict[str, Any]:
+    """The date, the machine, and the versions of what is measured."""
+    about: dict[str, Any] = {"date": datetime.date.today().isoformat(), "cores": os.cpu_count()}
+    about["system"] = platform.platform()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            about["processor"] = line.split(": ", 1)[1]
+    about["python"] = platform.python_version()
+    for package in ("numpy", "numba", "scipy", "torch"):
+        try:
+            about[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return about

@@ -1,0 +1,66 @@
+"""How the time of npstn grows with the work, up to 16 times of it: in a straight line, if all is well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import cases
+from benchmarks.worker import TURNS, Worker, take_turns
+
+BATCHES = (16, 32, 64, 128, 256)
+SIZES = (64, 96, 128, 192, 256)  # pixels a side
+
+
+def curves() -> list[tuple[str, str, list[int], list[cases.Case]]]:
+    """Of each curve: what is timed, the unit of its work, how much there is of it, and the cases."""
+    steps = [cases.training_step(batch) for batch in BATCHES]
+    samplers = list(zip(*(cases.sampler((4, 3, size, size)) for size in SIZES), strict=True))
+    pixels = [4 * size**2 for size in SIZES]
+    return [
+        ("training step", "image", list(BATCHES), steps),
+        ("grid_sample forward, 3 channels", "pixel", pixels, list(samplers[0])),
+        ("grid_sample backward, 3 channels", "pixel", pixels, list(samplers[1])),
+    ]
+
+
+def measure(threads: int, turns: int = TURNS) -> list[dict[str, Any]]:
+    """Time each curve, its cases in turn, in a process of their own: seconds a call."""
+    rows = []
+    with Worker("npstn", threads) as worker:
+        for name, unit, work, steps in curves():
+            for case in steps:
+                worker.open(case.name, case)
+            blocks = [lambda calls, case=case: worker.block(case.name, calls) for case in steps]
+            times = [float(np.median(of_one)) for of_one in take_turns(blocks, turns)]
+            worker.close()
+            rows.append({"name": name, "unit": unit, "threads": threads, "work": work, "seconds": times})
+    return rows
+
+
+def line(row: dict[str, Any]) -> tuple[float, float]:
+    """The straight line of time over work, seconds at none and per unit, that is relatively closest to all points."""
+    work, seconds = np.array(row["work"]), np.array(row["seconds"])
+    per_second = np.stack([1 / seconds, work / seconds], axis=1)
+    (at_none, per_unit), *_ = np.linalg.lstsq(per_second, np.ones(len(work)), rcond=None)
+    return float(at_none), float(per_unit)
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw time against work, with the line of `line`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(rows), 3.4), layout="constrained")
+    for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+        at_none, per_unit = line(row)
+        work, milliseconds = np.array(row["work"]), 1e3 * np.array(row["seconds"])
+        ends = np.array([0, work[-1]])
+        label = f"{1e3 * at_none:.3g} ms + {1e6 * per_unit:.3g} µs a{'n' * (row['unit'] == 'image')} {row['unit']}"
+        axes.plot(ends, 1e3 * (at_none + per_unit * ends), color="0.6", label=label)
+        axes.plot(work, milliseconds, "o", color="tab:blue", label="measured")
+        axes.set(title=row["name"], xlabel=f"{row['unit']}s", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
+        axes.legend(loc="upper left")
+    figure.suptitle(f"npstn, {rows[0]['threads']} thread{'s' * (rows[0]['threads'] > 1)}")
+    figure.savefig(path, dpi=120)
