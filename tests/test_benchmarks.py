@@ -1,0 +1,173 @@
+"""The benchmark: both libraries do the same work, apart from each other, and what falls short is printed as such."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import npstn
+from benchmarks import cases, commands, report, scaling, worker
+from npstn import data, models, optim, training
+
+ROW = {"name": "work", "threads": 1, "at_least": 2, "aim": 4}
+
+
+def test_the_ratio_is_that_of_each_turn():
+    row = {**ROW, "times": {"npstn": [1.0, 2.0, 1.0, 1.0, 1.0], "torch": [1.0, 4.0, 3.0, 4.0, 5.0]}}
+    assert report.ratio(row) == (3, 2, 4)
+
+
+@pytest.mark.parametrize("theirs, short", [(0.0199, True), (0.02, False)])
+def test_a_ratio_below_the_least_is_said_to_fall_short(theirs, short):
+    text = report.table({"ratios": [{**ROW, "times": {"npstn": [0.01], "torch": [theirs]}}]})
+    assert ("(short)" in text) is short
+    assert "| work | 1 | 10.000 ms |" in text
+
+
+@pytest.mark.parametrize("values, short", [([0.1, 0.7, 0.9], True), ([0.1, 0.6, 0.9], False)])
+def test_a_limit_that_is_missed_is_said_to_fall_short(values, short):
+    text = report.table({"limits": [commands.limit("start", "import", "s", 0.7, values)]})
+    assert ("(short)" in text) is short
+
+
+def test_npstn_alone_has_a_time_and_no_ratio():
+    text = report.table({"ratios": [{**ROW, "times": {"npstn": [0.01]}}]})
+    assert text.splitlines()[-1] == "| work | 1 | 10.000 ms | | | | 2 | 4 |"
+
+
+def test_the_tables_of_a_result_are_printed_again(tmp_path):
+    found = {"machine": {}, "ratios": [{**ROW, "times": {"npstn": [0.01], "torch": [0.05]}}], "limits": []}
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    command = [sys.executable, "-m", "benchmarks", "--table", str(tmp_path / "found.json")]
+    said = subprocess.check_output(command, cwd=commands.ROOT, text=True)
+    assert said == report.table(found) + "\n"
+    assert "5.00" in said
+
+
+def test_the_line_of_times_that_lie_on_one():
+    work = np.array([1, 2, 4, 16])
+    assert scaling.line({"work": work, "seconds": 0.5 + 0.25 * work}) == pytest.approx((0.5, 0.25))
+
+
+def test_turns_go_forth_and_back():
+    order = []
+    blocks = [lambda calls, i=i: order.append((i, calls)) or 10.0**-i for i in range(3)]
+    times = worker.take_turns(blocks, turns=2)
+    calls = [1, 1, max(1, int(worker.BLOCK / 0.01))]
+    assert order == [(0, 1), (1, 1), (2, 1)] + [(i, calls[i]) for i in (2, 1, 0, 0, 1, 2)]
+    assert times == [[1, 1], [0.1, 0.1], [0.01, 0.01]]
+
+
+def test_the_first_epoch_that_is_good_enough_in_a_file_that_grows(tmp_path):
+    metrics = tmp_path / "metrics.csv"
+    assert commands.epoch_reached(metrics, 98.5) is None
+    metrics.write_text("epoch,seconds,test_accuracy\n1,9.0,98.49\n2,9.0,98.")
+    assert commands.epoch_reached(metrics, 98.5) is None
+    assert commands.epoch_reached(metrics, 98.0) == 1
+    metrics.write_text("epoch,seconds,test_accuracy\n1,9.0,98.49\n2,9.0,98.5\n3,9.0,98.9\n")
+    assert commands.epoch_reached(metrics, 98.5) == 2
+
+
+def test_a_command_that_ends_too_soon_is_an_error_with_what_it_said():
+    with pytest.raises(RuntimeError, match="oh no"):
+        commands.seconds_until([sys.executable, "-c", "print('oh no')"], {}, lambda: None)
+
+
+def small_cases():
+    x = cases.normal(2, 1, 8, 8)
+    for work, arrays in (
+        (cases.conv2d, [x, cases.normal(2, 1, 3, 3), cases.normal(2)]),
+        (cases.max_pool2d, [x]),
+        (cases.grid_sample, [x, cases.turned_grid(2, 8)]),
+        (cases.affine_grid, [cases.normal(2, 2, 3)]),
+    ):
+        for way in ("forward", "backward"):
+            yield cases.Case("small", f"{work.__name__} {way}", 1, 1, way, (work, arrays))
+    yield cases.training_step(2)
+    yield cases.evaluation(3)
+
+
+@pytest.mark.parametrize("case", list(small_cases()), ids=lambda case: case.name)
+def test_both_libraries_do_the_same_work(torch, case):
+    from benchmarks import npstn_side, torch_side
+
+    results = []
+    for side in (npstn_side, torch_side):
+        timed = getattr(side, case.timed)(*case.arguments)
+        first = [array.copy() for array in timed.result(timed.run(timed.prepare()))]
+        if case.timed != "training_step":  # which changes the weights
+            worker.compare([first, timed.result(timed.run(timed.prepare()))])
+        results.append(first)
+    assert all(np.any(array) for array in results[1])
+    worker.compare(results)
+
+
+def test_results_that_differ_are_an_error():
+    with pytest.raises(AssertionError):
+        worker.compare([[np.zeros(3)], [np.array([0, 1e-4, 0])]])
+    with pytest.raises(ValueError):
+        worker.compare([[np.zeros(3)], []])
+
+
+def test_each_library_is_alone_in_its_process(torch):
+    case = cases.Case("small", "nothing", 1, 1, "forward", (cases.affine_grid, [cases.normal(2, 2, 3)]))
+    with worker.Worker("npstn", 1) as ours, worker.Worker("torch", 1) as theirs:
+        times = worker.duel(case, {"npstn": ours, "torch": theirs}, turns=2)
+        assert ours.loaded() == ["npstn"]
+        assert theirs.loaded() == ["torch"]
+    assert all(len(of_one) == 2 and min(of_one) > 0 for of_one in times.values())
+
+
+def test_the_peers_recipe_is_npstns(torch):
+    from benchmarks import peer_training as peer
+
+    recipe = training.RECIPES["fast"]
+    theirs = training.Recipe("adamw", peer.LR, peer.BATCH, peer.EPOCHS, peer.DROPOUT)
+    assert theirs == recipe
+
+    images = 10 * recipe.batch_size + 1
+    net, net_torch = models.STNClsNet(recipe.dropout), peer.STNClsNet(peer.DROPOUT)
+    progress = training.begin(net, recipe, images)
+    optimizer, schedule = peer.begin(net_torch, images)
+    settings = optimizer.param_groups[0]
+    ours = progress.optimizer
+    assert isinstance(ours, optim.AdamW)
+    assert (settings["weight_decay"], settings["eps"]) == (ours.weight_decay, ours.eps)
+    assert tuple(settings["betas"]) == ours.betas
+    assert schedule.total_steps == progress.schedule.total_steps == 11 * recipe.epochs
+    for _ in range(schedule.total_steps - 1):
+        assert settings["lr"] == pytest.approx(ours.lr, rel=1e-6)
+        optimizer.step()
+        schedule.step()
+        progress.schedule.step()
+
+
+def test_the_peer_starts_as_npstn_does(torch):
+    from benchmarks.peer import STNClsNet
+
+    npstn.manual_seed(0)
+    torch.manual_seed(0)
+    ours, theirs = models.STNClsNet(0.0).state_dict(), STNClsNet(0.0).state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        assert weight.shape == tuple(theirs[name].shape)
+        if name.startswith("loc_net.cnn.fc2"):
+            assert not weight.any() and not theirs[name].any()
+        elif weight.size >= 200:  # uniform, within the same bound
+            assert np.std(weight) == pytest.approx(float(theirs[name].std()), rel=0.1)
+            assert np.abs(weight).max() == pytest.approx(float(theirs[name].abs().max()), rel=0.05)
+
+
+def test_the_peer_turns_digits_as_npstn_does(torch, tmp_path):
+    from benchmarks import peer_training as peer
+
+    images, labels = data.draw_digits(20, 0)
+    for part, array, header in ("images", images, 16), ("labels", labels.astype(np.uint8), 8):
+        (tmp_path / f"t10k-{part}-idx{3 if part == 'images' else 1}-ubyte").write_bytes(bytes(header) + array.tobytes())
+    theirs, their_labels = peer.digits(tmp_path, "t10k")
+    np.testing.assert_array_equal(their_labels.numpy(), labels)
+    degrees = np.linspace(-45, 45, 20, dtype=np.float32)
+    turned = peer.rotate(theirs, torch.tensor(np.deg2rad(degrees)))
+    np.testing.assert_allclose(data.rotate(images, degrees), turned.numpy(), rtol=0, atol=1e-5)
