@@ -100,7 +100,7 @@ def training(digits: Path, libraries: list[str], accuracy: float = ACCURACY) -> 
             took, epochs[library] = seconds_until(command, environment, partial(epoch_reached, metrics, accuracy))
             times[library] = [took]
     name = f"training to {accuracy:g} % at ±45°"
-    row = {"group": "train", "name": name, "threads": threads, "at_least": 2, "aim": 4, "unit": "s"}
+    row = {"group": "train", "name": name, "threads": threads, "at_least": 2, "aim": 4}
     return {**row, "times": times, "epochs": epochs}
 
 

@@ -1,4 +1,8 @@
-"""What was measured, in words: the tables, the chart, the machine."""
+"""What was measured, in words: the tables, the chart, the machine.
+
+A report is what the JSON file has: "machine"; "ratios", rows with the times of both libraries, seconds turn by turn;
+"limits", rows of npstn alone with values and what they are to stay under; "scaling", the curves of time over work.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +64,8 @@ def _limits(rows: list[dict[str, Any]]) -> str:
 def _scaling(rows: list[dict[str, Any]]) -> str:
     lines = ["| time per unit of work | threads | with the least work | with the most |", "|---" * 4 + "|"]
     for row in rows:
-        ends = [
-            f"{1e6 * row['seconds'][i] / row['work'][i]:.3g} µs a {row['unit']}, of {row['work'][i]}" for i in (0, -1)
-        ]
+        microseconds = 1e6 * np.array(row["seconds"]) / np.array(row["work"])
+        ends = [f"{microseconds[i]:.4g} µs for each of {row['work'][i]:,} {row['unit']}s" for i in (0, -1)]
         lines.append(f"| {row['name']} | {row['threads']} | {' | '.join(ends)} |")
     return "\n".join(lines)
 

@@ -171,3 +171,9 @@ def test_the_peer_turns_digits_as_npstn_does(torch, tmp_path):
     degrees = np.linspace(-45, 45, 20, dtype=np.float32)
     turned = peer.rotate(theirs, torch.tensor(np.deg2rad(degrees)))
     np.testing.assert_allclose(data.rotate(images, degrees), turned.numpy(), rtol=0, atol=1e-5)
+
+
+def test_the_time_of_a_unit_of_work_at_both_ends():
+    row = {"name": "step", "unit": "image", "threads": 1, "work": [16, 64, 256], "seconds": [0.016, 0.1, 0.512]}
+    text = report.table({"scaling": [row]})
+    assert "| 1000 µs for each of 16 images | 2000 µs for each of 256 images |" in text
