@@ -209,6 +209,9 @@ def _foreign(start: bytes, size: int) -> str:
         return "a pickle, which is never read: save the state dict as safetensors"
     if start.lstrip()[:1] == b"<":
         return "a web page"
+    if start[8:9] == b"{":
+        header = int.from_bytes(start[:8], "little")
+        return f"one that is cut off: it has {size:,} bytes, and its header alone {header:,}"
     return f"something else: its {size} bytes begin with {start[:8]!r}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except saving.Stopped as stopped:
         print(f"\nnpstn: {stopped}", file=sys.stderr)
         return stopped.status
-    except (commands.BadArgument, runs.RunError, data.DataError, training.TrainingError, OSError) as error:
+    except BrokenPipeError:  # whoever read what is said, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say so as it ends
+        return 128 + 13  # as a shell reports SIGPIPE
+    except OSError as error:
+        print(f"npstn: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
+        return 1
+    except (commands.BadArgument, runs.RunError, data.DataError, training.TrainingError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, commands.BadArgument) else 1
 

@@ -35,11 +35,14 @@ class Group(NamedTuple):
 def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
     """Group some runs, in the order in which they are given.
 
-    Raises runs.RunError for what is no run, for one that has not finished an epoch, and for one whose metrics.csv has
-    other columns.
+    Raises runs.RunError for what is no run, for one that is given twice, for one that has not finished an epoch, and
+    for one whose metrics.csv has other columns.
     """
     paths = [Path(folder) for folder in folders]
     configs = [runs.read_config(path) for path in paths]
+    for i, path in enumerate(paths):
+        if path.resolve() in [other.resolve() for other in paths[:i]]:  # it would pass for a second seed without spread
+            raise runs.RunError(f"expected each run once, got {path} twice")
     alike: dict[str, list[int]] = {}
     for i, config in enumerate(configs):
         what = {name: value for name, value in sorted(config.items()) if name not in INCIDENTAL}

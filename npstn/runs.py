@@ -51,8 +51,10 @@ def create(folder: Path, replace: bool) -> None:
         if set(folder.iterdir()) - set(checkpoint.leftovers(folder, FILES)):
             if not replace:
                 raise RunExists(f"{folder} exists already; choose another, or replace it with --force")
-            if not (folder / "config.json").is_file():
-                raise RunExists(f"expected a run in {folder}, got a folder without config.json")
+            try:
+                read_config(folder)  # other programs, too, call a file config.json
+            except RunError as error:
+                raise RunExists(str(error)) from None
         for name in reversed(FILES):  # config.json last: until then it can be tried again
             (folder / name).unlink(missing_ok=True)
         tidy(folder)
@@ -150,6 +152,8 @@ def load_net(folder: Path, config: dict[str, Any]) -> nn.Module:
     net = training.build(config["model"])
     try:
         net.load_state_dict(npstn.load(folder / "weights.safetensors", like=net.state_dict()))
+    except FileNotFoundError:
+        raise RunError(f"expected weights in {folder}, got none: is the run still in its first epoch?") from None
     except (KeyError, ValueError, TypeError) as error:
         raise RunError(f"the weights in {folder} do not fit its {config['model']}: {error.args[0]}") from None
     return net

@@ -205,8 +205,9 @@ def archive():
         (b"\n  <html>not found</html>", "a web page"),
         (b"", "its 0 bytes begin with b''"),
         (b"half", "its 4 bytes begin with b'half'"),
+        (b"\x00\x08" + bytes(6) + b'{"a": ', "one that is cut off: it has 14 bytes, and its header alone 2,048"),
     ],
-    ids=["zip", "pickle", "html", "empty", "short"],
+    ids=["zip", "pickle", "html", "empty", "short", "cut"],
 )
 def test_the_usual_foreign_files_are_named(tmp_path, content, says):
     path = tmp_path / "weights.pt"

@@ -541,11 +541,21 @@ def test_a_run_that_exists_is_kept(copy):
     assert snapshot(copy) == before
 
 
-def test_a_folder_that_is_no_run_is_kept_even_with_force(tmp_path):
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (None, "expected a run folder, got {}, with no config.json in it"),
+        ('{"architectures": ["Thesis"]}', "expected what a run writes in {}/config.json, got something else"),
+    ],
+    ids=["without config.json", "of another program"],
+)
+def test_a_folder_that_is_no_run_is_kept_even_with_force(tmp_path, config, says):
     (tmp_path / "weights.safetensors").write_text("thesis")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
     before = snapshot(tmp_path)
     message = refusal(2, "train", "--data", "digits", "--out", tmp_path, "--force")
-    assert message == f"argument --force: expected a run in {tmp_path}, got a folder without config.json"
+    assert message == f"argument --force: {says.format(tmp_path)}"
     assert snapshot(tmp_path) == before
 
 
@@ -621,13 +631,14 @@ def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypa
         ),
         (["show", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
         (["compare"], 2, "the following arguments are required: RUN"),
+        (["compare", "{run}", "{run}/."], 1, "expected each run once, got {run} twice"),
         (["compare", "{run}", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
     ],
 )
 def test_wrong_arguments_of_show_and_compare(trained, tmp_path, monkeypatch, arguments, status, message):
     monkeypatch.chdir(tmp_path)
     run = str(trained[0])
-    given = [run if argument == "{run}" else argument for argument in arguments]
+    given = [argument.replace("{run}", run) for argument in arguments]
     wanted = message if message.endswith("{run}") else message.replace("{run}", run)
     assert refusal(status, *given) == wanted
     assert list(tmp_path.iterdir()) == []
@@ -639,7 +650,22 @@ def test_a_picture_that_cannot_be_written(trained, tmp_path, command):
         message = refusal(2, command, trained[0], "--out", name)
         assert message == f"argument --out: expected a file that ends in .png, .pdf or .svg, got {name}"
     message = refusal(1, command, trained[0], "--out", tmp_path / "none" / "x.png")
-    assert "No such file or directory" in message and str(tmp_path / "none" / "x.png") in message
+    assert message == f"{tmp_path / 'none' / 'x.png'}: No such file or directory"
+
+
+def test_a_reader_who_has_had_enough(trained):
+    """As in `npstn compare RUN | head -0`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "npstn", "gradcheck", "sub"],
+        cwd=Path(npstn.__file__).parents[1],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_show_of_a_run_without_a_transformer(copy):
@@ -844,7 +870,8 @@ def test_eval_of_a_config_that_names_the_other_model(copy):
 
 def test_eval_of_a_run_without_weights(copy):
     (copy / "weights.safetensors").unlink()
-    assert str(copy / "weights.safetensors") in refusal(1, "eval", copy)
+    message = refusal(1, "eval", copy)
+    assert message == f"expected weights in {copy}, got none: is the run still in its first epoch?"
 
 
 def test_eval_of_a_run_on_mnist_where_there_is_none(copy):
