@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,8 +37,10 @@ def load_images(path: str | os.PathLike[str], size: int = 28) -> Images:
     The grey values are kept. The networks expect light ink on black, because black comes in at the corners of an image
     that is turned; for dark ink on white paper take `255 - images`.
 
-    Raises DataError, with the name of the file and what is wrong with it.
+    Raises DataError, with the name of the file and what is wrong with it; ValueError for a size outside 1 .. 10,000.
     """
+    if not isinstance(size, (int, np.integer)) or not 1 <= size <= 10_000:
+        raise ValueError(f"load_images: expected a size of 1 to 10,000 pixels, got {size!r}")
     path = Path(path)
     images, names = _read_npz(path, size) if path.suffix == ".npz" else _read_folder(path, size)
     classes, labels = np.unique(names, return_inverse=True)  # integers in their order, strings in the alphabet's
@@ -81,11 +84,12 @@ def _read_npz(file: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
         with np.load(file, allow_pickle=False) as arrays:
             images, names = arrays["images"], arrays["labels"]
     except KeyError:
-        raise DataError(f"expected the arrays images and labels in {file}, got {', '.join(arrays) or 'none'}") from None
+        raise DataError(f"expected the arrays images and labels in {file}, got {reprlib.repr(list(arrays))}") from None
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from None
     except Exception as error:  # noqa: BLE001 - NumPy, zip and zlib each stumble over a damaged file in their own way
-        raise DataError(f"expected an .npz in {file}, got one that cannot be read ({error})") from None
+        why = " ".join(str(error).split())
+        raise DataError(f"expected an .npz in {file}, got one that cannot be read ({why})") from None
     if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape:
         raise DataError(f"expected images of uint8 (N, H, W) in {file}, got {images.dtype} {images.shape}")
     if names.shape != (len(images),) or names.dtype.kind not in "iuU":

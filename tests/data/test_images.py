@@ -186,8 +186,9 @@ PICKLE = "allow_pickle=False"
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"x": np.zeros(1)}, "expected the arrays images and labels in {}, got x"),
-        ({}, "expected the arrays images and labels in {}, got none"),
+        ({"x": np.zeros(1)}, "expected the arrays images and labels in {}, got ['x']"),
+        ({"a\nb": np.zeros(1)}, r"expected the arrays images and labels in {}, got ['a\nb']"),
+        ({}, "expected the arrays images and labels in {}, got []"),
         ({**GOOD, "images": np.zeros((2, 28, 28))}, f"{IMAGES} float64 (2, 28, 28)"),
         ({**GOOD, "images": np.zeros((2, 784), np.uint8)}, f"{IMAGES} uint8 (2, 784)"),
         ({"images": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, np.int64)}, f"{IMAGES} uint8 (0, 28, 28)"),
@@ -234,3 +235,9 @@ def test_the_images_can_be_turned_and_learned_from(tmp_path, digits, rng):
     found = load_images(write(tmp_path, digits[0], digits[1]))
     batch = next(data.batches(found.images, found.labels, 45, 8, rng))
     assert batch.images.shape == (8, 1, 28, 28)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "2", None, 10_001])
+def test_what_is_no_size_is_refused(tmp_path, size):
+    with pytest.raises(ValueError, match=f"^load_images: expected a size of 1 to 10,000 pixels, got {size!r}$"):
+        load_images(tmp_path, size)

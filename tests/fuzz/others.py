@@ -208,6 +208,36 @@ def drawn(d: Draws, _: str) -> None:
         raise Fault(f"{count} digits are {found[0].shape}, {found[1].shape}")
 
 
+@trial_of("data.load_images")
+def own_images(d: Draws, _: str) -> None:
+    """Of an .npz that does not fit, or is damaged, one line says what is wrong and names the file."""
+    N, size = d.length(1), d.choice([1, 28])
+    images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, (N, d.length(1), d.length(1)), np.uint8)
+    arrays: dict[str, Any] = {"images": images, "labels": np.arange(N) if d.chance(2) else np.arange(N).astype(str)}
+    damaged = d.chance(2)
+    spoiling = d.chance(2)
+    if spoiling:
+        name = d.choice(["images", "labels"])
+        arrays[name] = spoilt(d, arrays[name])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "own.npz")
+        np.savez(path, **arrays)
+        if damaged:
+            content = bytearray(path.read_bytes())
+            content[d.integer(0, len(content) - 1)] = d.integer(0, 255)
+            path.write_bytes(content[: d.integer(0, len(content))] if d.chance(2) else content)
+        try:
+            found = data.load_images(path, size)
+        except data.DataError as error:
+            if not (spoiling or damaged) or str(path) not in str(error) or "\n" in str(error):
+                raise Fault(f"{described(images)} are refused: {error}") from error
+        else:
+            if found.images.shape != (len(found.labels), size, size) or found.images.dtype != np.uint8:
+                raise Fault(f"{described(images)} are read as {described(found.images)}")
+        bad = d.choice([-1, 0, 1.5, float("nan"), "2", None, (1,), 2**31, 10**30])
+        tried(False, data.load_images, path, bad)
+
+
 @trial_of("gradcheck", "check_op")
 def checker(d: Draws, name: str) -> None:
     """Whatever the inputs, there is a report, or an error."""
@@ -233,7 +263,7 @@ def files(d: Draws, _: str) -> None:
     """What was saved is what is loaded; of a file that was damaged, an error is."""
     names = ["", "a", "b.c", "é", "x" * 99, "__metadata__", "a\nb"]
     arrays = {d.choice(names): d.array(d.shape(), d.dtype()) for _ in range(d.integer(0, 3))}
-    valid: bool | None = "__metadata__" not in arrays or None
+    valid: bool | None = "__metadata__" not in arrays and all(np.isfinite(array).all() for array in arrays.values())
     if d.chance(4):
         arrays["spoilt"], valid = spoilt(d, np.ones(2)), None
     with tempfile.TemporaryDirectory() as folder:
