@@ -263,6 +263,32 @@ def test_kernels_after_a_fork(layer):
     assert run_python(TRAINED + FORKED, **settings) == f"{layer} True\n" + "\n".join(["True"] * 4)
 
 
+HELD = """
+import os, signal, threading, time
+import npstn
+from npstn import runtime
+
+held = threading.Event()
+def hold():
+    with runtime.generator().bit_generator.lock:  # as a thread that draws does
+        held.set()
+        time.sleep(0.3)
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    runtime.generator().random()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_random_numbers_after_a_fork_while_another_thread_draws():
+    assert run_python(HELD) == "0"
+
+
 # The cache of machine code
 
 USE = """
