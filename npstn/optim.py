@@ -12,7 +12,7 @@ from npstn.autograd import Tensor
 from npstn.nn import Parameter
 from npstn.runtime import kernel
 
-# A loop over all numbers of a parameter, in one pass: in NumPy each term of a formula is a call and an array of its own.
+# One loop over all numbers of a parameter: in NumPy each term of a formula is a call and an array of its own.
 
 
 @kernel

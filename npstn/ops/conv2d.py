@@ -22,15 +22,16 @@ For one tap q = (c, k, l) of the filters, the pixels that the outputs of a sampl
 
 so that V and the gradients are sums over such images:
 
-    V_o = bias[o] + sum_q weight[o, q] R_q      dweight[o, q] = sum_b sum_{i, j} dV_o R_q      dR_q = sum_o weight[o, q] dV_o
+    V_o = bias[o] + sum_q weight[o, q] R_q
+    dweight[o, q] = sum_b sum_{i, j} dV_o R_q        dR_q = sum_o weight[o, q] dV_o
 
 `spread` lays the R_q out in memory; `gather`, its transpose, adds the dR_q up into dU. Taps whose k differ by stride_y
 read the same lines of U, one line further down: these are laid out once, and R_q is the piece of them from start[q] on.
 Small images make short pieces, and short loops are slow; so a few samples are stacked, pixel by pixel: p is (i, j, s)
 with s a sample of the stack.
 
-Parallel over runs of samples, each with buffers of its own. For dweight and dbias each run adds up a part; how many runs
-there are follows from the shapes alone, and the parts are added in order: the number of threads changes no bit.
+Parallel over runs of samples, each with buffers of its own. For dweight and dbias each run adds up a part; how many
+runs there are follows from the shapes alone, and the parts are added in order: the number of threads changes no bit.
 Source: the formulas are those of Goodfellow et al., Deep Learning, section 9.5.
 """
 
@@ -310,14 +311,6 @@ def backward_input(dV, F_T, geometry, samples, dU):
         unstack(dT, padding_y, padding_x, dU[b : b + S])
 
 
-@kernel
-def in_order(parts, total):
-    """The sum of the runs' parts, the first one first."""
-    total[:] = 0
-    for run in range(len(parts)):
-        total += parts[run]
-
-
 @kernel(parallel=True)
 def conv2d_forward(U, F, bias, geometry, V):
     samples, runs = plan(len(V), V.shape[2], V.shape[3])
@@ -327,14 +320,11 @@ def conv2d_forward(U, F, bias, geometry, V):
 
 
 @kernel(parallel=True)
-def conv2d_backward_weight(U, dV, geometry, dF, dbias):
+def conv2d_backward_weight(U, dV, geometry, parts, parts_bias):
     samples, runs = plan(len(dV), dV.shape[2], dV.shape[3])
-    parts, parts_bias = np.empty((runs, dF.shape[0], dF.shape[1]), dF.dtype), np.empty((runs, dbias.size), dF.dtype)
     for run in prange(runs):
         first, end = run * len(U) // runs, (run + 1) * len(U) // runs
         backward_weight(U[first:end], dV[first:end], geometry, samples, parts[run], parts_bias[run])
-    in_order(parts, dF)
-    in_order(parts_bias, dbias)
 
 
 @kernel(parallel=True)
@@ -360,7 +350,8 @@ class Conv2d(Function):
         U, F = contiguous(U), contiguous(weight).reshape(O, C * K * L)
         bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
         ctx.save_for_backward(U, F)
-        stride = tuple(min(s, n + 2 * p) for s, n, p in zip(stride, U.shape[2:], padding, strict=True))  # memory for no more
+        # A stride beyond the image is never taken, but memory would be laid out for it.
+        stride = tuple(min(s, n + 2 * p) for s, n, p in zip(stride, U.shape[2:], padding, strict=True))
         ctx.geometry = K, L, *stride, *padding
         V = np.empty((U.shape[0], O, h, w), U.dtype)
         conv2d_forward(U, F, bias, ctx.geometry, V)
@@ -377,9 +368,11 @@ class Conv2d(Function):
             dU = np.empty_like(U)
             conv2d_backward_input(dV, F.T.copy(), ctx.geometry, dU)
         if need_weight:
-            dF, dbias = np.empty_like(F), np.empty(len(F), F.dtype)
-            conv2d_backward_weight(U, dV, ctx.geometry, dF, dbias)
-            dweight = dF.reshape(len(F), U.shape[1], K, L)
+            _, runs = plan(len(dV), *dV.shape[2:])
+            parts, parts_bias = np.empty((runs, *F.shape), F.dtype), np.empty((runs, len(F)), F.dtype)
+            conv2d_backward_weight(U, dV, ctx.geometry, parts, parts_bias)
+            dweight = parts.sum(axis=0).reshape(len(F), U.shape[1], K, L)  # the first run first, whoever did it
+            dbias = parts_bias.sum(axis=0)
         elif need_bias:
             dbias = dV.sum(axis=(0, 2, 3))
         return dU, dweight, dbias, None, None

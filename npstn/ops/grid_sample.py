@@ -188,7 +188,7 @@ def grid_sample_forward(U, G, mode, padding, align_corners, V):
 @kernel
 def grid_sample_backward_input(dV, mode, offset, fx, fy, plane, dU):
     """dU of a sample whose points have been located."""
-    one, (H, W) = dU.dtype.type(1), dU.shape[1:]
+    one, W = dU.dtype.type(1), dU.shape[2]
     right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
     for c in range(dU.shape[0]):
         dV_c = dV[c]

@@ -17,8 +17,8 @@ where windows overlap:
 At a tie max has a kink; the first of the equal pixels in row order takes all. NaN counts as larger than any number, and
 one NaN as equal to another.
 
-The windows of a sample are compared all at once, one (k, l) after the other: u[p] is the pixel that window p = (c, i, j)
-has there. Window by window, the processor would guess wrong every other time which pixel is larger.
+The windows of a sample are compared all at once, one (k, l) after the other: u[p] is the pixel that window
+p = (c, i, j) has there. Window by window, the processor would guess wrong every other time which pixel is larger.
 """
 
 from __future__ import annotations
@@ -53,8 +53,14 @@ def padded(U, padding):
     C, H, W = U.shape
     if padding[0] == 0 and padding[1] == 0:
         return U
-    P = np.full((C, H + 2 * padding[0], W + 2 * padding[1]), -np.inf, U.dtype)
-    P[:, padding[0] : padding[0] + H, padding[1] : padding[1] + W] = U
+    P = np.empty((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
+    for c in range(C):  # loops, because Numba takes seconds to compile np.full and the copy of a slice
+        for n in range(P.shape[1]):
+            for m in range(P.shape[2]):
+                P[c, n, m] = -np.inf
+        for n in range(H):
+            for m in range(W):
+                P[c, n + padding[0], m + padding[1]] = U[c, n, m]
     return P
 
 
@@ -77,7 +83,7 @@ def largest(U, K, L, stride, padding, first, V, A):
     for b in range(B):
         P = padded(U[b], padding)
         pixels, at = P.reshape(P.size), A[b].reshape(N)
-        # Each (k, l) reads one of these and writes the other, the last one V: no store has to spare what stays the same.
+        # Each (k, l) reads one of these and writes the other, the last V: no store need spare what stays the same.
         u_max, spare = V[b].reshape(N), other
         if K * L % 2 == 0:
             u_max, spare = spare, u_max
