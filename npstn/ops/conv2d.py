@@ -53,7 +53,7 @@ PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not
 @kernel
 def plan(B, h, w):
     """How many samples make a stack, and how many runs there are: an even number, so that two threads share alike."""
-    samples = min(B, max(1, PIECE // (h * w)))
+    samples = max(1, min(B, PIECE // (h * w)))
     stacks = (B + samples - 1) // samples
     return samples, min(B, RUNS, stacks + stacks % 2)
 

@@ -29,7 +29,7 @@ def nll_loss_forward(y, t, loss):
         if t[b] < 0 or t[b] >= K:
             return b
         total += y[b, t[b]]
-    loss[0] = -total / B
+    loss[0] = -total / B if B > 0 else np.nan
     return -1
 
 
