@@ -83,8 +83,8 @@ class AffineGrid(Function):
             raise ValueError(f"affine_grid: expected size ({len(theta)}, C, h, w) with h and w at least 1, got {size}")
         if h * w >= MOST:
             raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
-        x = normalised_coordinates(w, align_corners, theta.dtype)
-        y = normalised_coordinates(h, align_corners, theta.dtype)
+        x = normalised_coordinates(w, bool(align_corners), theta.dtype)
+        y = normalised_coordinates(h, bool(align_corners), theta.dtype)
         ctx.save_for_backward(x, y)
         G = np.empty((B, h, w, 2), theta.dtype)
         affine_grid_forward(contiguous(theta), x, y, G)

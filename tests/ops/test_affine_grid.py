@@ -107,3 +107,10 @@ def test_a_size_that_is_no_tuple_of_integers_is_refused(size):
 def test_a_grid_beyond_any_memory_is_refused(size):
     with refuses(ValueError, f"affine_grid: expected size of fewer than 2^31 pixels, got {size}"):
         F.affine_grid(Tensor(np.zeros((1, 2, 3))), size)
+
+
+def test_whatever_is_true_of_align_corners_is_true():
+    theta = Tensor(np.ones((1, 2, 3)))
+    for value in ([], [1], np.True_, 0.0):
+        G = F.affine_grid(theta, (1, 1, 3, 4), align_corners=value)
+        np.testing.assert_array_equal(G.data, F.affine_grid(theta, (1, 1, 3, 4), align_corners=bool(value)).data)
