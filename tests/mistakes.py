@@ -11,6 +11,7 @@ import ast
 import contextlib
 import importlib
 import inspect
+import re
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,7 @@ class Mistake(NamedTuple):
 
 _EVERY_TIED_PIXEL = """U = ctx.sources[0].data
     for b, c in np.ndindex(U.shape[:2]):
-        for p in np.unique(A[b, c]):
+        for p in np.flatnonzero(dU[b, c]):
             dU[b, c][U[b, c] == U[b, c].flat[p]] = dU[b, c].flat[p]
     return dU,"""
 
@@ -93,18 +94,18 @@ MISTAKES = [
             "dy.sum(axis=0)", "dy.mean(axis=0)"),
     Mistake("linear:linear_backward_weight", "the last sample left out",
             "np.dot(dy.T, x, dW)", "np.dot(dy[:-1].T, x[:-1], dW)"),
-    Mistake("conv2d:col2im", "row and column exchanged in the strides",
-            "j * stride[1] + l", "j * stride[0] + l"),
-    Mistake("conv2d:col2im", "a race: where windows overlap the last one wins, for strides above 1",
-            "] += row[i * pitch + j]", "] = row[i * pitch + j]"),
-    Mistake("conv2d:add_up", "the first sample not added up",
-            "range(parts.shape[0])", "range(1, parts.shape[0])"),
-    Mistake("conv2d:conv2d_backward_weight", "in a batch of more than 8, some samples overwritten",
-            "parts[run, q, o] +=", "parts[run, q, o] ="),
-    Mistake("conv2d:conv2d_backward_input", "the padding cut off one column early",
-            "m + padding[1]]", "m + padding[1] - 1]"),
-    Mistake("conv2d:Conv2d.backward", "asked for alone, the bias gets a mean for its sum",
-            "dV.sum(", "dV.mean("),
+    Mistake("conv2d:gather", "row and column exchanged in the strides",
+            "p // S * stride_x", "p // S * stride_y"),
+    Mistake("conv2d:gather", "a race: where windows overlap the last one wins",
+            "] += line[p]", "] = line[p]"),
+    Mistake("conv2d:Conv2d.backward", "the first run of samples not added up",
+            "parts.sum(", "parts[1:].sum("),
+    Mistake("conv2d:add_products_transposed", "the filters left out that remain after the fours",
+            "range(0, rows, 4)", "range(0, rows - 3, 4)"),
+    Mistake("conv2d:unstack", "the padding cut off one column early",
+            "m + padding_x, s]", "m + padding_x - 1, s]"),
+    Mistake("conv2d:Conv2d.backward", "the bias gets the mean of the runs for their sum",
+            "parts_bias.sum(", "parts_bias.mean("),
     Mistake("conv2d:Conv2d.backward", "the upstream gradient read in the order of memory",
             "dV = contiguous(dV)", "dV = dV.ravel(order='K').reshape(dV.shape)"),
     Mistake("max_pool2d:max_pool2d_backward", "off by one",
@@ -160,7 +161,7 @@ MISTAKES = [
     Mistake("grid_sample:take_image", "the plane not cleared between channels",
             "plane[o] = 0", "pass"),
     Mistake("grid_sample:GridSample.backward", "one part in ten thousand too much",
-            "return dU, dG", "return 1.0001 * dU, dG"),
+            "return dU if", "return 1.0001 * dU if"),
 ]  # fmt: skip
 
 
@@ -179,8 +180,11 @@ def planted(mistake):
         text = text_of.get(name, "")
     assert mistake.right in text, f"{mistake.where}: there is no {mistake.right!r} any more; plant the mistake anew"
     copies = {name: text.replace(mistake.right, mistake.wrong)}
-    if not classes:  # a compiled backward kernel that calls the original must be copied with it
-        copies |= {n: t for n, t in text_of.items() if "backward" in n and n != name and f"{name}(" in t}
+    callees = [] if classes else [name]
+    for callee in callees:  # a compiled backward kernel that calls the original must be copied, and one that calls that
+        callers = {n: t for n, t in text_of.items() if "backward" in n and re.search(rf"\b{callee}\(", t)}
+        callees += callers.keys() - copies.keys()
+        copies = callers | copies
 
     namespace = dict(vars(module))
     for text in copies.values():

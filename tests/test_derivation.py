@@ -25,6 +25,7 @@ import npstn.functional as F
 from npstn import Tensor, models, no_grad
 from npstn.data import draw_digits
 from npstn.ops import conv2d as conv2d_file
+from npstn.ops import max_pool2d as max_pool2d_file
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
@@ -232,11 +233,16 @@ def test_formula_17(pool):
     r"""dU_{b,c,n,m} = \sum_{i,j} dV_{b,c,i,j} \thinspace [A_{b,c,i,j} = (n, m)]"""
     U, V, dU, dV, window = pool
     A = largest(U, V, window)
+    kept = np.empty(V.shape, np.int32)
+    max_pool2d_file.max_pool2d_forward(U, 3, 2, (2, 1), (1, 1), np.empty_like(V), kept)
 
     def entry(b, c, n, m):
         return total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7)
 
     same(dU, table(entry, *U.shape))
+    for (*where, i, j), largest_pixel in A.items():
+        k, l = next((k, l) for k, l, *pixel in window(i, j) if tuple(pixel) == largest_pixel)
+        assert kept[(*where, i, j)] == k * 6 + l
 
 
 STRIDE, PADDING = (2, 1), (1, 2)
@@ -250,11 +256,11 @@ def conv(rng):
     return U, weight, bias, V, gradients, dV
 
 
-def reader(U):
+def reader(U, stride=STRIDE):
     """U[b, c, n, m] of the pixel that output (i, j) reads with weight (k, l); 0 outside the image."""
 
     def read(b, c, i, j, k, l):
-        n, m = i * STRIDE[0] - PADDING[0] + k, j * STRIDE[1] - PADDING[1] + l
+        n, m = i * stride[0] - PADDING[0] + k, j * stride[1] - PADDING[1] + l
         return U[b, c, n, m] if 0 <= n < U.shape[2] and 0 <= m < U.shape[3] else 0.0
 
     return read
@@ -308,47 +314,68 @@ def test_formula_21(conv):
     same(dU, table(entry, *U.shape))
 
 
-COLUMNS = [((1, 1), (4, 3)), ((2, 1), (2, 3))]  # stride, and (h, w) of a filter (3, 2) on an image (6, 4)
+class Pieces:
+    """Memory of the convolution for two samples at once, and each R[c, k, l] of a sample in it."""
+
+    def __init__(self, stride):
+        self.stride, (self.h, self.w) = stride, ((5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1)
+        memory = conv2d_file.buffers(3, 2, self.h, self.w, (3, 2, *stride, *PADDING), np.dtype(np.float64))
+        self.stack, self.R, self.start = memory
+
+    def places(self, c, k, l, s):
+        """Where in memory R[c, k, l] of sample s stands, as (h, w)."""
+        first = self.start[(c * 3 + k) * 2 + l]
+        return first + np.arange(self.h * self.w * 2).reshape(self.h, self.w, 2)[:, :, s]
 
 
-@pytest.mark.parametrize(("stride", "size"), COLUMNS)
-def test_formula_22(rng, stride, size):
-    r"""\mathrm{columns}\left(ckl, ij\right) = U_{c,n,m}"""
-    U, weight = rng.standard_normal((2, 6, 4)), rng.standard_normal((3, 2, 3, 2))
-    pitch, count = conv2d_file.layout(4, stride, *size)
-    columns = np.ones((2 * 3 * 2 + 1, count))
-    conv2d_file.im2col(U, 3, 2, stride, pitch, *size, columns)
-    outputs = [i * pitch + j for i, j in np.ndindex(*size)]
-    expected = table(lambda c, k, l, i, j: U[c, i * stride[0] + k, j * stride[1] + l], 2, 3, 2, *size)
-    same(columns[:-1, outputs], expected.reshape(12, -1))
-    assert (columns[-1] == 1).all()
-
-    # And (18) is the product of the filters with them.
-    bias = rng.standard_normal(3)
-    V = F.conv2d(Tensor(U[None]), Tensor(weight), Tensor(bias), stride).data[0]
-    F_ = np.hstack([weight.reshape(3, 12), bias[:, None]])
-    same(V.reshape(3, -1), table(lambda o, q: total(lambda r: F_[o, r] * columns[r, outputs[q]], 13), 3, len(outputs)))
+all_strides = pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 2), (3, 2), (4, 3)])
 
 
-@pytest.mark.parametrize(("stride", "size"), COLUMNS)
-def test_formula_23(rng, stride, size):
+@all_strides
+def test_formula_22(rng, stride):
+    r"""R_{c,k,l}(i, j) = U_{c,n,m}"""
+    U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
+    pieces, read = Pieces(stride), reader(U, stride)
+    conv2d_file.stack(U, *PADDING, pieces.stack)
+    conv2d_file.spread(pieces.stack, *stride, pieces.R)
+    R = np.array([[pieces.R.ravel()[pieces.places(*tap, s)] for tap in np.ndindex(3, 3, 2)] for s in (0, 1)])
+    h, w = R.shape[2:]
+    R = R.reshape(2, 3, 3, 2, h, w)
+    same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
+
+    # And (18) and (19) are sums of these images.
+    V, (_, dweight, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, stride, PADDING), U, weight, bias)
+    for s, o in np.ndindex(2, 2):
+        same(V[s, o], bias[o] + sum(weight[o][tap] * R[s][tap] for tap in np.ndindex(3, 3, 2)))
+    same(dweight, table(lambda o, *tap: sum((dV[s, o] * R[s][tap]).sum() for s in (0, 1)), 2, 3, 3, 2))
+
+
+@all_strides
+def test_formula_23(rng, stride):
     r"""
-    dU_{c,n,m} = \sum_{k,l} \sum_{i,j} d\mathrm{columns}\left(ckl, ij\right) \thinspace [n = i s_y - q_y + k] [m = j
-    s_x - q_x + l]
+    dU_{c,n,m} = \sum_{k,l} \sum_{i,j} dR_{c,k,l}(i, j) \thinspace [n = i s_y - q_y + k] [m = j s_x - q_x + l]
     """
-    pitch, count = conv2d_file.layout(4, stride, *size)
-    dcolumns, dU = np.zeros((13, count)), np.empty((2, 6, 4))
-    given = rng.standard_normal((2, 3, 2, *size))
-    dcolumns[:12, [i * pitch + j for i, j in np.ndindex(*size)]] = given.reshape(12, -1)
-    conv2d_file.col2im(dcolumns, 3, 2, stride, pitch, *size, dU)
+    U, weight = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((2, 3, 3, 2))
+    _, (dU_of_conv2d, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, None, stride, PADDING), U, weight)
+    dR = np.array([[sum(weight[o][tap] * dV[s, o] for o in (0, 1)) for tap in np.ndindex(3, 3, 2)] for s in (0, 1)])
+    h, w = dR.shape[2:]
+    dR = dR.reshape(2, 3, 3, 2, h, w)
+    pieces, dU = Pieces(stride), np.zeros((2, 3, 5, 4))
+    pieces.R[:] = 0
+    for s, *tap in np.ndindex(2, 3, 3, 2):
+        pieces.R.reshape(-1)[pieces.places(*tap, s)] += dR[(s, *tap)]  # pieces overlap: an entry serves several taps
+    conv2d_file.gather(pieces.R, *stride, pieces.stack)
+    conv2d_file.unstack(pieces.stack, *PADDING, dU)
 
-    def entry(c, n, m):
+    def entry(s, c, n, m):
         def term(k, l, i, j):
-            return given[c, k, l, i, j] * reads(n, m, i, j, k, l, stride, (0, 0))
+            return dR[s, c, k, l, i, j] * reads(n, m, i, j, k, l, stride, PADDING)
 
-        return total(term, 3, 2, *size)
+        return total(term, 3, 2, h, w)
 
-    same(dU, table(entry, 2, 6, 4))
+    expected = table(entry, *U.shape)
+    same(dU, expected)
+    same(dU_of_conv2d, expected)
 
 
 # 24 to 39: the sampler. The images are 4 x 5.

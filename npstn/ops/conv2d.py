@@ -371,14 +371,13 @@ class Conv2d(Function):
         if need_U:
             dU = np.empty_like(U)
             conv2d_backward_input(dV, F.T.copy(), ctx.geometry, dU)
-        if need_weight:
+        if need_weight or need_bias:
             _, runs = plan(len(dV), *dV.shape[2:])
             parts, parts_bias = np.empty((runs, *F.shape), F.dtype), np.empty((runs, len(F)), F.dtype)
             conv2d_backward_weight(U, dV, ctx.geometry, parts, parts_bias)
-            dweight = parts.sum(axis=0).reshape(len(F), U.shape[1], K, L)  # the first run first, whoever did it
-            dbias = parts_bias.sum(axis=0)
-        elif need_bias:
-            dbias = dV.sum(axis=(0, 2, 3))
+            # The first run first, whoever did it.
+            dweight = parts.sum(axis=0).reshape(len(F), U.shape[1], K, L) if need_weight else None
+            dbias = parts_bias.sum(axis=0) if need_bias else None
         return dU, dweight, dbias, None, None
 
 
