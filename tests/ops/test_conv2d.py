@@ -166,3 +166,21 @@ def test_a_stride_beyond_any_image_gives_the_first_position():
     assert F.conv2d(U, weight, stride=2**31 - 1, padding=1).shape == (1, 1, 1, 1)
     with refuses(ValueError, f"conv2d: expected stride below 2^31, got {10**30}"):
         F.conv2d(U, weight, stride=10**30)
+
+
+def test_a_batch_of_several_stacks_and_runs_is_its_samples_one_by_one():
+    """Nine samples to a run and eight to a stack; seven filters, and so a four and what remains."""
+    U, weight, bias = normal(7, (70, 2, 9, 9), (7, 2, 2, 2), (7,))
+    V, (dU, dweight, dbias), dV = differentiate(F.conv2d, U, weight, bias)
+    dweight_sum, dbias_sum = np.zeros_like(weight), np.zeros_like(bias)
+    for b in range(len(U)):
+        V_b, (dU_b, dweight_b, dbias_b), _ = differentiate(
+            F.conv2d, U[b : b + 1], weight, bias, cotangent=dV[b : b + 1]
+        )
+        assert_close(V[b], V_b[0], TOLERANCE[U.dtype])
+        assert_close(dU[b], dU_b[0], TOLERANCE[U.dtype])
+        dweight_sum += dweight_b
+        dbias_sum += dbias_b
+    assert_close(dweight, dweight_sum, TOLERANCE[U.dtype])
+    assert_close(dbias, dbias_sum, TOLERANCE[U.dtype])
+    assert_close(V[:3], oracles.conv2d(U[:3], weight, bias, (1, 1), (0, 0)), TOLERANCE[U.dtype])
