@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-from npstn.threads import hold_while_forking, in_turn
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def kernel(function: F | None = None, *, parallel: bool = False, fastmath: set[str] | bool = False) -> Any:
-    """Compile a loop with Numba, `@kernel` or `@kernel(parallel=True)`, and keep the machine code on disk.
+def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> Any:
+    """Compile a loop with Numba and keep the machine code on disk.
 
-    `parallel` spreads the loops written as `numba.prange` over the threads; such a kernel is called from Python only.
     Where no folder can be written to keep the machine code in (a read-only installation without a home), it is compiled
     afresh in each process.
     """
     if function is None:
-        return functools.partial(kernel, parallel=parallel, fastmath=fastmath)
-    if numba.config.BOUNDSCHECK:  # type: ignore[attr-defined]
-        parallel = False  # Numba loses an IndexError that is raised in a parallel loop
+        return functools.partial(kernel, fastmath=fastmath)
     # error_model: dividing by zero gives inf or NaN as in NumPy, and no test in the loop for raising ZeroDivisionError.
-    compile_ = functools.partial(numba.njit, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)
+    # nogil: while it runs, other Python threads do; see npstn.threads.
+    compile_ = functools.partial(numba.njit, fastmath=fastmath, error_model="numpy", nogil=True)
     try:
-        compiled = compile_(cache=True)(function)
+        return compile_(cache=True)(function)
     except RuntimeError as error:
         if "cache" not in str(error):
             raise
-        compiled = compile_()(function)
-    return in_turn(compiled) if parallel and not numba.config.DISABLE_JIT else compiled  # type: ignore[attr-defined]
+        return compile_()(function)
 
 
 @functools.cache
@@ -69,6 +66,22 @@ def keep_freed_memory() -> None:
 
 
 keep_freed_memory()
+
+
+def hold_while_forking(lock: Callable[[], Any]) -> None:
+    """Let no other thread hold a lock, `lock()`, while the process forks: the child could never release it."""
+    held = threading.local()  # by the thread that forks; `lock()` may be another lock by the time of its release
+
+    def acquire() -> None:
+        held.lock = lock()
+        held.lock.acquire()
+
+    def release() -> None:
+        held.lock.release()
+
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+        os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=release)
+
 
 _generator = np.random.default_rng()
 hold_while_forking(lambda: _generator.bit_generator.lock)

@@ -1,10 +1,12 @@
-"""The threads that the kernels' loops are shared out to, several Python threads at once, and forks."""
+"""The threads that an operation's work is shared out to: Numba's, but without its parallel loops.
+
+For a loop written as `prange` Numba compiles the code in it three times over, in ever larger pieces: 3 to 7 seconds for
+each kernel here. `share_out` gives the threads the address of a kernel that is compiled already, which takes 0.2.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import importlib
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -12,93 +14,143 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import intrinsic
 
+from npstn.runtime import hold_while_forking, kernel
+
+WORD, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
+
+_most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # of the cores, those that we may use
+_threads = _most
+# Numba loses an IndexError in other threads; and plain Python has no address.
+_alone = bool(numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK)  # type: ignore[attr-defined]
+_one_at_a_time: contextlib.AbstractContextManager | None = None  # None until Numba's threads have been started
 _turn = threading.RLock()
-_at_once = False  # whether several Python threads may run parallel kernels at once; not before that is known
+_addresses: dict[tuple, int] = {}
 
 
-def in_turn(compiled: Any) -> Any:
-    """A parallel kernel that waits for its turn where Numba shares out its loops by "workqueue".
+def share_out(loop: Any, count: int, *arguments: Any) -> None:
+    """Have a kernel, loop(first, end, *arguments), do 0 .. count-1 in as many parts as there are threads, all at once.
 
-    That layer, which Numba takes where it finds neither TBB nor OpenMP, aborts the process if two Python threads enter
-    parallel loops at once. Where it is another, this costs 0.05 us a call.
+    What a kernel computes must not depend on where a part begins.
+
+    >>> from npstn.runtime import kernel
+    >>> @kernel
+    ... def square(first, end, x):
+    ...     for i in range(first, end):
+    ...         x[i] = i * i
+    >>> x = np.zeros(6)
+    >>> share_out(square, 6, x)
+    >>> x.tolist()
+    [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
     """
+    parts = min(_threads, count)
+    if parts <= 1 or _alone:
+        loop(0, count, *arguments)
+        return
+    key = loop, numba._dispatcher.compute_fingerprint(arguments)  # half a microsecond; numba.typeof takes 90
+    address = _addresses.get(key) or _addresses.setdefault(key, _address(loop, arguments))
+    with _one_at_a_time or _start():
+        _call_in_parts(address, count, parts, arguments)
 
-    @functools.wraps(compiled.py_func)
-    def call(*arguments: Any) -> Any:
-        if _at_once:
-            return compiled(*arguments)
-        return _first_or_alone(compiled, arguments)
 
-    call.py_func = compiled.py_func  # type: ignore[attr-defined]
-    return call
+def _address(loop: Any, arguments: tuple) -> int:
+    """Where the machine code of a kernel for such arguments is, to be called as from C."""
+    signature = (types.intp, types.intp, *map(numba.typeof, arguments))
+    loop.compile(signature)
+    compiled = loop.overloads[signature]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
 
 
-def _first_or_alone(compiled: Any, arguments: tuple) -> Any:
-    global _at_once
+def _start() -> contextlib.AbstractContextManager:
+    """Start Numba's threads.
+
+    Where it finds neither TBB nor OpenMP they are its own, "workqueue", that abort the process if two Python threads set
+    them to work at once.
+    """
+    global _one_at_a_time
     with _turn:
-        result = compiled(*arguments)
-        _at_once = _threading_layer() not in (None, "workqueue")  # Numba chooses it with the first parallel kernel
-        return result
+        numba.get_num_threads()
+        _one_at_a_time = _turn if numba.threading_layer() == "workqueue" else contextlib.nullcontext()
+        return _one_at_a_time
 
 
-def _threading_layer() -> str | None:
-    try:
-        return numba.threading_layer()
-    except ValueError:
-        return None
+@intrinsic
+def _in_parts(_: Any, address: Any, count: Any, parts: Any, arguments: Any) -> Any:
+    """Call the kernel at an address once for each part of 0 .. count-1, through the function that Numba's own parallel
+    loops end in: numba_parallel_for(task, numbers, how_many, steps, data, 0, 1, threads)."""
+
+    def task(context: Any, module: ir.Module, name: str, data_type: ir.Type) -> ir.Function:
+        """What a thread runs: parts numbers[0] .. numbers[0] + how_many[0] - 1 of the data."""
+        signature = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer(), *[WORD.as_pointer()] * 2, POINTER])
+        function = ir.Function(module, signature, name)
+        function.linkage = "internal"
+        numbers, how_many, _, data = function.args
+        builder = ir.IRBuilder(function.append_basic_block())
+        data = builder.load(builder.bitcast(data, data_type.as_pointer()))
+        address, count, parts, arguments = cgutils.unpack_tuple(builder, data)
+        number = builder.ptrtoint(builder.load(numbers), WORD)
+        after = builder.add(number, builder.load(how_many))
+        first, end = (builder.sdiv(builder.mul(n, count), parts) for n in (number, after))
+        given = [first, end, *cgutils.unpack_tuple(builder, arguments)]
+        kernel_type = ir.FunctionType(context.get_value_type(types.none), [value.type for value in given])
+        builder.call(builder.inttoptr(address, kernel_type.as_pointer()), given)
+        builder.ret_void()
+        return function
+
+    def generate(context: Any, builder: ir.IRBuilder, _: Any, values: list) -> Any:
+        def in_memory(value: ir.Value) -> ir.Value:
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), POINTER)
+
+        data, parts = cgutils.pack_struct(builder, values), values[2]
+        function = task(context, builder.module, f"{builder.function.name}.task", data.type)
+        signature = ir.FunctionType(ir.VoidType(), [POINTER] * 5 + [WORD] * 3)
+        parallel_for = cgutils.get_or_insert_function(builder.module, signature, "numba_parallel_for")
+        numbers, how_many, steps = in_memory(WORD(0)), in_memory(parts), in_memory(WORD(1))
+        function = builder.bitcast(function, POINTER)
+        builder.call(parallel_for, [function, numbers, how_many, steps, in_memory(data), WORD(0), WORD(1), parts])
+        return context.get_dummy_value()
+
+    return types.void(address, count, parts, arguments), generate
 
 
-def hold_while_forking(lock: Callable[[], Any]) -> None:
-    """Let no other thread hold a lock, `lock()`, while the process forks: the child could never release it."""
-    held = threading.local()  # by the thread that forks; `lock()` may be another lock by the time of its release
+@kernel
+def _call_in_parts(address, count, parts, arguments):  # type: ignore[no-untyped-def]
+    _in_parts(address, count, parts, arguments)
 
-    def acquire() -> None:
-        held.lock = lock()
-        held.lock.acquire()
 
-    def release() -> None:
-        held.lock.release()
+def set_num_threads(threads: int) -> None:
+    """Let operations run on `threads` threads; results do not depend on it, to the last bit.
 
-    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-        os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=release)
+    A process that was forked from one with threads at work stays on one, whatever is asked. Raises ValueError for a
+    number outside 1 .. the number of cores (or of `NUMBA_NUM_THREADS`, where that is set).
+
+    >>> set_num_threads(1)
+    """
+    global _threads
+    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= _most:
+        raise ValueError(f"set_num_threads: expected 1 to {_most} threads on this machine, got {threads!r}")
+    _threads = int(threads)
+
+
+def get_num_threads() -> int:
+    """On how many threads operations run: at first, on as many as there are cores."""
+    return _threads
 
 
 # What is registered last is acquired first: the turn before the compiler's, as by a kernel that is called first.
 hold_while_forking(lambda: global_compiler_lock)
 hold_while_forking(lambda: _turn)
 
-_most_threads: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
-
-def _keep_to_one_thread() -> None:
-    """In a forked process, where OpenMP shares out the loops: GNU's waits for ever for threads that the parent has.
-
-    Numba knows, and terminates the process; but one thread alone waits for nobody. So OpenMP is told anew which process
-    it is in, and how many threads there are for this Python thread and for those to come.
-    """
-    global _most_threads
-    if _threading_layer() == "omp":
-        omp = importlib.import_module("numba.np.ufunc.omppool")
-        for function in (omp.launch_threads, omp.set_num_threads):
-            ctypes.CFUNCTYPE(None, ctypes.c_int)(function)(1)
-        _most_threads = 1
+def _stay_alone() -> None:
+    """A forked process has none of its parent's threads: OpenMP would wait for them for ever."""
+    global _alone
+    _alone = _alone or _one_at_a_time is not None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_to_one_thread)
-
-
-def set_num_threads(threads: int) -> None:
-    """Let the kernels run on `threads` threads; results do not depend on it, to the last bit.
-
-    In a process that was forked from one in which kernels ran, OpenMP leaves them a single thread, whatever is asked.
-    Raises ValueError for a number outside 1 .. the number of cores (or of `NUMBA_NUM_THREADS`, where that is set).
-
-    >>> set_num_threads(1)
-    """
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= most:
-        raise ValueError(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads!r}")
-    numba.set_num_threads(min(threads, _most_threads))
+    os.register_at_fork(after_in_child=_stay_alone)

@@ -26,7 +26,6 @@ import operator
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import MOST, check_floats, check_shape, contiguous
@@ -42,21 +41,21 @@ def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.n
     return ((2 * j + 1) / n - 1).astype(dtype)
 
 
-@kernel(parallel=True)
+@kernel
 def affine_grid_forward(theta, x, y, G):
     B, h, w, _ = G.shape
-    for b in prange(B):
+    for b in range(B):
         for i in range(h):
             for j in range(w):
                 G[b, i, j, 0] = theta[b, 0, 0] * x[j] + theta[b, 0, 1] * y[i] + theta[b, 0, 2]
                 G[b, i, j, 1] = theta[b, 1, 0] * x[j] + theta[b, 1, 1] * y[i] + theta[b, 1, 2]
 
 
-@kernel(parallel=True)
+@kernel
 def affine_grid_backward(dG, x, y, dtheta):
     B, h, w, _ = dG.shape
     zero = dG.dtype.type(0)
-    for b in prange(B):
+    for b in range(B):
         for r in range(2):
             dtheta[b, r, 0] = dtheta[b, r, 1] = dtheta[b, r, 2] = zero
             for i in range(h):

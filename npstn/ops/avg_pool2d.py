@@ -19,17 +19,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
 from npstn.runtime import kernel
+from npstn.threads import share_out
 
 
-@kernel(parallel=True)
-def avg_pool2d_forward(U, K, L, stride, padding, V):
-    B, C, H, W = U.shape
-    for b in prange(B):
+@kernel
+def avg_pool2d_forward(first, end, U, K, L, stride, padding, V):
+    _, C, H, W = U.shape
+    for b in range(first, end):
         for c in range(C):
             for i in range(V.shape[2]):
                 top = i * stride[0] - padding[0]
@@ -42,10 +42,10 @@ def avg_pool2d_forward(U, K, L, stride, padding, V):
                     V[b, c, i, j] = total / (K * L)
 
 
-@kernel(parallel=True)
-def avg_pool2d_backward(dV, K, L, stride, padding, dU):
-    B, C, H, W = dU.shape
-    for b in prange(B):
+@kernel
+def avg_pool2d_backward(first, end, dV, K, L, stride, padding, dU):
+    _, C, H, W = dU.shape
+    for b in range(first, end):
         for c in range(C):
             for n in range(H):
                 for m in range(W):
@@ -74,13 +74,15 @@ class AvgPool2d(Function):
         ctx.geometry = K, L, stride, padding
         ctx.shape_of_U = U.shape
         V = np.empty((*U.shape[:2], h, w), U.dtype)
-        avg_pool2d_forward(contiguous(U), *ctx.geometry, V)
+        K, L, *_ = ctx.geometry
+        share_out(avg_pool2d_forward, len(V), contiguous(U), *ctx.geometry, V)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        avg_pool2d_backward(contiguous(dV), *ctx.geometry, dU)
+        K, L, *_ = ctx.geometry
+        share_out(avg_pool2d_backward, len(dV), contiguous(dV), *ctx.geometry, dU)
         return dU, None, None, None
 
 

@@ -45,13 +45,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous
 from npstn.runtime import kernel
+from npstn.threads import share_out
 
-RUNS = 8  # at most so many runs of samples, each with one set of buffers
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")
 NEAREST = 1
@@ -157,32 +156,30 @@ def take_image(plane, dU):
         plane[o] = 0
 
 
-@kernel(parallel=True, fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
-def grid_sample_forward(U, G, mode, padding, align_corners, V):
-    B, C, H, W = U.shape
+@kernel(fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
+def grid_sample_forward(first, end, U, G, mode, padding, align_corners, V):
+    _, C, H, W = U.shape
     points = G.shape[1]
-    runs = min(B, RUNS)
-    for run in prange(runs):
-        one = U.dtype.type(1)
-        offset = np.empty(points, np.uint32)  # unsigned, as above
-        fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        plane = ringed(H, W, U.dtype)
-        right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
-            for c in range(C):
-                put_image(U[b, c], plane)
-                V_c = V[b, c]
-                if mode == NEAREST:
-                    for p in range(points):
-                        V_c[p] = plane[offset[p]] + fx[p]  # fx is 0, or NaN
-                else:
-                    for p in range(points):
-                        o = offset[p]
-                        above = (one - fx[p]) * plane[o] + fx[p] * right[o]
-                        under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
-                        V_c[p] = (one - fy[p]) * above + fy[p] * under
+    one = U.dtype.type(1)
+    offset = np.empty(points, np.uint32)  # unsigned, as above
+    fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
+    slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
+    plane = ringed(H, W, U.dtype)
+    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    for b in range(first, end):
+        locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
+        for c in range(C):
+            put_image(U[b, c], plane)
+            V_c = V[b, c]
+            if mode == NEAREST:
+                for p in range(points):
+                    V_c[p] = plane[offset[p]] + fx[p]  # fx is 0, or NaN
+            else:
+                for p in range(points):
+                    o = offset[p]
+                    above = (one - fx[p]) * plane[o] + fx[p] * right[o]
+                    under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
+                    V_c[p] = (one - fy[p]) * above + fy[p] * under
 
 
 @kernel
@@ -226,24 +223,22 @@ def grid_sample_backward_grid(U, dV, mode, offset, fx, fy, slope_x, slope_y, pla
         dg[p + p], dg[p + p + next_] = dx[p] * slope_x[p], dy[p] * slope_y[p]
 
 
-@kernel(parallel=True)
-def grid_sample_backward(U, G, dV, mode, padding, align_corners, need_U, need_G, dU, dG):
+@kernel
+def grid_sample_backward(first, end, U, G, dV, mode, padding, align_corners, need_U, need_G, dU, dG):
     """Both gradients, or one: the points of a sample are located once for both."""
-    B, C, H, W = U.shape
+    _, _, H, W = U.shape
     points = G.shape[1]
-    runs = min(B, RUNS)
-    for run in prange(runs):
-        offset = np.empty(points, np.uint32)
-        fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        dx, dy = np.empty(points, U.dtype), np.empty(points, U.dtype)
-        plane_U, plane_dU = ringed(H, W, U.dtype), ringed(H, W, U.dtype)
-        for b in range(run * B // runs, (run + 1) * B // runs):
-            locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
-            if need_U:
-                grid_sample_backward_input(dV[b], mode, offset, fx, fy, plane_dU, dU[b])
-            if need_G:
-                grid_sample_backward_grid(U[b], dV[b], mode, offset, fx, fy, slope_x, slope_y, plane_U, dx, dy, dG[b])
+    offset = np.empty(points, np.uint32)
+    fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
+    slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
+    dx, dy = np.empty(points, U.dtype), np.empty(points, U.dtype)
+    plane_U, plane_dU = ringed(H, W, U.dtype), ringed(H, W, U.dtype)
+    for b in range(first, end):
+        locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
+        if need_U:
+            grid_sample_backward_input(dV[b], mode, offset, fx, fy, plane_dU, dU[b])
+        if need_G:
+            grid_sample_backward_grid(U[b], dV[b], mode, offset, fx, fy, slope_x, slope_y, plane_U, dx, dy, dG[b])
 
 
 class GridSample(Function):
@@ -264,7 +259,7 @@ class GridSample(Function):
         ctx.save_for_backward(U, points)
         ctx.options = MODES.index(mode), PADDINGS.index(padding_mode), bool(align_corners)
         V = np.empty((B, U.shape[1], h * w), U.dtype)
-        grid_sample_forward(U, points, *ctx.options, V)
+        share_out(grid_sample_forward, B, U, points, *ctx.options, V)
         return V.reshape(B, U.shape[1], h, w)
 
     @staticmethod
@@ -273,7 +268,8 @@ class GridSample(Function):
         need_U, need_G, *_ = ctx.needs_input_grad
         B, C, h, w = dV.shape
         dU, dG = np.empty_like(U if need_U else U[:0]), np.empty_like(points if need_G else points[:0])
-        grid_sample_backward(U, points, contiguous(dV).reshape(B, C, h * w), *ctx.options, need_U, need_G, dU, dG)
+        dV = contiguous(dV).reshape(B, C, h * w)
+        share_out(grid_sample_backward, B, U, points, dV, *ctx.options, need_U, need_G, dU, dG)
         return dU if need_U else None, dG.reshape(B, h, w, 2) if need_G else None, None, None, None
 
 

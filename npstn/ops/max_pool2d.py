@@ -26,11 +26,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
 from npstn.runtime import kernel
+from npstn.threads import share_out
 
 
 RUNS = 8  # at most so many runs of samples, each with one set of buffers
@@ -75,12 +75,13 @@ def windows_of_nothing(V, A, W, stride, padding):
 
 
 @kernel
-def largest(U, K, L, stride, padding, first, V, A):
-    """V and A of a run of samples."""
-    B, C, H, W = U.shape
+def max_pool2d_forward(start, end, U, K, L, stride, padding, V, A):
+    """V and A of the samples start .. end-1."""
+    _, C, H, W = U.shape
+    first = first_pixels(C, H + 2 * padding[0], W + 2 * padding[1], V.shape[2], V.shape[3], stride)
     zero, N = np.int32(0), first.size
     u, other = np.empty(N, U.dtype), np.empty(N, U.dtype)
-    for b in range(B):
+    for b in range(start, end):
         P = padded(U[b], padding)
         pixels, at = P.reshape(P.size), A[b].reshape(N)
         # Each (k, l) reads one of these and writes the other, the last V: no store need spare what stays the same.
@@ -106,30 +107,20 @@ def largest(U, K, L, stride, padding, first, V, A):
             windows_of_nothing(V[b], A[b], W, stride, padding)
 
 
-@kernel(parallel=True)
-def max_pool2d_forward(U, K, L, stride, padding, V, A):
-    B, C, H, W = U.shape
-    first = first_pixels(C, H + 2 * padding[0], W + 2 * padding[1], V.shape[2], V.shape[3], stride)
-    runs = min(B, RUNS)
-    for run in prange(runs):
-        b, end = run * B // runs, (run + 1) * B // runs
-        largest(U[b:end], K, L, stride, padding, first, V[b:end], A[b:end])
-
-
-@kernel(parallel=True)
-def max_pool2d_backward(dV, A, stride, padding, dU):
-    B, C, H, W = dU.shape
+@kernel
+def max_pool2d_backward(first, end, dV, A, stride, padding, dU):
+    _, C, H, W = dU.shape
     _, _, h, w = dV.shape
-    for b in prange(B):
+    for b in range(first, end):
         for c in range(C):
             pixels = dU[b, c].reshape(H * W)
             for q in range(pixels.size):
                 pixels[q] = 0
             for i in range(h):
-                first = (i * stride[0] - padding[0]) * W - padding[1]
+                top_left = (i * stride[0] - padding[0]) * W - padding[1]
                 for j in range(w):
-                    pixels[first + A[b, c, i, j]] += dV[b, c, i, j]
-                    first += stride[1]
+                    pixels[top_left + A[b, c, i, j]] += dV[b, c, i, j]
+                    top_left += stride[1]
 
 
 class MaxPool2d(Function):
@@ -145,7 +136,7 @@ class MaxPool2d(Function):
         h, w = window_positions("max_pool2d", U.shape[2:], (K, L), stride, padding)
         V = np.empty((*U.shape[:2], h, w), U.dtype)
         A = np.empty(V.shape, np.int32)
-        max_pool2d_forward(contiguous(U), K, L, stride, padding, V, A)
+        share_out(max_pool2d_forward, len(U), contiguous(U), K, L, stride, padding, V, A)
         ctx.save_for_backward(A)
         ctx.shape_of_U, ctx.windows = U.shape, (stride, padding)
         return V
@@ -154,7 +145,7 @@ class MaxPool2d(Function):
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (A,) = ctx.saved
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        max_pool2d_backward(contiguous(dV), A, *ctx.windows, dU)
+        share_out(max_pool2d_backward, len(dV), contiguous(dV), A, *ctx.windows, dU)
         return dU, None, None, None
 
 
