@@ -147,10 +147,11 @@ class Context:
     def __init__(self, function: type[Function], inputs: tuple) -> None:
         recording = _mode.recording
         self.function = function
-        self.needs_input_grad = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        needed = [recording and isinstance(x, Tensor) and x.requires_grad for x in inputs]
+        self.needs_input_grad = tuple(needed)
         # Sources are the operations that gave the inputs, not the inputs: those are freed unless a backward saved them.
         self.sources: tuple[Context | Tensor | None, ...] | None = tuple(
-            (x._context or x) if needed else None for x, needed in zip(inputs, self.needs_input_grad, strict=True)
+            [(x._context or x) if need else None for x, need in zip(inputs, needed, strict=True)]
         )
         self.saved: tuple[Any, ...] = ()
         self.age = next(Context._ages)
@@ -211,7 +212,7 @@ class Function:
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
         result = Tensor._wrap(y)
-        if any(ctx.needs_input_grad):
+        if True in ctx.needs_input_grad:
             ctx.shape, ctx.dtype = y.shape, y.dtype
             result.requires_grad, result._context = True, ctx
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from typing import Any
 
@@ -35,7 +36,7 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
     ValueError: affine_grid: expected theta of shape (B, 2, 3), got (4, 2, 2)
     """
     axes = _axes(shape)
-    if array.ndim != len(axes) or any(axis not in (n, -1) for axis, n in zip(axes, array.shape, strict=True)):
+    if array.ndim != len(axes) or not all([axis in (n, -1) for axis, n in zip(axes, array.shape, strict=True)]):
         raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (len(axes) == 1)}), got {array.shape}")
 
 
@@ -76,6 +77,11 @@ def contiguous(array: np.ndarray) -> np.ndarray:
     Numba compiles a kernel again for every other layout that it meets; so they all get this one.
     """
     return array if array.flags.carray else array.copy(order="C")
+
+
+def rows(array: np.ndarray) -> np.ndarray:
+    """(B, ...) as one row of numbers for each sample, in the same memory."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def window_positions(

@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
+from npstn.ops.checks import check_floats, check_shape, contiguous, pair, rows, window_positions
 from npstn.runtime import kernel
 from npstn.threads import share_out
 
@@ -54,7 +54,7 @@ def plan(B: int, h: int, w: int) -> tuple[int, int]:
     """How many samples make a stack, and how many stacks there are: an even number, so that two threads share alike."""
     stacks = -(-B // max(1, PIECE // (h * w)))
     samples = -(-B // max(1, stacks + stacks % 2))
-    return samples, -(-B // max(1, samples))
+    return max(1, samples), -(-B // max(1, samples))
 
 
 def phases(U: np.ndarray, rows: int, columns: int, stride: tuple, padding: tuple) -> np.ndarray:
@@ -90,11 +90,6 @@ def starts(O: int, C: int, K: int, L: int, stride: tuple, rows: int, columns: in
     tap = ((image * (columns - w + 1) + l // stride[1]) * rows + k // stride[0]) * w
     ones = C * stride[0] * stride[1] * (columns - w + 1) * rows * w
     return np.concatenate([tap, ones + np.arange(4) * h * w]), np.arange(O + 3) * h * w
-
-
-def flat(U: np.ndarray) -> np.ndarray:
-    """Images (B, C, H, W) as one row of numbers for each sample."""
-    return U.reshape(len(U), U.shape[1] * U.shape[2] * U.shape[3])
 
 
 @kernel
@@ -248,20 +243,23 @@ class Conv2d(Function):
             check_shape("conv2d", "bias", bias, f"{O}")
         stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
         h, w = window_positions("conv2d", U.shape[2:], (K, L), stride, padding)
-        ctx.shapes = U.shape, weight.shape
-        # A stride beyond the image is never taken, but memory would be laid out for it.
-        ctx.windows = stride, padding = tuple(map(min, stride, np.add(U.shape[2:], np.multiply(2, padding)))), padding
-        rows, columns = h + (K - 1) // stride[0], w + (L - 1) // stride[1]
-        U = contiguous(U) if stride == (1, 1) and padding == (0, 0) else phases(U, rows, columns, stride, padding)
+        ctx.shapes, ctx.windows = (U.shape, weight.shape), None
+        if stride == (1, 1) and padding == (0, 0):
+            U = contiguous(U)
+        else:
+            # A stride beyond the image is never taken, but memory would be laid out for it.
+            stride = tuple(min(s, n + 2 * p) for s, n, p in zip(stride, U.shape[2:], padding, strict=True))
+            ctx.windows = stride, padding
+            U = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
         F = np.zeros((O + 3, C * K * L + 4), U.dtype)
         F[:O, :-4] = weight.reshape(O, C * K * L)
-        F[:O, -4] = 0 if bias is None else bias
-        ctx.starts = starts(O, C, K, L, stride, rows, columns, h, w)
-        ctx.sizes = *U.shape[1:], O, h, w
+        if bias is not None:
+            F[:O, -4] = bias
+        ctx.starts, ctx.sizes = starts(O, C, K, L, stride, *U.shape[2:], h, w), (*U.shape[1:], O, h, w)
         ctx.save_for_backward(U, F)
         V = np.empty((len(U), O, h, w), U.dtype)
         samples, stacks = plan(len(U), h, w)
-        share_out(conv2d_forward, stacks, flat(U), F, *ctx.starts, ctx.sizes, samples, flat(V))
+        share_out(conv2d_forward, stacks, rows(U), F, *ctx.starts, ctx.sizes, samples, rows(V))
         return V
 
     @staticmethod
@@ -276,18 +274,18 @@ class Conv2d(Function):
         share_out(
             conv2d_backward,
             runs,
-            flat(U),
-            flat(contiguous(dV)),
+            rows(U),
+            rows(contiguous(dV)),
             F.T.copy(),
             *ctx.starts,
             ctx.sizes,
             samples,
             need_U,
             need_F,
-            flat(dU),
+            rows(dU),
             parts,
         )
-        if need_U and ctx.windows != ((1, 1), (0, 0)):
+        if need_U and ctx.windows:
             dU = unphased(dU, shape, *ctx.windows)
         dF = parts.sum(axis=0)  # the first run first, whoever did it
         dweight = dF[:O, :-4].reshape(O, C, K, L) if need_weight else None

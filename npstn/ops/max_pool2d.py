@@ -4,15 +4,15 @@
     k, l       row and column in the window, 0 .. K-1, 0 .. L-1
     n, m       row and column in the input, 0 .. H-1, 0 .. W-1 (pixels)
     i, j       row and column in the output, 0 .. h-1, 0 .. w-1 (pixels)
-    U (B, C, H, W)   V (B, C, h, w)   A (B, C, h, w) where in the window the largest stood: k W + l
+    U (B, C, H, W)   V (B, C, h, w)   A (B, C, h, w) where the largest stood: (c H + n) W + m
 
-    V[b, c, i, j] = max_{k, l} U[b, c, n, m],  n = i stride_y - padding_y + k,  m = j stride_x - padding_x + l
-    A[b, c, i, j] = k W + l of the (k, l) at which it stands
+    V[b, c, i, j] = max_{k, l} U[b, c, n, m],  n = i stride_y + k,  m = j stride_x + l
+    A[b, c, i, j] = (c H + n) W + m of the (k, l) at which it stands
 
-A pixel outside the image is never the largest. By the chain rule the gradient goes where the value came from, added up
-where windows overlap:
+Here H and W are the image's with its padding, which is never the largest. By the chain rule the gradient goes where the
+value came from, added up where windows overlap:
 
-    dU[b, c, n, m] = sum of dV[b, c, i, j] over all (i, j) with A[b, c, i, j] = k W + l
+    dU[b, c, n, m] = sum of dV[b, c, i, j] over all (i, j) with A[b, c, i, j] = (c H + n) W + m
 
 At a tie max has a kink; the first of the equal pixels in row order takes all. NaN counts as larger than any number, and
 one NaN as equal to another.
@@ -23,104 +23,71 @@ p = (c, i, j) has there. Window by window, the processor would guess wrong every
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
+from npstn.ops.checks import MOST, check_floats, check_shape, contiguous, pair, rows, window_positions
 from npstn.runtime import kernel
 from npstn.threads import share_out
 
 
-RUNS = 8  # at most so many runs of samples, each with one set of buffers
+@functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
+def corners(C: int, H: int, W: int, h: int, w: int, stride: tuple[int, int]) -> np.ndarray:
+    """Where in a sample (C, H, W) the first pixel of each window p = (c, i, j) stands."""
+    c, i, j = np.indices((C, h, w)).reshape(3, C * h * w)
+    return ((c * H + i * stride[0]) * W + j * stride[1]).astype(np.uint32)  # unsigned: none counts from the end
 
 
 @kernel
-def first_pixels(C, H, W, h, w, stride):
-    """Where the first pixel of each window stands in a padded sample, (C, H, W)."""
-    first = np.empty((C, h, w), np.uint32)  # unsigned: Numba need not look for indices counted from the end
-    for c in range(C):
-        for i in range(h):
-            for j in range(w):
-                first[c, i, j] = (c * H + i * stride[0]) * W + j * stride[1]
-    return first.reshape(C * h * w)
-
-
-@kernel
-def padded(U, padding):
-    """A sample (C, H, W) with pixels round it that are never the largest."""
-    C, H, W = U.shape
-    if padding[0] == 0 and padding[1] == 0:
-        return U
-    P = np.empty((C, H + 2 * padding[0], W + 2 * padding[1]), U.dtype)
-    for c in range(C):  # loops, because Numba takes seconds to compile np.full and the copy of a slice
-        for n in range(P.shape[1]):
-            for m in range(P.shape[2]):
-                P[c, n, m] = -np.inf
-        for n in range(H):
-            for m in range(W):
-                P[c, n + padding[0], m + padding[1]] = U[c, n, m]
-    return P
-
-
-@kernel
-def windows_of_nothing(V, A, W, stride, padding):
-    """Where a window holds nothing above -inf, its first pixel that is in the image is the largest."""
-    for c in range(V.shape[0]):
-        for i in range(V.shape[1]):
-            for j in range(V.shape[2]):
-                if V[c, i, j] == -np.inf:
-                    A[c, i, j] = max(padding[0] - i * stride[0], 0) * W + max(padding[1] - j * stride[1], 0)
-
-
-@kernel
-def max_pool2d_forward(start, end, U, K, L, stride, padding, V, A):
-    """V and A of the samples start .. end-1."""
-    _, C, H, W = U.shape
-    first = first_pixels(C, H + 2 * padding[0], W + 2 * padding[1], V.shape[2], V.shape[3], stride)
-    zero, N = np.int32(0), first.size
-    u, other = np.empty(N, U.dtype), np.empty(N, U.dtype)
-    for b in range(start, end):
-        P = padded(U[b], padding)
-        pixels, at = P.reshape(P.size), A[b].reshape(N)
-        # Each (k, l) reads one of these and writes the other, the last V: no store need spare what stays the same.
-        u_max, spare = V[b].reshape(N), other
-        if K * L % 2 == 0:
-            u_max, spare = spare, u_max
-        for k in range(K):
-            for l in range(L):
-                here, pixels_here = np.int32(k * W + l), pixels[k * P.shape[2] + l :]
-                if k == 0 and l == 0:
-                    for p in range(N):
-                        u_max[p], at[p] = pixels_here[first[p]], 0
-                    continue
+def max_pool2d_forward(first, end, U, K, L, W, corner, V, A):
+    """V and A (B, C h w) of the samples first .. end-1 of U (B, C H W)."""
+    N, zero = corner.size, np.int32(0)
+    u, largest, at = np.empty(N, U.dtype), np.empty((2, N), U.dtype), np.empty(N, np.int32)
+    for b in range(first, end):
+        for q in range(K * L):
+            here = np.int32(q // L * W + q % L)
+            pixels, u_max, u_next = U[b, here:], largest[q % 2], largest[(q + 1) % 2]
+            for p in range(N):
+                u[p] = pixels[corner[p]]
+            if q == 0:
                 for p in range(N):
-                    u[p] = pixels_here[first[p]]
+                    u_next[p], at[p] = u[p], zero
+            else:
+                # Reads one buffer and writes the other: no store need spare what stays as it is, which would be slow.
                 for p in range(N):
                     new, old = u[p], u_max[p]
                     take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
-                    spare[p] = new if take else old
+                    u_next[p] = new if take else old
                     at[p] = max(at[p], here if take else zero)  # `here` grows from one (k, l) to the next
-                u_max, spare = spare, u_max
-        if padding[0] or padding[1]:
-            windows_of_nothing(V[b], A[b], W, stride, padding)
+        V_b, A_b, u_max = V[b], A[b], largest[K * L % 2]
+        for p in range(N):
+            V_b[p], A_b[p] = u_max[p], corner[p] + at[p]
 
 
 @kernel
-def max_pool2d_backward(first, end, dV, A, stride, padding, dU):
-    _, C, H, W = dU.shape
-    _, _, h, w = dV.shape
+def max_pool2d_backward(first, end, dV, A, dU):
+    """dU (B, C H W) of the samples first .. end-1."""
     for b in range(first, end):
-        for c in range(C):
-            pixels = dU[b, c].reshape(H * W)
-            for q in range(pixels.size):
-                pixels[q] = 0
-            for i in range(h):
-                top_left = (i * stride[0] - padding[0]) * W - padding[1]
-                for j in range(w):
-                    pixels[top_left + A[b, c, i, j]] += dV[b, c, i, j]
-                    top_left += stride[1]
+        dV_b, A_b, dU_b = dV[b], A[b], dU[b]
+        for p in range(dU_b.size):
+            dU_b[p] = 0
+        for p in range(dV_b.size):
+            dU_b[A_b[p]] += dV_b[p]
+
+
+def padded(U: np.ndarray, padding: tuple[int, int]) -> np.ndarray:
+    """The images with pixels round them that are never the largest."""
+    return np.pad(U, ((0, 0), (0, 0), *((n, n) for n in padding)), constant_values=-np.inf)
+
+
+def start_inside(V: np.ndarray, A: np.ndarray, H: int, W: int, stride: tuple, padding: tuple) -> None:
+    """Where a window holds nothing above -inf, its first pixel that is in the image is the largest."""
+    b, c, i, j = np.nonzero(V == -np.inf)
+    n, m = np.maximum(i * stride[0], padding[0]), np.maximum(j * stride[1], padding[1])
+    A[b, c, i, j] = (c * H + n) * W + m
 
 
 class MaxPool2d(Function):
@@ -134,19 +101,26 @@ class MaxPool2d(Function):
         if 2 * padding[0] > K or 2 * padding[1] > L:
             raise ValueError(f"max_pool2d: expected padding of at most half the kernel {(K, L)}, got {padding}")
         h, w = window_positions("max_pool2d", U.shape[2:], (K, L), stride, padding)
-        V = np.empty((*U.shape[:2], h, w), U.dtype)
-        A = np.empty(V.shape, np.int32)
-        share_out(max_pool2d_forward, len(U), contiguous(U), K, L, stride, padding, V, A)
+        U = padded(U, padding) if any(padding) else contiguous(U)
+        B, C, H, W = U.shape
+        if C * H * W >= MOST:
+            raise ValueError(f"max_pool2d: expected samples of fewer than 2^31 pixels, got input of shape {U.shape}")
+        V, A = np.empty((B, C, h, w), U.dtype), np.empty((B, C, h, w), np.uint32)
+        corner = corners(C, H, W, h, w, stride)
+        share_out(max_pool2d_forward, B, rows(U), K, L, W, corner, rows(V), rows(A))
+        if any(padding):
+            start_inside(V, A, H, W, stride, padding)
         ctx.save_for_backward(A)
-        ctx.shape_of_U, ctx.windows = U.shape, (stride, padding)
+        ctx.shape_of_U, ctx.padding = U.shape, padding
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (A,) = ctx.saved
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        share_out(max_pool2d_backward, len(dV), contiguous(dV), A, *ctx.windows, dU)
-        return dU, None, None, None
+        share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), rows(A), rows(dU))
+        (y, x), (H, W) = ctx.padding, dU.shape[2:]
+        return dU[:, :, y : H - y, x : W - x], None, None, None
 
 
 def max_pool2d(
