@@ -35,19 +35,19 @@ def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> A
 
 
 @functools.cache
-def hold_blas_to_one_thread() -> None:
-    """Make the BLAS that Numba's `np.dot` calls, SciPy's, single-threaded; operations that need it call this first.
+def blas_of_one_thread() -> Any:
+    """SciPy's BLAS, `scipy.linalg.blas`, told to use one thread.
 
-    The kernels call it from inside their own parallel loops: threads of its own would fight theirs, and make the last
-    bit of a result depend on their number. NumPy's own BLAS keeps its threads, unless it is the very same library.
+    Threads of its own would fight the kernels', and make the last bit of a result depend on their number. NumPy's own
+    BLAS keeps its threads, unless it is the very same library.
     """
-    import scipy.linalg.cython_blas  # loads the library
+    import scipy.linalg.blas
     import threadpoolctl
 
     blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
     of_scipy = [lib["filepath"] for lib in blas.info() if "scipy.libs" in lib["filepath"]]
     (blas.select(filepath=of_scipy) if of_scipy else blas).limit(limits=1)
-    del scipy
+    return scipy.linalg.blas
 
 
 def keep_freed_memory() -> None:

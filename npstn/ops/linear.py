@@ -12,8 +12,8 @@ By the chain rule, with dy[b, o] = d loss / d y[b, o]:
     dW[o, i]  = sum_b dy[b, o] x[b, i]       dW = dy^T x
     dbias[o]  = sum_b dy[b, o]
 
-Each is one product of matrices. `np.dot` inside a kernel is SciPy's BLAS, on one thread: NumPy's own would start
-threads that get in the way of the other kernels', for products too small to be worth them.
+Each is one product of matrices, by SciPy's BLAS on one thread: NumPy's own would start threads that get in the way of the
+kernels', for products too small to be worth them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,19 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.checks import check_floats, check_shape, contiguous
-from npstn.runtime import hold_blas_to_one_thread, kernel
+from npstn.runtime import blas_of_one_thread
 
 
-@kernel
-def linear_forward(x, W, bias, y):
-    np.dot(x, W.T, y)
-    for b in range(y.shape[0]):
-        for o in range(y.shape[1]):
-            y[b, o] += bias[o]
-
-
-@kernel
-def linear_backward_input(dy, W, dx):
-    np.dot(dy, W, dx)
-
-
-@kernel
-def linear_backward_weight(dy, x, dW):
-    np.dot(dy.T, x, dW)
+def add_product(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y += a b, for a and b that lie in memory row after row or column after column, and y row after row."""
+    if 0 in (*a.shape, *b.shape):
+        return  # BLAS has no matrices without rows
+    blas = blas_of_one_thread()
+    gemm = blas.sgemm if y.dtype == np.float32 else blas.dgemm
+    # BLAS's matrices lie column after column, as the transposes of ours do: y^T += b^T a^T.
+    b, transpose_b = (b.T, 0) if b.flags.c_contiguous else (b, 1)
+    a, transpose_a = (a.T, 0) if a.flags.c_contiguous else (a, 1)
+    gemm(1, b, a, 1, y.T, transpose_b, transpose_a, overwrite_c=1)
 
 
 class Linear(Function):
@@ -55,13 +49,14 @@ class Linear(Function):
         if bias is not None:
             check_floats("linear", input=x, bias=bias)
             check_shape("linear", "bias", bias, f"{W.shape[0]}")
-        hold_blas_to_one_thread()
         ctx.shape_of_x = x.shape
         x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
         ctx.save_for_backward(x, W)
-        y = np.empty((x.shape[0], W.shape[0]), x.dtype)
-        linear_forward(x, W, np.zeros(W.shape[0], x.dtype) if bias is None else contiguous(bias), y)
-        return y.reshape(*ctx.shape_of_x[:-1], W.shape[0])
+        y = np.zeros((len(x), len(W)), x.dtype)
+        if bias is not None:
+            y += bias
+        add_product(x, W.T, y)
+        return y.reshape(*ctx.shape_of_x[:-1], len(W))
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
@@ -70,12 +65,12 @@ class Linear(Function):
         dy = contiguous(dy.reshape(len(x), len(W)))
         dx = dW = dbias = None
         if need_x:
-            dx = np.empty_like(x)
-            linear_backward_input(dy, W, dx)
+            dx = np.zeros_like(x)
+            add_product(dy, W, dx)
             dx = dx.reshape(ctx.shape_of_x)
         if need_W:
-            dW = np.empty_like(W)
-            linear_backward_weight(dy, x, dW)
+            dW = np.zeros_like(W)
+            add_product(dy.T, x, dW)
         if need_bias:
             dbias = dy.sum(axis=0)
         return dx, dW, dbias
