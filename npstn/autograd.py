@@ -185,10 +185,12 @@ class Function:
     Tensor([9.], dtype=float32)
 
     `backward` returns one array for each input of `forward`, or None where there is no gradient, and changes neither
-    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one.
+    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one. Gradients of leaves
+    are copied, unless it promises by `gives_new_arrays` that nobody else has those that it returns.
     """
 
     name: str = "function"
+    gives_new_arrays = False
 
     def __init_subclass__(cls) -> None:
         if "name" not in vars(cls):
@@ -247,7 +249,7 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
     An operation is always younger than those whose results it took. So, taking the youngest first, all that used its
     result have had their turn before it: its gradient is complete. A heap holds those that wait, whatever the depth.
     """
-    gradients: dict[Context | Tensor, np.ndarray] = {root: dy}
+    gradients: dict[Context | Tensor, np.ndarray] = {root: dy if isinstance(root, Context) else np.array(dy)}
     waiting = [(-root.age, root)] if isinstance(root, Context) else []
     while waiting:
         _, ctx = heapq.heappop(waiting)
@@ -255,13 +257,14 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
         for source, dx in _gradients_of_inputs(ctx, dy):
             if source in gradients:
                 gradients[source] = np.asarray(gradients[source] + dx)  # a new array: the old one may be shared
-            else:
+            elif isinstance(source, Context):
                 gradients[source] = dx
-                if isinstance(source, Context):
-                    heapq.heappush(waiting, (-source.age, source))
+                heapq.heappush(waiting, (-source.age, source))
+            else:
+                gradients[source] = dx if ctx.function.gives_new_arrays else np.array(dx)
     for leaf, dx in gradients.items():
         assert isinstance(leaf, Tensor)
-        leaf.grad = np.array(dx) if leaf.grad is None else np.asarray(leaf.grad + dx)
+        leaf.grad = dx if leaf.grad is None else np.asarray(leaf.grad + dx)
 
 
 def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> Iterator[tuple[Context | Tensor, np.ndarray]]:

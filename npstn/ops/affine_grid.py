@@ -70,6 +70,8 @@ def affine_grid_backward(dG, x, y, dtheta):
 
 
 class AffineGrid(Function):
+    gives_new_arrays = True
+
     @staticmethod
     def forward(ctx: Context, theta: np.ndarray, size: Any, align_corners: bool) -> np.ndarray:
         check_floats("affine_grid", theta=theta)

@@ -61,6 +61,8 @@ def avg_pool2d_backward(first, end, dV, K, L, stride, padding, dU):
 
 
 class AvgPool2d(Function):
+    gives_new_arrays = True
+
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, kernel_size: Any, stride: Any, padding: Any) -> np.ndarray:
         check_floats("avg_pool2d", input=U)

@@ -232,6 +232,8 @@ def conv2d_backward(first, end, U, dV, F_T, start, start_o, sizes, samples, need
 
 
 class Conv2d(Function):
+    gives_new_arrays = True
+
     @staticmethod
     def forward(ctx: Context, U: Any, weight: Any, bias: Any, stride: Any, padding: Any) -> np.ndarray:
         check_floats("conv2d", input=U, weight=weight)
@@ -289,7 +291,7 @@ class Conv2d(Function):
             dU = unphased(dU, shape, *ctx.windows)
         dF = parts.sum(axis=0)  # the first run first, whoever did it
         dweight = dF[:O, :-4].reshape(O, C, K, L) if need_weight else None
-        return dU if need_U else None, dweight, dF[:O, -4] if need_bias else None, None, None
+        return dU if need_U else None, dweight, dF[:O, -4].copy() if need_bias else None, None, None
 
 
 def conv2d(

@@ -91,6 +91,8 @@ def start_inside(V: np.ndarray, A: np.ndarray, H: int, W: int, stride: tuple, pa
 
 
 class MaxPool2d(Function):
+    gives_new_arrays = True
+
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, kernel_size: Any, stride: Any, padding: Any) -> np.ndarray:
         check_floats("max_pool2d", input=U)
