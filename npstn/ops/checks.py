@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from typing import Any
 
@@ -35,15 +34,16 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
     Traceback (most recent call last):
     ValueError: affine_grid: expected theta of shape (B, 2, 3), got (4, 2, 2)
     """
-    axes = _axes(shape)
-    if array.ndim != len(axes) or not all([axis in (n, -1) for axis, n in zip(axes, array.shape, strict=True)]):
-        raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (len(axes) == 1)}), got {array.shape}")
+    if not _fits(array.shape, shape):
+        raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (', ' not in shape)}), got {array.shape}")
 
 
-@functools.lru_cache(maxsize=1024)  # to take it apart at each call would be half of the time of a check
-def _axes(shape: str) -> tuple[int, ...]:
-    """The lengths in a shape; -1 for a letter, which stands for any length."""
-    return tuple(int(axis) if axis.isdigit() else -1 for axis in shape.split(", "))
+@functools.lru_cache(maxsize=1024)  # a training loop asks the same at each step
+def _fits(lengths: tuple[int, ...], shape: str) -> bool:
+    axes = shape.split(", ")
+    return len(axes) == len(lengths) and all(
+        str(n) == axis or not axis.isdigit() for axis, n in zip(axes, lengths, strict=True)
+    )
 
 
 def whole(operation: str, name: str, value: int, least: int) -> int:
@@ -81,7 +81,7 @@ def contiguous(array: np.ndarray) -> np.ndarray:
 
 def rows(array: np.ndarray) -> np.ndarray:
     """(B, ...) as one row of numbers for each sample, in the same memory."""
-    return array.reshape(len(array), math.prod(array.shape[1:]))
+    return array.reshape(len(array), array.size // max(len(array), 1))
 
 
 def window_positions(

@@ -45,24 +45,29 @@ def corners(C: int, H: int, W: int, h: int, w: int, stride: tuple[int, int]) -> 
 def max_pool2d_forward(first, end, U, K, L, W, corner, V, A):
     """V and A (B, C h w) of the samples first .. end-1 of U (B, C H W)."""
     N, zero = corner.size, np.int32(0)
-    u, largest, at = np.empty(N, U.dtype), np.empty((2, N), U.dtype), np.empty(N, np.int32)
+    u, u_right, at = np.empty(N, U.dtype), np.empty(N, U.dtype), np.empty(N, np.int32)
+    largest = np.empty((2, N), U.dtype)
     for b in range(first, end):
-        for q in range(K * L):
-            here = np.int32(q // L * W + q % L)
-            pixels, u_max, u_next = U[b, here:], largest[q % 2], largest[(q + 1) % 2]
-            for p in range(N):
-                u[p] = pixels[corner[p]]
-            if q == 0:
+        turn = 0
+        for k in range(K):
+            for l in range(0, L, 2):  # a pixel and its right neighbour at a time, of an odd L the last one twice
+                here, there = np.int32(k * W + l), np.int32(k * W + min(l + 1, L - 1))
+                pixels, right = U[b, here:], U[b, there:]
                 for p in range(N):
-                    u_next[p], at[p] = u[p], zero
-            else:
+                    u[p], u_right[p] = pixels[corner[p]], right[corner[p]]
                 # Reads one buffer and writes the other: no store need spare what stays as it is, which would be slow.
+                u_max, u_next = largest[turn], largest[1 - turn]
+                if k == 0 and l == 0:
+                    for p in range(N):
+                        u_max[p], at[p] = u[p], zero
                 for p in range(N):
-                    new, old = u[p], u_max[p]
+                    new, newer, old, place = u[p], u_right[p], u_max[p], at[p]
                     take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
-                    u_next[p] = new if take else old
-                    at[p] = max(at[p], here if take else zero)  # `here` grows from one (k, l) to the next
-        V_b, A_b, u_max = V[b], A[b], largest[K * L % 2]
+                    old, place = new if take else old, max(place, here if take else zero)  # places grow
+                    take = (newer > old) | ((newer != newer) & (old == old))
+                    u_next[p], at[p] = newer if take else old, max(place, there if take else zero)
+                turn = 1 - turn
+        V_b, A_b, u_max = V[b], A[b], largest[turn]
         for p in range(N):
             V_b[p], A_b[p] = u_max[p], corner[p] + at[p]
 
@@ -107,11 +112,12 @@ class MaxPool2d(Function):
         B, C, H, W = U.shape
         if C * H * W >= MOST:
             raise ValueError(f"max_pool2d: expected samples of fewer than 2^31 pixels, got input of shape {U.shape}")
-        V, A = np.empty((B, C, h, w), U.dtype), np.empty((B, C, h, w), np.uint32)
+        V, A = np.empty((B, C * h * w), U.dtype), np.empty((B, C * h * w), np.uint32)
         corner = corners(C, H, W, h, w, stride)
-        share_out(max_pool2d_forward, B, rows(U), K, L, W, corner, rows(V), rows(A))
+        share_out(max_pool2d_forward, B, rows(U), K, L, W, corner, V, A)
+        V = V.reshape(B, C, h, w)
         if any(padding):
-            start_inside(V, A, H, W, stride, padding)
+            start_inside(V, A.reshape(V.shape), H, W, stride, padding)
         ctx.save_for_backward(A)
         ctx.shape_of_U, ctx.padding = U.shape, padding
         return V
@@ -120,7 +126,7 @@ class MaxPool2d(Function):
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (A,) = ctx.saved
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), rows(A), rows(dU))
+        share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), A, rows(dU))
         (y, x), (H, W) = ctx.padding, dU.shape[2:]
         return dU[:, :, y : H - y, x : W - x], None, None, None
 
