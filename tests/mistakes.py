@@ -44,7 +44,7 @@ class Mistake(NamedTuple):
         return found
 
 
-_EVERY_TIED_PIXEL = """U = ctx.sources[0].data
+_EVERY_TIED_PIXEL = """U, dU = ctx.sources[0].data, dU[:, :, y : H - y, x : W - x]
     for b, c in np.ndindex(U.shape[:2]):
         for p in np.flatnonzero(dU[b, c]):
             dU[b, c][U[b, c] == U[b, c].flat[p]] = dU[b, c].flat[p]
@@ -92,28 +92,28 @@ MISTAKES = [
     # layers
     Mistake("linear:Linear.backward", "the bias' mean over the batch for its sum",
             "dy.sum(axis=0)", "dy.mean(axis=0)"),
-    Mistake("linear:linear_backward_weight", "the last sample left out",
-            "np.dot(dy.T, x, dW)", "np.dot(dy[:-1].T, x[:-1], dW)"),
-    Mistake("conv2d:gather", "row and column exchanged in the strides",
-            "p // S * stride_x", "p // S * stride_y"),
+    Mistake("linear:Linear.backward", "the last sample left out",
+            "add_product(dy.T, x, dW)", "add_product(dy[:-1].T, x[:-1], dW)"),
+    Mistake("conv2d:unphased", "row and column exchanged in the strides",
+            "transpose(0, 1, 4, 2, 5, 3)", "transpose(0, 1, 4, 3, 5, 2)"),
     Mistake("conv2d:gather", "a race: where windows overlap the last one wins",
             "] += line[p]", "] = line[p]"),
     Mistake("conv2d:Conv2d.backward", "the first run of samples not added up",
             "parts.sum(", "parts[1:].sum("),
     Mistake("conv2d:add_products_transposed", "the filters left out that remain after the fours",
-            "range(0, rows, 4)", "range(0, rows - 3, 4)"),
-    Mistake("conv2d:unstack", "the padding cut off one column early",
-            "m + padding_x, s]", "m + padding_x - 1, s]"),
-    Mistake("conv2d:Conv2d.backward", "asked for alone, the bias gets a mean for its sum",
-            "parts_bias.sum(axis=0)", "(parts_bias.sum(axis=0) if need_weight else parts_bias.mean(axis=0))"),
+            "range(0, dF.shape[0] - 3, 4)", "range(0, dF.shape[0] - 6, 4)"),
+    Mistake("conv2d:unphased", "the padding cut off one column early",
+            "padding[1] :]", "max(padding[1] - 1, 0) :]"),
+    Mistake("conv2d:Conv2d.backward", "asked for without the weight, the bias gets zeros",
+            "need_F = need_weight or need_bias", "need_F = need_weight"),
     Mistake("conv2d:Conv2d.backward", "the upstream gradient read in the order of memory",
-            "dV = contiguous(dV)", "dV = dV.ravel(order='K').reshape(dV.shape)"),
+            "contiguous(dV)", "dV.ravel(order='K').reshape(dV.shape)"),
     Mistake("max_pool2d:max_pool2d_backward", "off by one",
-            "A[b, c, i, j]", "A[b, c, i, j] - 1"),
+            "A_b[p]", "int(A_b[p]) - 1"),
     Mistake("max_pool2d:max_pool2d_backward", "a race: where windows overlap the last one wins",
             "] += dV", "] = dV"),
     Mistake("max_pool2d:MaxPool2d.backward", "a tie counted for each of its pixels",
-            "return dU,", _EVERY_TIED_PIXEL),
+            "return np.ascontiguousarray(dU[:, :, y : H - y, x : W - x]),", _EVERY_TIED_PIXEL),
     Mistake("avg_pool2d:avg_pool2d_backward", "the last column left out",
             "min(left + L, W)", "min(left + L, W - 1)"),
     Mistake("avg_pool2d:avg_pool2d_backward", "divided by the pixels inside only, unlike forward",
@@ -161,7 +161,7 @@ MISTAKES = [
     Mistake("grid_sample:take_image", "the plane not cleared between channels",
             "plane[o] = 0", "pass"),
     Mistake("grid_sample:GridSample.backward", "one part in ten thousand too much",
-            "return dU if", "return 1.0001 * dU if"),
+            "dU.reshape(B, C, H, W)", "1.0001 * dU.reshape(B, C, H, W)"),
 ]  # fmt: skip
 
 

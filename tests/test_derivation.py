@@ -26,6 +26,7 @@ from npstn import Tensor, models, no_grad
 from npstn.data import draw_digits
 from npstn.ops import conv2d as conv2d_file
 from npstn.ops import max_pool2d as max_pool2d_file
+from npstn.ops.checks import rows
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
@@ -233,16 +234,17 @@ def test_formula_17(pool):
     r"""dU_{b,c,n,m} = \sum_{i,j} dV_{b,c,i,j} \thinspace [A_{b,c,i,j} = (n, m)]"""
     U, V, dU, dV, window = pool
     A = largest(U, V, window)
-    kept = np.empty(V.shape, np.int32)
-    max_pool2d_file.max_pool2d_forward(U, 3, 2, (2, 1), (1, 1), np.empty_like(V), kept)
+    corner, kept = max_pool2d_file.corners(2, 7, 8, 3, 7, (2, 1)), np.empty((2, 2 * 3 * 7), np.uint32)
+    padded = rows(max_pool2d_file.padded(U, (1, 1)))
+    max_pool2d_file.max_pool2d_forward(0, 2, padded, 3, 2, 8, corner, np.empty(kept.shape), kept)
+    kept = kept.reshape(V.shape)
 
     def entry(b, c, n, m):
         return total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7)
 
     same(dU, table(entry, *U.shape))
-    for (*where, i, j), largest_pixel in A.items():
-        k, l = next((k, l) for k, l, *pixel in window(i, j) if tuple(pixel) == largest_pixel)
-        assert kept[(*where, i, j)] == k * 6 + l
+    for (b, c, i, j), (n, m) in A.items():
+        assert kept[b, c, i, j] == (c * 7 + n + 1) * 8 + m + 1
 
 
 STRIDE, PADDING = (2, 1), (1, 2)
@@ -315,17 +317,21 @@ def test_formula_21(conv):
 
 
 class Pieces:
-    """Memory of the convolution for two samples at once, and each R[c, k, l] of a sample in it."""
+    """Memory of the convolution for two samples at once, and each R_q of a sample in it."""
 
     def __init__(self, stride):
-        self.stride, (self.h, self.w) = stride, ((5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1)
-        memory = conv2d_file.buffers(3, 2, self.h, self.w, (3, 2, *stride, *PADDING), np.dtype(np.float64))
-        self.stack, self.R, self.start = memory
+        self.h, self.w = (5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1
+        lines, columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
+        self.shape = 3 * stride[0] * stride[1], lines, columns
+        start, _ = conv2d_file.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
+        taps = start[:18].reshape(3, 3, 2).transpose(1, 0, 2)  # k, c, l
+        self.start = np.append(taps, start[18:])
+        self.stack = np.empty(2 * math.prod(self.shape))
+        self.R = np.zeros(2 * (self.start[-1] + self.h * self.w))
 
-    def places(self, c, k, l, s):
-        """Where in memory R[c, k, l] of sample s stands, as (h, w)."""
-        first = self.start[(c * 3 + k) * 2 + l]
-        return first + np.arange(self.h * self.w * 2).reshape(self.h, self.w, 2)[:, :, s]
+    def places(self, q, s):
+        """Where in memory R_q of sample s stands, as (h, w)."""
+        return 2 * (self.start[q] + np.arange(self.h * self.w).reshape(self.h, self.w)) + s
 
 
 all_strides = pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 2), (3, 2), (4, 3)])
@@ -336,12 +342,13 @@ def test_formula_22(rng, stride):
     r"""R_{c,k,l}(i, j) = U_{c,n,m}"""
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
     pieces, read = Pieces(stride), reader(U, stride)
-    conv2d_file.stack(U, *PADDING, pieces.stack)
-    conv2d_file.spread(pieces.stack, *stride, pieces.R)
-    R = np.array([[pieces.R.ravel()[pieces.places(*tap, s)] for tap in np.ndindex(3, 3, 2)] for s in (0, 1)])
-    h, w = R.shape[2:]
-    R = R.reshape(2, 3, 3, 2, h, w)
+    h, w = pieces.h, pieces.w
+    phases = conv2d_file.phases(U, *pieces.shape[1:], stride, PADDING)
+    conv2d_file.stack(rows(phases), 0, 2, pieces.stack)
+    conv2d_file.spread(pieces.stack, *pieces.shape, h, w, 2, pieces.R)
+    R = np.array([[pieces.R[pieces.places(q, s)] for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, h, w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
+    assert all((pieces.R[pieces.places(18, s)] == 1).all() for s in (0, 1))  # the tap whose weight is the bias
 
     # And (18) and (19) are sums of these images.
     V, (_, dweight, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, stride, PADDING), U, weight, bias)
@@ -358,14 +365,14 @@ def test_formula_23(rng, stride):
     U, weight = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((2, 3, 3, 2))
     _, (dU_of_conv2d, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, None, stride, PADDING), U, weight)
     dR = np.array([[sum(weight[o][tap] * dV[s, o] for o in (0, 1)) for tap in np.ndindex(3, 3, 2)] for s in (0, 1)])
-    h, w = dR.shape[2:]
-    dR = dR.reshape(2, 3, 3, 2, h, w)
-    pieces, dU = Pieces(stride), np.zeros((2, 3, 5, 4))
-    pieces.R[:] = 0
-    for s, *tap in np.ndindex(2, 3, 3, 2):
-        pieces.R.reshape(-1)[pieces.places(*tap, s)] += dR[(s, *tap)]  # pieces overlap: an entry serves several taps
-    conv2d_file.gather(pieces.R, *stride, pieces.stack)
-    conv2d_file.unstack(pieces.stack, *PADDING, dU)
+    pieces = Pieces(stride)
+    h, w = pieces.h, pieces.w
+    for s, q in np.ndindex(2, 18):
+        pieces.R[pieces.places(q, s)] += dR[s, q]  # pieces overlap: an entry serves several taps
+    dR, d_phases = dR.reshape(2, 3, 3, 2, h, w), np.empty((2, *pieces.shape))
+    conv2d_file.gather(pieces.R, *pieces.shape, w, 2, pieces.stack)
+    conv2d_file.unstack(pieces.stack, 0, 2, rows(d_phases))
+    dU = conv2d_file.unphased(d_phases, U.shape, stride, PADDING)
 
     def entry(s, c, n, m):
         def term(k, l, i, j):

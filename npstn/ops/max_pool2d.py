@@ -128,7 +128,7 @@ class MaxPool2d(Function):
         dU = np.empty(ctx.shape_of_U, dV.dtype)
         share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), A, rows(dU))
         (y, x), (H, W) = ctx.padding, dU.shape[2:]
-        return dU[:, :, y : H - y, x : W - x], None, None, None
+        return np.ascontiguousarray(dU[:, :, y : H - y, x : W - x]), None, None, None
 
 
 def max_pool2d(
