@@ -185,8 +185,8 @@ class Function:
     Tensor([9.], dtype=float32)
 
     `backward` returns one array for each input of `forward`, or None where there is no gradient, and changes neither
-    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one. Gradients of leaves
-    are copied, unless it promises by `gives_new_arrays` that nobody else has those that it returns.
+    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one. What goes to
+    leaves is copied, unless the operation promises, by `gives_new_arrays`, that nobody else has what it returns.
     """
 
     name: str = "function"

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 import npstn.functional as F
@@ -23,6 +22,7 @@ from npstn import models, runtime
 from npstn.autograd import Tensor
 from npstn.gradcheck import Report, check_op
 from npstn.ops import arithmetic, elementary, shaping
+from npstn.threads import get_num_threads, set_num_threads
 
 LINEAR = 1e-9  # the tolerance where a function is linear in each argument, but for kinks; or elementary
 SOFTMAX = 1e-8
@@ -241,12 +241,12 @@ def _finite(value: Any) -> Any:
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """Kernels on one thread for the time being: so little work is sooner done than shared out."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
+    before = get_num_threads()
+    set_num_threads(1)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_num_threads(before)
 
 
 _HEADER = "operation        slopes  kinks  worst error  adjoint error  contracts  verdict  seconds"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -68,8 +67,8 @@ def _address(loop: Any, arguments: tuple) -> int:
 def _start() -> contextlib.AbstractContextManager:
     """Start Numba's threads.
 
-    Where it finds neither TBB nor OpenMP they are its own, "workqueue", that abort the process if two Python threads set
-    them to work at once.
+    Where it finds neither TBB nor OpenMP they are its own, "workqueue", which abort the process if two Python threads
+    set them to work at once.
     """
     global _one_at_a_time
     with _turn:
@@ -118,7 +117,7 @@ def _in_parts(_: Any, address: Any, count: Any, parts: Any, arguments: Any) -> A
 
 
 @kernel
-def _call_in_parts(address, count, parts, arguments):  # type: ignore[no-untyped-def]
+def _call_in_parts(address, count, parts, arguments):
     _in_parts(address, count, parts, arguments)
 
 

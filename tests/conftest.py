@@ -34,10 +34,10 @@ def torch():
 @pytest.fixture
 def one_thread():
     """For small arrays: waking a second thread takes longer than the work, on a busy machine much longer."""
-    before = numba.get_num_threads()
+    before = npstn.threads.get_num_threads()
     npstn.set_num_threads(1)
     yield
-    numba.set_num_threads(before)
+    npstn.set_num_threads(before)
 
 
 @pytest.fixture
@@ -54,6 +54,6 @@ def two_threads():
         npstn.set_num_threads(2)
         return one, run()
 
-    before = numba.get_num_threads()
+    before = npstn.threads.get_num_threads()
     yield on_one_and_two
-    numba.set_num_threads(before)
+    npstn.set_num_threads(before)

@@ -828,3 +828,41 @@ def test_item_of_more_or_less_than_one_number_is_refused(shape):
 def test_what_makes_no_array_makes_no_tensor():
     with pytest.raises(ValueError, match=r"^Tensor: expected an array or numbers, got what makes none: [^\n]+$"):
         Tensor([[1], [1, 2]])
+
+
+# Leaves: copies, or arrays that nobody else has
+
+NEW_ARRAYS = {
+    "conv2d": (lambda U, F_, b: F.conv2d(U, F_, b), [(2, 3, 6, 6), (1, 3, 3, 3), (1,)]),
+    "conv2d with stride and padding": (lambda U, F_, b: F.conv2d(U, F_, b, 2, 1), [(2, 3, 6, 6), (4, 3, 3, 3), (4,)]),
+    "linear": (F.linear, [(5, 3), (1, 3), (1,)]),
+    "max_pool2d": (lambda U: F.max_pool2d(U, 2), [(2, 3, 6, 6)]),
+    "max_pool2d with padding": (lambda U: F.max_pool2d(U, 3, 2, 1), [(2, 3, 6, 6)]),
+    "avg_pool2d": (lambda U: F.avg_pool2d(U, 2), [(2, 3, 6, 6)]),
+    "affine_grid": (lambda theta: F.affine_grid(theta, (2, 1, 4, 4)), [(2, 2, 3)]),
+    "grid_sample": (F.grid_sample, [(2, 3, 6, 6), (2, 4, 4, 2)]),
+}
+
+
+@pytest.mark.parametrize("name", NEW_ARRAYS)
+def test_what_promises_new_arrays_gives_new_arrays(name):
+    fn, shapes = NEW_ARRAYS[name]
+    rng = np.random.default_rng(0)
+    inputs = [Tensor(rng.standard_normal(shape), requires_grad=True) for shape in shapes]
+    y = fn(*inputs)
+    saved, dy = y._context.saved, np.ones(y.shape, y.dtype)
+    assert y._context.function.gives_new_arrays
+    y.backward(dy)
+    others = [dy, *saved, *(x.data for x in inputs)]
+    for x in inputs:
+        assert x.grad.flags.c_contiguous
+        assert not any(np.shares_memory(x.grad, other) for other in others)
+        others.append(x.grad)
+
+
+@pytest.mark.parametrize("leaf_itself", [True, False])
+def test_a_leaf_has_no_memory_in_common_with_the_upstream_gradient(leaf_itself):
+    x, dy = Tensor([1.0, 2.0], requires_grad=True), np.ones(2, np.float32)
+    (x if leaf_itself else x.reshape(2)).backward(dy)
+    assert_array_equal(x.grad, dy)
+    assert not np.shares_memory(x.grad, dy)

@@ -81,27 +81,27 @@ def test_what_is_no_seed_is_refused(seed):
 
 
 def test_set_num_threads_within_bounds():
-    before = numba.get_num_threads()
+    before = npstn.threads.get_num_threads()
     try:
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             npstn.set_num_threads(threads)
-            assert numba.get_num_threads() == threads
+            assert npstn.threads.get_num_threads() == threads
     finally:
-        numba.set_num_threads(before)
+        npstn.set_num_threads(before)
 
 
 def test_set_num_threads_out_of_bounds():
-    before, most = numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
+    before, most = npstn.threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS
     for threads in (0, -1, most + 1, 10**9, None, "2", 1.0, (1,)):
         message = re.escape(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads!r}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             npstn.set_num_threads(threads)
-    assert numba.get_num_threads() == before
+    assert npstn.threads.get_num_threads() == before
 
 
 def training_step(threads):
     """Every array that comes of two steps of training with dropout: outputs, loss, gradients, weights."""
-    before = numba.get_num_threads()
+    before = npstn.threads.get_num_threads()
     npstn.set_num_threads(threads)
     try:
         npstn.manual_seed(5)
@@ -122,7 +122,7 @@ def training_step(threads):
             arrays.update({f"weight {step} {name}": array for name, array in net.state_dict().items()})
         return arrays
     finally:
-        numba.set_num_threads(before)
+        npstn.set_num_threads(before)
 
 
 @compiled_only
@@ -334,14 +334,19 @@ def test_kernel_is_kept_on_disk_and_divides_as_numpy_does(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from npstn.runtime import kernel\n"
         "@kernel\ndef divide(a, b):\n    return a / b\n"
-        "@kernel(parallel=True)\ndef half(a):\n    return a / 2\n"
+        "@kernel\ndef halve(first, end, a):\n    for i in range(first, end):\n        a[i] /= 2\n"
     )
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import mine; print(mine.divide(1.0, 0.0), mine.half(3.0))"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import mine, numpy as np\n"
+        "from npstn.threads import share_out\n"
+        "x = np.full(4, 3.0); share_out(mine.halve, 4, x)\n"
+        "print(mine.divide(1.0, 0.0), x.tolist(), sum(mine.halve.stats.cache_hits.values()))"
     )
-    assert run_python(code, NUMBA_CACHE_DIR=tmp_path / "cache") == "inf 1.5"
-    kept = [path.name for path in (tmp_path / "cache").rglob("*.nbi")]
-    assert sorted(name.split("-")[0] for name in kept) == ["mine.divide", "mine.half"]
+    settings = {"NUMBA_CACHE_DIR": tmp_path / "cache", "NUMBA_BOUNDSCHECK": None}
+    used = [run_python(code, **settings) for _ in range(2)]
+    assert used == [f"inf [1.5, 1.5, 1.5, 1.5] {hits}" for hits in (0, 1)]
+    kept = [path.name for path in (tmp_path / "cache").rglob("*.nbi") if path.name.startswith("mine")]
+    assert sorted(name.split("-")[0] for name in kept) == ["mine.divide", "mine.halve"]
 
 
 def test_import_brings_nothing_heavy_along():

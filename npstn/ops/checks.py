@@ -35,7 +35,8 @@ def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> Non
     ValueError: affine_grid: expected theta of shape (B, 2, 3), got (4, 2, 2)
     """
     if not _fits(array.shape, shape):
-        raise ValueError(f"{operation}: expected {name} of shape ({shape}{',' * (', ' not in shape)}), got {array.shape}")
+        comma = "" if ", " in shape else ","
+        raise ValueError(f"{operation}: expected {name} of shape ({shape}{comma}), got {array.shape}")
 
 
 @functools.lru_cache(maxsize=1024)  # a training loop asks the same at each step

@@ -20,17 +20,17 @@ For one tap q = (c, k, l) of the filters, the pixels that the outputs of a sampl
 
     R_q[i, j] = U[b, c, n, m]
 
-so that V and the gradients are sums over such images, and the bias is the weight of one more tap that reads 1 everywhere:
+so that V and the gradients are sums over such images, and the bias is the weight of one more tap, which reads 1:
 
     V_o = sum_q F_oq R_q        dF_oq = sum_b sum_{i, j} dV_o R_q        dR_q = sum_o F_oq dV_o
 
-`phases` takes padding and stride away. `spread` lays the R_q out in memory; `gather`, its transpose, adds the dR_q up into
-dU. Taps whose k differ read the same lines of U, one line further down: these are laid out once, and R_q is the piece of
-them from start[q] on. Small images make short pieces, and short loops are slow; so a few samples are stacked, pixel by
-pixel: p is (i, j, s) with s a sample of the stack.
+`phases` takes padding and stride away. `spread` lays the R_q out in memory; `gather`, its transpose, adds the dR_q up
+into dU. Taps whose k differ read the same lines of U, one line further down: these are laid out once, and R_q is the
+piece of them from start[q] on. Small images make short pieces, and short loops are slow; so a few samples are stacked,
+pixel by pixel: p is (i, j, s) with s a sample of the stack.
 
-Stacks are shared out to threads. For dF each of at most RUNS runs of stacks adds up a part: how many there are follows from
-the shapes alone, and the parts are added in order, so the number of threads changes no bit.
+Stacks are shared out to threads. For dF each of at most RUNS runs of stacks adds up a part: how many there are follows
+from the shapes alone, and the parts are added in order, so the number of threads changes no bit.
 Source: the formulas are those of Goodfellow et al., Deep Learning, section 9.5.
 """
 
@@ -83,8 +83,8 @@ def unphased(dP: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -> np.
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def starts(O: int, C: int, K: int, L: int, stride: tuple, lines: int, columns: int, h: int, w: int) -> tuple:
-    """Where the piece of each tap q starts in what `spread` lays out, that of the bias, and three more of ones; and where
-    that of each output o starts among the outputs, and three more: so that rows and taps can be taken four at a time.
+    """Where the piece of each tap q starts in what `spread` lays out, that of the bias, and three more of ones; and
+    where that of each output o starts, and three more: so that outputs and taps can be taken four at a time.
 
     The taps are in the order (k, c, l): pieces of the same lines, those of other k, overlap, and `add_products` is four
     times as slow where it writes four at a time of which two do.
@@ -114,7 +114,7 @@ def unstack(T, b, S, U):
 
 @kernel
 def spread(T, C, H, W, h, w, S, R):
-    """For each channel c and shift x: the lines r of the stack T (C, H, W, S), from column x on; then pieces of ones."""
+    """The lines r of the stack T (C, H, W, S) from column x on, for each channel c and each x; then pieces of ones."""
     N, at = w * S, 0
     for c in range(C):
         for x in range(W - w + 1):
@@ -215,9 +215,9 @@ def conv2d_backward(first, end, U, dV, F_T, start, start_o, sizes, samples, need
     C, H, W, O, h, w = sizes
     T, R = np.empty(C * H * W * samples, U.dtype), np.empty((start[-1] + h * w) * samples, U.dtype)
     Y = np.empty((O + 3) * h * w * samples, U.dtype)
-    stacks = (len(U) + samples - 1) // samples
+    stacks, runs = (len(U) + samples - 1) // samples, len(dF)
     for run in range(first, end):
-        for b in range(run * stacks // len(dF) * samples, min((run + 1) * stacks // len(dF) * samples, len(U)), samples):
+        for b in range(run * stacks // runs * samples, min((run + 1) * stacks // runs * samples, len(U)), samples):
             S = min(samples, len(U) - b)
             N = h * w * S
             stack(dV, b, S, Y)

@@ -12,8 +12,8 @@ By the chain rule, with dy[b, o] = d loss / d y[b, o]:
     dW[o, i]  = sum_b dy[b, o] x[b, i]       dW = dy^T x
     dbias[o]  = sum_b dy[b, o]
 
-Each is one product of matrices, by SciPy's BLAS on one thread: NumPy's own would start threads that get in the way of the
-kernels', for products too small to be worth them.
+Each is one product of matrices, by SciPy's BLAS on one thread: NumPy's own would start threads that get in the way of
+the kernels', for products too small to be worth them.
 """
 
 from __future__ import annotations

@@ -17,12 +17,6 @@ def read_past_the_end(x):
     return x[x.size]
 
 
-@kernel(parallel=True)
-def read_past_the_end_in_parallel(x, y):
-    for i in numba.prange(x.size):
-        y[i] = x[i + 1]
-
-
 def kernels_of(module):
     """The functions of an operation that DESIGN.md names: ..._forward, ..._backward, ..._backward_input and so on."""
     return {name: f for name, f in vars(module).items() if ("_forward" in name or "_backward" in name) and callable(f)}
@@ -47,10 +41,3 @@ bounds_checked = pytest.mark.skipif(
 def test_the_canary_reading_past_the_end_is_caught():
     with pytest.raises(IndexError):
         read_past_the_end(np.ones(3))
-
-
-@bounds_checked
-def test_the_canary_reading_past_the_end_in_a_parallel_loop_is_caught():
-    # Numba loses the errors of a parallel loop: its bounds are checked only if it is compiled to run in order.
-    with pytest.raises(IndexError):
-        read_past_the_end_in_parallel(np.ones(3), np.ones(3))
