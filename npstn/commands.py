@@ -16,6 +16,7 @@ import numpy as np
 
 import npstn
 from npstn import data, runs, saving, training
+from npstn.compiling import compile_at_first_start
 from npstn.training import RECIPES, Epoch, Score
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def train(options: argparse.Namespace) -> None:
     """Train a network into a run folder, or go on with a run that was stopped."""
     resuming = options.resume is not None
     out, config, recipe, digits, test_digits = _resumed(options) if resuming else _started(options)
+    compile_at_first_start()
     npstn.manual_seed(config["seed"])
     net = training.build(config["model"], recipe.dropout)
     test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])

@@ -838,7 +838,10 @@ NEW_ARRAYS = {
     "linear": (F.linear, [(5, 3), (1, 3), (1,)]),
     "max_pool2d": (lambda U: F.max_pool2d(U, 2), [(2, 3, 6, 6)]),
     "max_pool2d with padding": (lambda U: F.max_pool2d(U, 3, 2, 1), [(2, 3, 6, 6)]),
+    "max_pool2d of single pixels": (lambda U: F.max_pool2d(U, 1), [(2, 3, 6, 6)]),
     "avg_pool2d": (lambda U: F.avg_pool2d(U, 2), [(2, 3, 6, 6)]),
+    "avg_pool2d with padding": (lambda U: F.avg_pool2d(U, 3, 2, 1), [(2, 3, 6, 6)]),
+    "avg_pool2d of single pixels": (lambda U: F.avg_pool2d(U, 1), [(2, 3, 6, 6)]),
     "affine_grid": (lambda theta: F.affine_grid(theta, (2, 1, 4, 4)), [(2, 2, 3)]),
     "grid_sample": (F.grid_sample, [(2, 3, 6, 6), (2, 4, 4, 2)]),
 }

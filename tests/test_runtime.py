@@ -255,6 +255,27 @@ def test_kernels_after_a_fork(layer):
     assert run_python(TRAINED + FORKED, **settings) == f"{layer} True\n" + "\n".join(["True"] * 4)
 
 
+STARTING = """
+held, forking = threading.Event(), threading.Event()
+def start():
+    with npstn.threads._turn:  # as a thread that starts Numba's does
+        held.set()
+        forking.wait()
+thread = threading.Thread(target=start)
+thread.start()
+held.wait()
+os.register_at_fork(before=forking.set)
+print(in_child(lambda: len(gradients(0)) == 64))
+thread.join()
+"""
+
+
+@compiled_only
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_kernels_after_a_fork_while_another_thread_starts_numbas():
+    assert run_python(TRAINED + STARTING, NUMBA_NUM_THREADS=2) == "True"
+
+
 HELD = """
 import os, signal, threading, time
 import npstn
@@ -347,6 +368,29 @@ def test_kernel_is_kept_on_disk_and_divides_as_numpy_does(tmp_path):
     assert used == [f"inf [1.5, 1.5, 1.5, 1.5] {hits}" for hits in (0, 1)]
     kept = [path.name for path in (tmp_path / "cache").rglob("*.nbi") if path.name.startswith("mine")]
     assert sorted(name.split("-")[0] for name in kept) == ["mine.divide", "mine.halve"]
+
+
+FIRST_START = """
+import numpy as np, npstn, npstn.functional as F
+from npstn import compiling, models
+from npstn.ops import conv2d, grid_sample, max_pool2d
+npstn.set_num_threads(1)  # on several, kernels are not called through what counts
+compiling.compile_at_first_start()
+net = models.STNClsNet()
+images = npstn.Tensor(np.zeros((2, 1, 28, 28), np.float32), requires_grad=True)
+F.nll_loss(net(images), np.zeros(2, int)).backward()
+files = conv2d, grid_sample, max_pool2d
+kernels = [f for file in files for name, f in vars(file).items() if name.endswith(("_forward", "_backward"))]
+print(*(f"{sum(f.stats.cache_hits.values())}/{sum(f.stats.cache_misses.values())}" for f in kernels))
+"""
+
+
+@compiled_only
+def test_the_first_start_compiles_in_two_processes_and_the_second_not_at_all(tmp_path):
+    settings = {"NUMBA_CACHE_DIR": tmp_path, "NUMBA_BOUNDSCHECK": None}
+    first, second = (run_python(FIRST_START, **settings) for _ in range(2))
+    assert first == "1/0 1/0 0/1 0/1 0/1 0/1"  # found on disk / compiled here: the convolutions' two were found
+    assert second == "1/0 1/0 1/0 1/0 1/0 1/0"
 
 
 def test_import_brings_nothing_heavy_along():

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn
 from npstn.runtime import kernel
@@ -18,9 +18,9 @@ def count_up(first, end, done, parts):
 
 
 @kernel
-def combine(first, end, x, y, numbers, double, y_out):
+def combine(first, end, x, y, numbers, shift, scale, double, y_out):
     for i in range(first, end):
-        y_out[i] = x[i] * numbers[0] + y[i] * numbers[1]
+        y_out[i] = (x[i] * numbers[0] + y[i] * numbers[1] + shift) * scale
         if double:
             y_out[i] *= 2
 
@@ -57,8 +57,8 @@ def test_arguments_of_every_kind_arrive(threads):
         x, y, result = rng.random(9).astype(dtype), rng.random(9).astype(dtype), np.zeros(9, dtype)
         x.flags.writeable = False
         for double in (False, True):
-            share_out(combine, 9, x, y, (2, 3), double, result)
-            np.testing.assert_allclose(result, (2 * x + 3 * y) * (1 + double), rtol=1e-6)
+            share_out(combine, 9, x, y, (2, 3), 5, 0.25, double, result)
+            assert_allclose(result, (2 * x + 3 * y + 5) * 0.25 * (1 + double), rtol=1e-6)
 
 
 @pytest.mark.skipif(
