@@ -255,6 +255,22 @@ def test_kernels_after_a_fork(layer):
     assert run_python(TRAINED + FORKED, **settings) == f"{layer} True\n" + "\n".join(["True"] * 4)
 
 
+OWN = """
+@numba.njit(parallel=True)
+def own(x):
+    for i in numba.prange(x.size): x[i] = 1
+own(np.zeros(8))
+print(in_child(lambda: len(gradients(0)) == 64))
+"""
+
+
+@compiled_only
+@layers
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_kernels_after_a_fork_from_a_process_whose_own_loops_use_numbas_threads(layer):
+    assert run_python(TRAINED + OWN, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2) == "True"
+
+
 STARTING = """
 held, forking = threading.Event(), threading.Event()
 def start():

@@ -31,6 +31,14 @@ def past_the_end(first, end, x, y):
         y[i] = x[i + 1]
 
 
+@kernel
+def refuse_the_last(first, end, x):
+    for i in range(first, end):
+        if i == x.size - 1:
+            raise ValueError("the last")
+        x[i] = 1
+
+
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request):
     if request.param > numba.config.NUMBA_NUM_THREADS:
@@ -46,8 +54,7 @@ def test_all_is_done_once_in_parts_of_equal_size(threads, count):
     done, parts = np.zeros(count, np.int64), np.zeros(count, np.int64)
     share_out(count_up, count, done, parts)
     assert_array_equal(done, 1)
-    together = numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK
-    sizes = {count} if together or threads == 1 else {count // 2, -(-count // 2)}
+    sizes = {count} if numba.config.DISABLE_JIT or threads == 1 else {count // 2, -(-count // 2)}
     assert set(parts) <= sizes
 
 
@@ -65,6 +72,14 @@ def test_arguments_of_every_kind_arrive(threads):
     not numba.config.BOUNDSCHECK or bool(numba.config.DISABLE_JIT), reason="only with NUMBA_BOUNDSCHECK=1"
 )
 def test_an_index_out_of_bounds_is_raised_whatever_the_threads(threads):
-    # Numba loses an error in a thread of its own.
     with pytest.raises(IndexError):
         share_out(past_the_end, 4, np.ones(4), np.ones(4))
+
+
+def test_an_error_in_any_part_is_raised_and_the_next_call_works(threads):
+    x = np.zeros(4)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="^the last$"):
+            share_out(refuse_the_last, 4, x)
+        share_out(refuse_the_last, 3, x)
+        assert_array_equal(x, [1, 1, 1, 0])
