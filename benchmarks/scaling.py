@@ -61,6 +61,6 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         axes.plot(ends, 1e3 * (at_none + per_unit * ends), color="0.6", label=label)
         axes.plot(work, milliseconds, "o", color="tab:blue", label="measured")
         axes.set(title=row["name"], xlabel=f"{row['unit']}s", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     figure.suptitle(f"npstn, {rows[0]['threads']} thread{'s' * (rows[0]['threads'] > 1)}")
     figure.savefig(path, dpi=120)
