@@ -214,7 +214,7 @@ class Function:
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
         result = Tensor._wrap(y)
-        if True in ctx.needs_input_grad:
+        if any(ctx.needs_input_grad):
             ctx.shape, ctx.dtype = y.shape, y.dtype
             result.requires_grad, result._context = True, ctx
         return result

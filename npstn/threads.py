@@ -100,6 +100,7 @@ def _short_waits() -> Iterator[None]:
 def _in_parts(_: Any, address: Any, count: Any, parts: Any, arguments: Any) -> Any:
     """Call the kernel at an address once for each part of 0 .. count-1, through the function that Numba's own parallel
     loops end in: numba_parallel_for(task, numbers, how_many, steps, data, 0, 1, threads)."""
+    argument_types = arguments.types
 
     def task(context: Any, module: ir.Module, name: str, data_type: ir.Type) -> ir.Function:
         """What a thread runs: parts numbers[0] .. numbers[0] + how_many[0] - 1 of the data."""
@@ -143,7 +144,6 @@ def _in_parts(_: Any, address: Any, count: Any, parts: Any, arguments: Any) -> A
             context.call_conv.return_status_propagate(builder, failed)
         return context.get_dummy_value()
 
-    argument_types = arguments.types
     return types.void(address, count, parts, arguments), generate
 
 

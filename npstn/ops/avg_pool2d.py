@@ -76,14 +76,12 @@ class AvgPool2d(Function):
         ctx.geometry = K, L, stride, padding
         ctx.shape_of_U = U.shape
         V = np.empty((*U.shape[:2], h, w), U.dtype)
-        K, L, *_ = ctx.geometry
         share_out(avg_pool2d_forward, len(V), contiguous(U), *ctx.geometry, V)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        K, L, *_ = ctx.geometry
         share_out(avg_pool2d_backward, len(dV), contiguous(dV), *ctx.geometry, dU)
         return dU, None, None, None
 

@@ -34,7 +34,7 @@ from npstn.runtime import kernel
 from npstn.threads import share_out
 
 
-@functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
+@functools.lru_cache(maxsize=8)  # a training loop asks for the same few at each step; they may be large
 def corners(C: int, H: int, W: int, h: int, w: int, stride: tuple[int, int]) -> np.ndarray:
     """Where in a sample (C, H, W) the first pixel of each window p = (c, i, j) stands."""
     c, i, j = np.indices((C, h, w)).reshape(3, C * h * w)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import npstn.functional as F
 from npstn import Tensor
+from npstn.ops import conv2d
 
 PIXEL_UNDER_LARGE_KERNEL = ((1, 1), (3, 3), (1, 1), (1, 1))
 STRIDE_BEYOND_IMAGE = ((3, 2), (1, 2), (3, 3), (0, 0))
@@ -169,8 +170,10 @@ def test_a_stride_beyond_any_image_gives_the_first_position():
 
 
 def test_a_batch_of_several_stacks_and_runs_is_its_samples_one_by_one():
-    """Nine samples to a run and eight to a stack; seven filters, and so a four and what remains."""
-    U, weight, bias = normal(7, (70, 2, 9, 9), (7, 2, 2, 2), (7,))
+    """Nine stacks of seven samples and one of six, in eight runs; seven filters, and so a four and what remains."""
+    U, weight, bias = normal(7, (69, 2, 9, 9), (7, 2, 2, 2), (7,))
+    assert conv2d.plan(69, 8, 8) == (7, 10)
+    assert conv2d.RUNS == 8
     V, (dU, dweight, dbias), dV = differentiate(F.conv2d, U, weight, bias)
     dweight_sum, dbias_sum = np.zeros_like(weight), np.zeros_like(bias)
     for b in range(len(U)):
@@ -184,3 +187,17 @@ def test_a_batch_of_several_stacks_and_runs_is_its_samples_one_by_one():
     assert_close(dweight, dweight_sum, TOLERANCE[U.dtype])
     assert_close(dbias, dbias_sum, TOLERANCE[U.dtype])
     assert_close(V[:3], oracles.conv2d(U[:3], weight, bias, (1, 1), (0, 0)), TOLERANCE[U.dtype])
+
+
+def test_what_is_no_number_stays_in_its_sample():
+    """Also where a stack, the last one, is shorter than the one before it in the same memory."""
+    U, weight, bias = normal(8, (69, 2, 9, 9), (7, 2, 2, 2), (7,))
+    V, (dU, _, _), dV = differentiate(F.conv2d, U, weight, bias)
+    bad_U, bad_dV = U.copy(), dV.copy()
+    bad_U[56:63] = bad_dV[56:63] = np.nan  # all of the last stack but one
+    bad_V, (bad_dU, _, _), _ = differentiate(F.conv2d, bad_U, weight, bias, cotangent=bad_dV)
+    good = np.delete(np.arange(69), np.arange(56, 63))
+    np.testing.assert_array_equal(bad_V[good], V[good])
+    np.testing.assert_array_equal(bad_dU[good], dU[good])
+    assert np.isnan(bad_V[56:63]).all()
+    assert np.isnan(bad_dU[56:63]).all()
