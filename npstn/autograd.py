@@ -115,7 +115,8 @@ class Tensor:
                 raise RuntimeError(f"backward: expected a gradient for a tensor of shape {self.shape}, got none")
             gradient = np.ones_like(self.data)
         dy = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient)
-        _check_gradient("backward: expected a gradient", dy, self)
+        if dy.shape != self.shape or dy.dtype != self.dtype:
+            raise _unlike("backward: expected a gradient", dy, self)
         _walk(self._context or self, dy)
 
     def __len__(self) -> int:
@@ -147,12 +148,11 @@ class Context:
     def __init__(self, function: type[Function], inputs: tuple) -> None:
         recording = _mode.recording
         self.function = function
-        needed = [recording and isinstance(x, Tensor) and x.requires_grad for x in inputs]
-        self.needs_input_grad = tuple(needed)
         # Sources are the operations that gave the inputs, not the inputs: those are freed unless a backward saved them.
-        self.sources: tuple[Context | Tensor | None, ...] | None = tuple(
-            [(x._context or x) if need else None for x, need in zip(inputs, needed, strict=True)]
-        )
+        self.sources: list[Context | Tensor | None] | None = [
+            (x._context or x) if recording and isinstance(x, Tensor) and x.requires_grad else None for x in inputs
+        ]
+        self.needs_input_grad = tuple([source is not None for source in self.sources])
         self.saved: tuple[Any, ...] = ()
         self.age = next(Context._ages)
         self.shape: tuple[int, ...]
@@ -267,8 +267,8 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
         leaf.grad = dx if leaf.grad is None else np.asarray(leaf.grad + dx)
 
 
-def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> Iterator[tuple[Context | Tensor, np.ndarray]]:
-    """Run one backward; give each source that asked the gradient that goes to it, and free what forward kept."""
+def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | Tensor, np.ndarray]]:
+    """Run one backward and free what forward kept: the gradient of each source that asked."""
     name = ctx.function.name
     if ctx.sources is None:
         raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
@@ -278,15 +278,18 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> Iterator[tuple[Context
     sources, ctx.sources, ctx.saved = ctx.sources, None, ()
     if len(gradients) != len(sources):
         raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
-    for i, (source, dx) in enumerate(zip(sources, gradients, strict=True)):
-        if source is not None and dx is not None:
-            dx = np.asarray(dx)
-            _check_gradient(f"{name}: expected backward to give input {i} a gradient", dx, source)
-            yield source, dx
+    asked = []
+    for i, source in enumerate(sources):
+        if source is not None and gradients[i] is not None:
+            dx = np.asarray(gradients[i])
+            if dx.shape != source.shape or dx.dtype != source.dtype:
+                raise _unlike(f"{name}: expected backward to give input {i} a gradient", dx, source)
+            asked.append((source, dx))
+    return asked
 
 
-def _check_gradient(expected: str, dy: np.ndarray, y: Context | Tensor) -> None:
+def _unlike(expected: str, dy: np.ndarray, y: Context | Tensor) -> Exception:
+    """What to raise where the gradient of y is not of its shape or dtype."""
     if dy.shape != y.shape:
-        raise ValueError(f"{expected} of shape {y.shape}, got {dy.shape}")
-    if dy.dtype != y.dtype:
-        raise TypeError(f"{expected} of dtype {y.dtype}, got {dy.dtype}")
+        return ValueError(f"{expected} of shape {y.shape}, got {dy.shape}")
+    return TypeError(f"{expected} of dtype {y.dtype}, got {dy.dtype}")

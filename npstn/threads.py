@@ -7,6 +7,7 @@ each kernel here. `share_out` gives the threads the address of a kernel that is 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from numba.extending import intrinsic
 
 from npstn.runtime import hold_while_forking, kernel
 
+LEAST = 30_000  # ns, of a part: to hand one to another thread, and its memory to another core, takes about as long
 WORD, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 
 _most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # of the cores, those that we may use
@@ -33,10 +35,11 @@ _turn = threading.RLock()
 _addresses: dict[tuple, int] = {}
 
 
-def share_out(loop: Any, count: int, *arguments: Any) -> None:
+def share_out(loop: Any, count: int, *arguments: Any, work: float = math.inf) -> None:
     """Have a kernel, loop(first, end, *arguments), do 0 .. count-1 in as many parts as there are threads, all at once.
 
     What a kernel computes must not depend on where a part begins. An error in any part is raised when all have ended.
+    If `work`, the time in ns that all takes one thread, more or less, is small, there are fewer parts.
 
     >>> from npstn.runtime import kernel
     >>> @kernel
@@ -48,7 +51,7 @@ def share_out(loop: Any, count: int, *arguments: Any) -> None:
     >>> x.tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
     """
-    parts = min(_threads, count)
+    parts = min(_threads, count, work // LEAST)
     if parts <= 1 or _alone:
         loop(0, count, *arguments)
         return

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn
 from npstn.runtime import kernel
-from npstn.threads import get_num_threads, share_out
+from npstn.threads import LEAST, get_num_threads, share_out
 
 
 @kernel
@@ -56,6 +56,14 @@ def test_all_is_done_once_in_parts_of_equal_size(threads, count):
     assert_array_equal(done, 1)
     sizes = {count} if numba.config.DISABLE_JIT or threads == 1 else {count // 2, -(-count // 2)}
     assert set(parts) <= sizes
+
+
+@pytest.mark.parametrize("work, one_part", [(0, True), (2 * LEAST - 1, True), (2 * LEAST, False), (10**18, False)])
+def test_little_work_stays_on_one_thread(threads, work, one_part):
+    done, parts = np.zeros(8, np.int64), np.zeros(8, np.int64)
+    share_out(count_up, 8, done, parts, work=work)
+    assert_array_equal(done, 1)
+    assert_array_equal(parts, 8 if one_part or threads == 1 or numba.config.DISABLE_JIT else 4)
 
 
 def test_arguments_of_every_kind_arrive(threads):

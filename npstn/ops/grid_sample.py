@@ -254,7 +254,7 @@ class GridSample(Function):
         ctx.save_for_backward(U, G)
         ctx.options = H, W, MODES.index(mode), PADDINGS.index(padding_mode), bool(align_corners)
         V = np.empty((B, C, h, w), U.dtype)
-        share_out(grid_sample_forward, B, U, G, *ctx.options, V.reshape(B, C, h * w))
+        share_out(grid_sample_forward, B, U, G, *ctx.options, V.reshape(B, C, h * w), work=4 * V.size)
         return V
 
     @staticmethod
@@ -265,7 +265,7 @@ class GridSample(Function):
         B, C, h, w = dV.shape
         dU, dG = np.empty_like(U if need_U else U[:0]), np.empty_like(G if need_G else G[:0])
         dV = contiguous(dV).reshape(B, C, h * w)
-        share_out(grid_sample_backward, B, U, G, dV, *ctx.options, need_U, need_G, dU, dG)
+        share_out(grid_sample_backward, B, U, G, dV, *ctx.options, need_U, need_G, dU, dG, work=8 * dV.size)
         dU, dG = dU.reshape(B, C, H, W) if need_U else None, dG.reshape(B, h, w, 2) if need_G else None
         return dU, dG, None, None, None
 

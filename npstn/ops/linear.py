@@ -67,11 +67,11 @@ class Linear(Function):
         dy = contiguous(dy.reshape(len(x), len(W)))
         dx = dW = dbias = None
         if need_x:
-            dx = np.zeros_like(x)
+            dx = np.zeros(x.shape, x.dtype)
             add_product(dy, W, dx)
             dx = dx.reshape(ctx.shape_of_x)
         if need_W:
-            dW = np.zeros_like(W)
+            dW = np.zeros(W.shape, W.dtype)
             add_product(dy.T, x, dW)
         if need_bias:
             dbias = dy.sum(axis=0)

@@ -114,7 +114,7 @@ class MaxPool2d(Function):
             raise ValueError(f"max_pool2d: expected samples of fewer than 2^31 pixels, got input of shape {U.shape}")
         V, A = np.empty((B, C * h * w), U.dtype), np.empty((B, C * h * w), np.uint32)
         corner = corners(C, H, W, h, w, stride)
-        share_out(max_pool2d_forward, B, rows(U), K, L, W, corner, V, A)
+        share_out(max_pool2d_forward, B, rows(U), K, L, W, corner, V, A, work=V.size * K * L)
         V = V.reshape(B, C, h, w)
         if any(padding):
             start_inside(V, A.reshape(V.shape), H, W, stride, padding)
@@ -126,7 +126,7 @@ class MaxPool2d(Function):
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (A,) = ctx.saved
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), A, rows(dU))
+        share_out(max_pool2d_backward, len(dV), rows(contiguous(dV)), A, rows(dU), work=dU.size)
         (y, x), (H, W) = ctx.padding, dU.shape[2:]
         return np.ascontiguousarray(dU[:, :, y : H - y, x : W - x]), None, None, None
 

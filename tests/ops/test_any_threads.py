@@ -12,10 +12,11 @@ def labels(B):
     return np.arange(B) % 10
 
 
-# For a batch of B: a function, and the shapes of its inputs, about as large as the model's.
+# For a batch of B: a function, and the shapes of its inputs, about as large as the model's: of the smallest batches
+# some are too little work for two threads.
 OPERATIONS = {
     "conv2d": lambda B: (F.conv2d, [(B, 3, 12, 12), (5, 3, 5, 5), (5,)]),
-    "max_pool2d": lambda B: (lambda U: F.max_pool2d(U, 3, 2, 1), [(B, 3, 12, 12)]),
+    "max_pool2d": lambda B: (lambda U: F.max_pool2d(U, 3, 2, 1), [(B, 3, 24, 24)]),
     "avg_pool2d": lambda B: (lambda U: F.avg_pool2d(U, 3, 2, 1), [(B, 3, 12, 12)]),
     "linear": lambda B: (F.linear, [(B, 320), (50, 320), (50,)]),
     "cross_entropy": lambda B: (lambda x: F.cross_entropy(x, labels(B)), [(B, 10)]),
