@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numba
@@ -405,8 +406,34 @@ print(*(f"{sum(f.stats.cache_hits.values())}/{sum(f.stats.cache_misses.values())
 def test_the_first_start_compiles_in_two_processes_and_the_second_not_at_all(tmp_path):
     settings = {"NUMBA_CACHE_DIR": tmp_path, "NUMBA_BOUNDSCHECK": None}
     first, second = (run_python(FIRST_START, **settings) for _ in range(2))
-    assert first == "1/0 1/0 0/1 0/1 0/1 0/1"  # found on disk / compiled here: the convolutions' two were found
+    assert first == "1/0 1/0 0/1 0/1 1/0 1/0"  # found on disk / compiled here: convolution and pooling were found
     assert second == "1/0 1/0 1/0 1/0 1/0 1/0"
+
+
+@compiled_only
+def test_no_other_process_compiles_what_cannot_be_kept(read_only):
+    copy, below_a_file, nowhere = read_only
+    code = (
+        "from npstn import compiling\n"
+        "compiling.subprocess = None\n"  # an error, if it is used
+        "compiling.compile_at_first_start()"
+    )
+    run_python(code, root=copy.parent, NUMBA_CACHE_DIR=below_a_file, **nowhere)
+
+
+def test_a_kernel_that_is_older_than_its_source_is_to_be_compiled(tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text("from npstn.runtime import kernel\n@kernel\ndef double(x):\n    return x + x\n")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import mine; from npstn.compiling import _is_to_be_compiled\n"
+        "before = _is_to_be_compiled(mine.double); mine.double(1.0); print(before, _is_to_be_compiled(mine.double))"
+    )
+    settings = {"NUMBA_CACHE_DIR": tmp_path / "cache", "NUMBA_DISABLE_JIT": None}
+    assert run_python(code, str(tmp_path), **settings) == "True False"
+    assert run_python(code, str(tmp_path), **settings) == "False False"
+    os.utime(source, (time.time() + 100,) * 2)
+    assert run_python(code, str(tmp_path), **settings) == "True True"  # what is compiled now is older than that, too
 
 
 def test_import_brings_nothing_heavy_along():
