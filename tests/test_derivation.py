@@ -323,9 +323,7 @@ class Pieces:
         self.h, self.w = (5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1
         lines, columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
         self.shape = 3 * stride[0] * stride[1], lines, columns
-        start, _ = conv2d_file.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
-        taps = start[:18].reshape(3, 3, 2).transpose(1, 0, 2)  # k, c, l
-        self.start = np.append(taps, start[18:])
+        self.start, _ = conv2d_file.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
         self.stack = np.empty(2 * math.prod(self.shape))
         self.R = np.zeros(2 * (self.start[-1] + self.h * self.w))
 

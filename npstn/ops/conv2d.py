@@ -85,11 +85,8 @@ def unphased(dP: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -> np.
 def starts(O: int, C: int, K: int, L: int, stride: tuple, lines: int, columns: int, h: int, w: int) -> tuple:
     """Where the piece of each tap q starts in what `spread` lays out, that of the bias, and three more of ones; and
     where that of each output o starts, and three more: so that outputs and taps can be taken four at a time.
-
-    The taps are in the order (k, c, l): pieces of the same lines, those of other k, overlap, and `add_products` is four
-    times as slow where it writes four at a time of which two do.
     """
-    k, c, l = np.indices((K, C, L)).reshape(3, C * K * L)
+    c, k, l = np.indices((C, K, L)).reshape(3, C * K * L)
     image = (c * stride[0] + k % stride[0]) * stride[1] + l % stride[1]
     tap = ((image * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
     ones = C * stride[0] * stride[1] * (columns - w + 1) * lines * w
@@ -147,16 +144,19 @@ def add_products(F, X, x, Y, y, S, N):
     """Y[y[r] S + p] += sum_q F[r, q] X[x[q] S + p]: a product of matrices whose rows are pieces of X and Y.
 
     Four rows and four taps at a time: each number that is read serves four products. One row and five taps at a time
-    reach two thirds of this speed: then most of the work is reading.
+    reach two thirds of this speed: then most of the work is reading. The four rows are a quarter of all apart: where rows
+    are taps, neighbours may overlap, and to write four at a time of which two do takes four times as long.
     """
-    for r in range(0, F.shape[0] - 3, 4):
-        Y0, Y1, Y2, Y3 = Y[y[r] * S :][:N], Y[y[r + 1] * S :][:N], Y[y[r + 2] * S :][:N], Y[y[r + 3] * S :][:N]
+    quarter = F.shape[0] // 4
+    for r0 in range(quarter):
+        r1, r2, r3 = r0 + quarter, r0 + 2 * quarter, r0 + 3 * quarter
+        Y0, Y1, Y2, Y3 = Y[y[r0] * S :][:N], Y[y[r1] * S :][:N], Y[y[r2] * S :][:N], Y[y[r3] * S :][:N]
         for q in range(0, F.shape[1] - 3, 4):
             A, B, C, D = X[x[q] * S :][:N], X[x[q + 1] * S :][:N], X[x[q + 2] * S :][:N], X[x[q + 3] * S :][:N]
-            a0, b0, c0, d0 = F[r, q], F[r, q + 1], F[r, q + 2], F[r, q + 3]
-            a1, b1, c1, d1 = F[r + 1, q], F[r + 1, q + 1], F[r + 1, q + 2], F[r + 1, q + 3]
-            a2, b2, c2, d2 = F[r + 2, q], F[r + 2, q + 1], F[r + 2, q + 2], F[r + 2, q + 3]
-            a3, b3, c3, d3 = F[r + 3, q], F[r + 3, q + 1], F[r + 3, q + 2], F[r + 3, q + 3]
+            a0, b0, c0, d0 = F[r0, q], F[r0, q + 1], F[r0, q + 2], F[r0, q + 3]
+            a1, b1, c1, d1 = F[r1, q], F[r1, q + 1], F[r1, q + 2], F[r1, q + 3]
+            a2, b2, c2, d2 = F[r2, q], F[r2, q + 1], F[r2, q + 2], F[r2, q + 3]
+            a3, b3, c3, d3 = F[r3, q], F[r3, q + 1], F[r3, q + 2], F[r3, q + 3]
             for p in range(N):
                 t, u, v, w = A[p], B[p], C[p], D[p]  # once for all four: a quarter off the time
                 Y0[p] = Y0[p] + a0 * t + b0 * u + c0 * v + d0 * w
@@ -258,7 +258,7 @@ class Conv2d(Function):
             ctx.windows = stride, padding
             U = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
         F = np.zeros((O + 3, C * K * L + 4), U.dtype)
-        F[:O, :-4] = weight.transpose(0, 2, 1, 3).reshape(O, K * C * L)  # in the order of `starts`
+        F[:O, :-4] = weight.reshape(O, C * K * L)
         if bias is not None:
             F[:O, -4] = bias
         ctx.starts, ctx.sizes = starts(O, C, K, L, stride, *U.shape[2:], h, w), (*U.shape[1:], O, h, w)
@@ -294,7 +294,7 @@ class Conv2d(Function):
         if need_U and ctx.windows:
             dU = unphased(dU, shape, *ctx.windows)
         dF = parts.sum(axis=0)  # the first run first, whoever did it
-        dweight = dF[:O, :-4].reshape(O, K, C, L).transpose(0, 2, 1, 3).copy() if need_weight else None
+        dweight = dF[:O, :-4].reshape(O, C, K, L).copy() if need_weight else None
         return dU if need_U else None, dweight, dF[:O, -4].copy() if need_bias else None, None, None
 
 
