@@ -144,8 +144,8 @@ def add_products(F, X, x, Y, y, S, N):
     """Y[y[r] S + p] += sum_q F[r, q] X[x[q] S + p]: a product of matrices whose rows are pieces of X and Y.
 
     Four rows and four taps at a time: each number that is read serves four products. One row and five taps at a time
-    reach two thirds of this speed: then most of the work is reading. The four rows are a quarter of all apart: where rows
-    are taps, neighbours may overlap, and to write four at a time of which two do takes four times as long.
+    reach two thirds of this speed: then most of the work is reading. The four rows are a quarter of all apart: those of
+    neighbouring taps may overlap, and to write four at a time of which two do takes four times as long.
     """
     quarter = F.shape[0] // 4
     for r0 in range(quarter):
