@@ -57,10 +57,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         at_none, per_unit = line(row)
         work, milliseconds = np.array(row["work"]), 1e3 * np.array(row["seconds"])
         ends = np.array([0, work[-1]])
-        label = f"{1e3 * at_none:.2g} ms + {1e6 * per_unit:.4g} µs for each {row['unit']}"
-        axes.plot(ends, 1e3 * (at_none + per_unit * ends), color="0.6", label=label)
-        axes.plot(work, milliseconds, "o", color="tab:blue", label="measured")
-        axes.set(title=row["name"], xlabel=f"{row['unit']}s", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
-        axes.legend(loc="lower right")
+        title = f"{row['name']}\n{1e3 * at_none:.2g} ms + {1e6 * per_unit:.4g} µs for each {row['unit']}"
+        axes.plot(ends, 1e3 * (at_none + per_unit * ends), color="0.6")
+        axes.plot(work, milliseconds, "o", color="tab:blue")
+        axes.set(title=title, xlabel=f"{row['unit']}s", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
     figure.suptitle(f"npstn, {rows[0]['threads']} thread{'s' * (rows[0]['threads'] > 1)}")
     figure.savefig(path, dpi=120)
