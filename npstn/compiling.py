@@ -22,7 +22,8 @@ from npstn.autograd import Tensor
 from npstn.ops.conv2d import conv2d_backward
 from npstn.threads import get_num_threads, set_num_threads
 
-OTHER_HALF = "import sys; from npstn import compiling; compiling.other_half(int(sys.argv[1]))"
+# It finds the modules that this process finds, and none that may lie in the folder where a person happens to be.
+OTHER_HALF = "import sys; sys.path = sys.argv[2:]; from npstn import compiling; compiling.other_half(int(sys.argv[1]))"
 SIZE = 200  # pixels: enough for two threads, as in a training
 
 
@@ -30,12 +31,15 @@ def compile_at_first_start() -> None:
     """See to it that what the layers of the models need is compiled, if it has not been and can be kept."""
     if numba.config.DISABLE_JIT or not _is_to_be_compiled(conv2d_backward):  # type: ignore[attr-defined]
         return
-    other = subprocess.Popen(
-        [sys.executable, "-c", OTHER_HALF, str(get_num_threads())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # what it could not do, this process will, or will say why not
-    )
+    try:
+        other = subprocess.Popen(
+            [sys.executable, "-c", OTHER_HALF, str(get_num_threads()), *sys.path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # what it could not do, this process will, or will say why not
+        )
+    except OSError:  # no more processes allowed: the training compiles as it goes
+        return
     collecting = gc.isenabled()
     gc.disable()  # the compiler makes objects without number: to look for garbage among them takes a tenth of the time
     try:

@@ -1,9 +1,11 @@
 """What the kernels run on: seeds, threads, the compiler's cache, the BLAS, and what `import npstn` brings along."""
 
+import gc
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ from numpy.testing import assert_array_equal
 
 import npstn
 import npstn.functional as F
-from npstn import Tensor, models, nn, optim, runtime
+from npstn import Tensor, compiling, models, nn, optim, runtime
 
 PACKAGE = Path(npstn.__file__).parent
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT: nothing is compiled")
@@ -419,6 +421,51 @@ def test_no_other_process_compiles_what_cannot_be_kept(read_only):
         "compiling.compile_at_first_start()"
     )
     run_python(code, root=copy.parent, NUMBA_CACHE_DIR=below_a_file, **nowhere)
+
+
+@pytest.fixture
+def other_halves(monkeypatch):
+    """The processes that compile_at_first_start starts, as if nothing were compiled. They sleep, by themselves."""
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(compiling.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(compiling, "_is_to_be_compiled", lambda kernel: True)
+    monkeypatch.setattr(compiling, "OTHER_HALF", "import time; time.sleep(600)")
+    monkeypatch.setattr(compiling, "_once", lambda y: None)
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    return started
+
+
+def test_a_first_start_that_is_stopped_leaves_no_process(other_halves, monkeypatch):
+    def stop(y):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling, "_once", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compiling.compile_at_first_start()
+    assert [process.returncode for process in other_halves] == [-signal.SIGKILL] and gc.isenabled()
+
+
+def test_a_first_start_goes_on_without_its_other_half(other_halves, monkeypatch):
+    monkeypatch.setattr(compiling, "OTHER_HALF", "raise SystemExit(3)")
+    compiling.compile_at_first_start()
+    assert [process.returncode for process in other_halves] == [3] and gc.isenabled()
+
+
+def test_a_first_start_goes_on_where_no_process_can_be_started(other_halves, monkeypatch):
+    def refuse(*given, **options):
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    compiling.compile_at_first_start()
+    assert gc.isenabled()
+
+
+def test_the_other_half_imports_nothing_from_the_folder_where_a_person_is(tmp_path):
+    (tmp_path / "numba.py").write_text("raise SystemExit('a stranger')")
+    code = compiling.OTHER_HALF.replace("compiling.other_half(int(sys.argv[1]))", "print(compiling.__file__)")
+    command = [sys.executable, "-c", code, "1", *(folder for folder in sys.path if folder)]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == f"{compiling.__file__}\n"
 
 
 def test_a_kernel_that_is_older_than_its_source_is_to_be_compiled(tmp_path):

@@ -254,7 +254,7 @@ class GridSample(Function):
         ctx.save_for_backward(U, G)
         ctx.options = H, W, MODES.index(mode), PADDINGS.index(padding_mode), bool(align_corners)
         V = np.empty((B, C, h, w), U.dtype)
-        share_out(grid_sample_forward, B, U, G, *ctx.options, V.reshape(B, C, h * w), work=4 * V.size)
+        share_out(grid_sample_forward, B, U, G, *ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns
         return V
 
     @staticmethod
