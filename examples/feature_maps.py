@@ -90,7 +90,7 @@ def report(when):
 first = report("before training")
 optimizer = optim.Adam(net.parameters(), lr=2e-3)
 for epoch in range(1, 5):
-    for batch in batches(images, labels, angle, 32, npstn.runtime.generator()):
+    for batch in batches(images, labels, angle, 32, npstn.backend.random.generator()):
         optimizer.zero_grad()
         F.nll_loss(net(Tensor(batch.images)), batch.labels).backward()
         optimizer.step()

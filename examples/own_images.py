@@ -62,7 +62,7 @@ epochs, batch_size = 8, 32
 optimizer = optim.AdamW(net.parameters())
 schedule = optim.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * -(-len(train) // batch_size))
 for epoch in range(1, epochs + 1):
-    for batch in data.batches(images[train], labels[train], angle, batch_size, npstn.runtime.generator()):
+    for batch in data.batches(images[train], labels[train], angle, batch_size, npstn.backend.random.generator()):
         optimizer.zero_grad()
         loss = F.nll_loss(net(npstn.Tensor(batch.images)), batch.labels)
         loss.backward()

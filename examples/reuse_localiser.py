@@ -32,7 +32,7 @@ optimizer = optim.AdamW(net.parameters())
 epochs, batch_size = 5, 32
 schedule = optim.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * -(-len(digits[0]) // batch_size))
 for _ in range(epochs):
-    for batch in batches(*digits, angle, batch_size, npstn.runtime.generator()):
+    for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
         optimizer.zero_grad()
         F.nll_loss(net(Tensor(batch.images)), batch.labels).backward()
         optimizer.step()
@@ -70,7 +70,7 @@ def train(prepare):
     classifier = Linear()
     optimizer = optim.Adam(classifier.parameters(), lr=2e-3)
     for _ in range(6):
-        for batch in batches(*digits, angle, batch_size, npstn.runtime.generator()):
+        for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
             optimizer.zero_grad()
             F.cross_entropy(classifier(Tensor(prepare(batch.images))), batch.labels).backward()
             optimizer.step()
@@ -94,7 +94,7 @@ assert behind > alone + 3
 # %%
 net.cls_net = Linear()
 optimizer = optim.Adam(net.parameters(), lr=2e-3)
-for batch in batches(*digits, angle, batch_size, npstn.runtime.generator()):
+for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
     optimizer.zero_grad()
     loss = F.cross_entropy(net(Tensor(batch.images)), batch.labels)
     loss.backward()

@@ -2,11 +2,11 @@
 
 from npstn import functional, models, nn, optim
 from npstn.autograd import Function, Tensor, no_grad
-from npstn.checkpoint import load, save
+from npstn.backend.parallel import set_num_threads
+from npstn.backend.random import manual_seed
 from npstn.gradcheck import GradcheckError, check_op, gradcheck
 from npstn.ops import activation, arithmetic, elementary, shaping
-from npstn.runtime import manual_seed
-from npstn.threads import set_num_threads
+from npstn.storage import load, save
 
 __version__ = "0.1.0"
 __all__ = [

@@ -10,8 +10,8 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import FLOATS, Tensor
-from npstn.ops.checks import pair, whole
-from npstn.runtime import generator
+from npstn.ops.arguments import pair, whole
+from npstn.backend.random import generator
 
 
 class Parameter(Tensor):

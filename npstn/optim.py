@@ -10,7 +10,7 @@ import numpy as np
 
 from npstn.autograd import Tensor
 from npstn.nn import Parameter
-from npstn.runtime import kernel
+from npstn.backend.compiler import kernel
 
 # One loop over all numbers of a parameter: in NumPy each term of a formula is a call and an array of its own.
 

@@ -34,7 +34,7 @@ def torch():
 @pytest.fixture
 def one_thread():
     """For small arrays: waking a second thread takes longer than the work, on a busy machine much longer."""
-    before = npstn.threads.get_num_threads()
+    before = npstn.backend.parallel.get_num_threads()
     npstn.set_num_threads(1)
     yield
     npstn.set_num_threads(before)
@@ -54,6 +54,6 @@ def two_threads():
         npstn.set_num_threads(2)
         return one, run()
 
-    before = npstn.threads.get_num_threads()
+    before = npstn.backend.parallel.get_num_threads()
     yield on_one_and_two
     npstn.set_num_threads(before)

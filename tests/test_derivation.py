@@ -26,7 +26,7 @@ from npstn import Tensor, models, no_grad
 from npstn.data import draw_digits
 from npstn.ops import conv2d as conv2d_file
 from npstn.ops import max_pool2d as max_pool2d_file
-from npstn.ops.checks import rows
+from npstn.ops.arguments import rows
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")

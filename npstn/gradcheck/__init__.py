@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.gradcheck.compare import Options, compare
+from npstn.gradcheck.judge import Options, compare
 from npstn.gradcheck.contracts import ADJOINT, adjoint_error, broken_contracts
 from npstn.gradcheck.report import Curve, Entry, GradcheckError, Gradient, Report
 from npstn.gradcheck.subject import Subject

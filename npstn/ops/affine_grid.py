@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import MOST, check_floats, check_shape, contiguous
-from npstn.runtime import kernel
+from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous
+from npstn.backend.compiler import kernel
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step

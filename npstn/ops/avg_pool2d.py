@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions
-from npstn.runtime import kernel
-from npstn.threads import share_out
+from npstn.ops.arguments import check_floats, check_shape, contiguous, pair
+from npstn.ops.windows import window_positions
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 
 @kernel

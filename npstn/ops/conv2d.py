@@ -42,9 +42,10 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, rows, window_positions
-from npstn.runtime import kernel
-from npstn.threads import share_out
+from npstn.ops.arguments import check_floats, check_shape, contiguous, pair, rows
+from npstn.ops.windows import window_positions
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not get into their stride

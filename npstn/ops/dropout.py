@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats
-from npstn.runtime import generator
+from npstn.ops.arguments import check_floats
+from npstn.backend.random import generator
 
 
 def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.ndarray:

@@ -47,9 +47,9 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous, rows
-from npstn.runtime import kernel
-from npstn.threads import share_out
+from npstn.ops.arguments import check_floats, check_shape, contiguous, rows
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")

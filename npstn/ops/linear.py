@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous
-from npstn.runtime import blas_of_one_thread
+from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.backend.blas import blas_of_one_thread
 
 
 def add_product(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats
+from npstn.ops.arguments import check_floats
 
 
 class LogSoftmax(Function):

@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import MOST, check_floats, check_shape, contiguous, pair, rows, window_positions
-from npstn.runtime import kernel
-from npstn.threads import share_out
+from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, pair, rows
+from npstn.ops.windows import window_positions
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 
 @functools.lru_cache(maxsize=8)  # a training loop asks for the same few at each step; they may be large

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape, contiguous
+from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.log_softmax import log_softmax
-from npstn.runtime import kernel
+from npstn.backend.compiler import kernel
 
 
 @kernel

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.checks import check_floats, check_shape
+from npstn.ops.arguments import check_floats, check_shape
 
 
 class RotationTheta(Function):

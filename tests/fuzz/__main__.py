@@ -20,7 +20,7 @@ import numba
 import numpy as np
 
 import npstn
-from npstn.runtime import kernel
+from npstn.backend.compiler import kernel
 from tests.fuzz.draws import Draws
 from tests.fuzz.targets import TARGETS
 

@@ -6,7 +6,7 @@ from contracts import normal
 from finite_differences import differentiate
 
 import npstn.functional as F
-from npstn import threads
+from npstn.backend import parallel as threads
 
 
 def labels(B):

@@ -86,12 +86,12 @@ def test_both_dtypes_drop_the_same(name):
 def test_nothing_is_dropped_and_nothing_drawn(name, options):
     (U,) = normal(0, (2, 3, 2, 2))
     npstn.manual_seed(0)
-    expected_next = npstn.runtime.generator().random()
+    expected_next = npstn.backend.random.generator().random()
     npstn.manual_seed(0)
     V, (dU,), dV = differentiate(lambda U: OPERATIONS[name](U, **options) * 1, U)
     np.testing.assert_array_equal(V, U)
     np.testing.assert_array_equal(dU, dV)
-    assert npstn.runtime.generator().random() == expected_next
+    assert npstn.backend.random.generator().random() == expected_next
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

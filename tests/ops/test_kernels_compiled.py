@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from npstn.runtime import kernel
+from npstn.backend.compiler import kernel
 
 WITH_KERNELS = ["affine_grid", "avg_pool2d", "conv2d", "grid_sample", "max_pool2d"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
-from npstn.ops.checks import check_shape
+from npstn.ops.arguments import check_shape
 
 
 class Rotated(NamedTuple):

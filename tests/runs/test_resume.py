@@ -80,7 +80,7 @@ def test_training_goes_on_from_each_of_its_states_to_the_same_end(tmp_path, test
     # The start; the first step; the middle of an epoch; its last step; its end; the first step of the next; the end.
     for number in (0, 1, 4, STEPS, STEPS + 1, STEPS + 2, 2 * STEPS, len(states) - 1):
         net, progress = start(model, recipe, seed=number)
-        runtime.generator().random(number)
+        generator().random(number)
         progress.load_state_dict(states[number])
         assert train(net, progress, recipe, test_set, tmp_path / "metrics.csv") == metrics, number
         for name, array in net.state_dict().items():
@@ -103,13 +103,13 @@ def test_half_of_a_random_number_is_not_lost():
     npstn.manual_seed(1)
     net = models.ClsNet()
     progress = Progress(net, optim.SGD(net.parameters(), 0.1))
-    runtime.generator().random(3, np.float32)
+    generator().random(3, np.float32)
     state = progress.state_dict()
-    wanted = runtime.generator().random(5, np.float32)
+    wanted = generator().random(5, np.float32)
     assert state["random"][1, 4] == 1
     npstn.manual_seed(2)
     progress.load_state_dict(state)
-    assert_array_equal(runtime.generator().random(5, np.float32), wanted)
+    assert_array_equal(generator().random(5, np.float32), wanted)
 
 
 def damaged(**changes):

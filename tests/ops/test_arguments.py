@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import window_counts
 
-from npstn.ops.checks import check_floats, check_shape, contiguous, pair, window_positions, whole
+from npstn.ops.arguments import check_floats, check_shape, contiguous, pair
+from npstn.ops.windows import window_positions, whole
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -83,24 +83,3 @@ def contiguous(array: np.ndarray) -> np.ndarray:
 def rows(array: np.ndarray) -> np.ndarray:
     """(B, ...) as one row of numbers for each sample, in the same memory."""
     return array.reshape(len(array), array.size // max(len(array), 1))
-
-
-def window_positions(
-    operation: str, size: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
-) -> tuple[int, int]:
-    """How many rows and columns of positions a window has in an image of `size` (H, W) pixels with its padding.
-
-    floor((H + 2 padding - kernel) / stride) + 1, and for W alike. Raises ValueError where the window does not fit, and
-    where the image or the window has no pixels, or the image with its padding 2^31 or more.
-    """
-    H, W = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
-    if not 1 <= size[0] * size[1] <= H * W < MOST:
-        with_padding = f" with padding {padding}" if any(padding) else ""
-        raise ValueError(
-            f"{operation}: expected images of at least one and fewer than 2^31 pixels, got {tuple(size)}{with_padding}"
-        )
-    if min(kernel) < 1:
-        raise ValueError(f"{operation}: expected a kernel of at least one pixel, got {kernel}")
-    if kernel[0] > H or kernel[1] > W:
-        raise ValueError(f"{operation}: expected a kernel no larger than the padded input {(H, W)}, got {kernel}")
-    return (H - kernel[0]) // stride[0] + 1, (W - kernel[1]) // stride[1] + 1

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.runtime import kernel
+from npstn.backend.compiler import kernel
 
 SIZE = 28  # pixels along a side of the image
 BOX = 20  # pixels along a side of the box that the digit fills

@@ -80,7 +80,7 @@ def no_mnist(*arguments, **others):
 @pytest.fixture(scope="module", autouse=True)
 def small_world():
     """A hundredth of the drawn digits, no MNIST, no network, one thread (more gain nothing on so few images)."""
-    threads = npstn.threads.get_num_threads()
+    threads = npstn.backend.parallel.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("NPSTN_DATA_DIR", raising=False)
         patch.setattr(data, "draw_digits", few_digits)
@@ -247,7 +247,7 @@ def test_the_same_seed_gives_the_same_metrics_whatever_the_threads(tmp_path, two
     runs = iter(["one", "two"])
     options = ["--data", "digits", "--recipe", "blog", "--batch-size", "200", "--epochs", "2", "--seed", "8"]
     two_threads(
-        lambda: npstn_("train", *options, "--threads", npstn.threads.get_num_threads(), "--out", tmp_path / next(runs))
+        lambda: npstn_("train", *options, "--threads", npstn.backend.parallel.get_num_threads(), "--out", tmp_path / next(runs))
     )
     npstn_("train", *options[:-1], "9", "--threads", "1", "--out", tmp_path / "other")
     one, two, other = (rows_without_seconds(tmp_path / name) for name in ("one", "two", "other"))
@@ -260,7 +260,7 @@ def test_threads_are_set(tmp_path, monkeypatch, two_threads):
     recorded(monkeypatch)
     for threads in (2, 1):
         refusal(1, "train", "--threads", threads, "--out", tmp_path / str(threads))
-        assert npstn.threads.get_num_threads() == threads
+        assert npstn.backend.parallel.get_num_threads() == threads
 
 
 def test_a_run_has_a_folder_of_its_own_by_default(tmp_path, monkeypatch):
@@ -494,10 +494,10 @@ def test_eval_has_nothing_but_the_accuracy_on_standard_output(trained):
 )
 def test_wrong_arguments_of_train(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    threads = npstn.threads.get_num_threads()
+    threads = npstn.backend.parallel.get_num_threads()
     assert refusal(2, "train", "--out", "run", *arguments) == message
     assert list(tmp_path.iterdir()) == []
-    assert npstn.threads.get_num_threads() == threads
+    assert npstn.backend.parallel.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ from numba.core.callconv import excinfo_t
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
-from npstn.runtime import hold_while_forking, kernel
+from npstn.backend.compiler import kernel
+from npstn.backend.forking import hold_while_forking
+from npstn.backend.memory import keep_freed_memory
 
 LEAST = 30_000  # ns, of a part: to hand one to another thread, and its memory to another core, takes about as long
 WORD, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
@@ -41,7 +43,7 @@ def share_out(loop: Any, count: int, *arguments: Any, work: float = math.inf) ->
     What a kernel computes must not depend on where a part begins. An error in any part is raised when all have ended.
     If `work`, the time in ns that all takes one thread, more or less, is small, there are fewer parts.
 
-    >>> from npstn.runtime import kernel
+    >>> from npstn.backend.compiler import kernel
     >>> @kernel
     ... def square(first, end, x):
     ...     for i in range(first, end):
@@ -51,6 +53,7 @@ def share_out(loop: Any, count: int, *arguments: Any, work: float = math.inf) ->
     >>> x.tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
     """
+    keep_freed_memory()
     parts = min(_threads, count, work // LEAST)
     if parts <= 1 or _alone:
         loop(0, count, *arguments)

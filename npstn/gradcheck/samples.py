@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import npstn.functional as F
-from npstn import models, runtime
+from npstn import models
+from npstn.backend.random import manual_seed
 from npstn.autograd import Tensor
 from npstn.gradcheck import Report, check_op
 from npstn.ops import arithmetic, elementary, shaping
-from npstn.threads import get_num_threads, set_num_threads
+from npstn.backend.parallel import get_num_threads, set_num_threads
 
 LINEAR = 1e-9  # the tolerance where a function is linear in each argument, but for kinks; or elementary
 SOFTMAX = 1e-8
@@ -57,7 +58,7 @@ def _seeded(fn: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
     """A random fn that draws the same numbers in each call."""
 
     def seeded(input: Tensor) -> Tensor:
-        runtime.manual_seed(0)
+        manual_seed(0)
         return fn(input, **options)
 
     return seeded
@@ -171,7 +172,7 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
 
 def _stn(rng: np.random.Generator) -> list[Sample]:
     """The loss of the whole network, dropout and all, of which every weight and the images are inputs."""
-    runtime.manual_seed(0)
+    manual_seed(0)
     net = models.STNClsNet()
     net.double()
     net.loc_net.cnn.fc2.weight.data[:] = rng.normal(0, 0.1, (1, 50))  # from angle 0 every point would lie on a kink
@@ -179,7 +180,7 @@ def _stn(rng: np.random.Generator) -> list[Sample]:
     weights = [getattr(*owner).data for owner in owners]
 
     def stn(images: Tensor, labels: np.ndarray, *weights: Tensor) -> Tensor:
-        runtime.manual_seed(0)
+        manual_seed(0)
         for owner, weight in zip(owners, weights, strict=True):
             setattr(*owner, weight)
         return F.nll_loss(net(images), labels)

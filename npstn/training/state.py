@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npstn import nn, optim
-from npstn.runtime import generator
+from npstn.backend.random import generator
 
 
 class TrainingError(RuntimeError):

@@ -6,8 +6,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn
-from npstn.runtime import kernel
-from npstn.threads import LEAST, get_num_threads, share_out
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import LEAST, get_num_threads, share_out
 
 
 @kernel

@@ -17,7 +17,7 @@ from npstn import models, nn, optim
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Rotated, batches, rotate
 from npstn.progress import Epoch, Progress, TrainingError
-from npstn.runtime import generator
+from npstn.backend.random import generator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def draw():
         *nn.Linear(7, 5).state_dict().values(),
         F.dropout(ones, 0.5).data,
         F.dropout2d(ones, 0.5).data,
-        runtime.generator().random(3),
+        generator().random(3),
     ]
 
 
@@ -84,35 +84,35 @@ def test_what_is_no_seed_is_refused(seed):
 
 
 def test_set_num_threads_within_bounds():
-    before = npstn.threads.get_num_threads()
+    before = npstn.backend.parallel.get_num_threads()
     try:
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             npstn.set_num_threads(threads)
-            assert npstn.threads.get_num_threads() == threads
+            assert npstn.backend.parallel.get_num_threads() == threads
     finally:
         npstn.set_num_threads(before)
 
 
 def test_set_num_threads_out_of_bounds():
-    before, most = npstn.threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS
+    before, most = npstn.backend.parallel.get_num_threads(), numba.config.NUMBA_NUM_THREADS
     for threads in (0, -1, most + 1, 10**9, None, "2", 1.0, (1,)):
         message = re.escape(f"set_num_threads: expected 1 to {most} threads on this machine, got {threads!r}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             npstn.set_num_threads(threads)
-    assert npstn.threads.get_num_threads() == before
+    assert npstn.backend.parallel.get_num_threads() == before
 
 
 def training_step(threads):
     """Every array that comes of two steps of training with dropout: outputs, loss, gradients, weights."""
-    before = npstn.threads.get_num_threads()
+    before = npstn.backend.parallel.get_num_threads()
     npstn.set_num_threads(threads)
     try:
         npstn.manual_seed(5)
         net = models.STNClsNet()
-        net.loc_net.cnn.fc2.weight.data[...] = runtime.generator().normal(0, 0.3, (1, 50))
+        net.loc_net.cnn.fc2.weight.data[...] = generator().normal(0, 0.3, (1, 50))
         opt = optim.Adam(net.parameters(), lr=1e-2)
-        images = Tensor(runtime.generator().random((37, 1, 28, 28), np.float32), requires_grad=True)
-        labels = runtime.generator().integers(0, 10, 37)
+        images = Tensor(generator().random((37, 1, 28, 28), np.float32), requires_grad=True)
+        labels = generator().integers(0, 10, 37)
         arrays = {}
         for step in range(2):
             opt.zero_grad()
@@ -277,7 +277,7 @@ def test_kernels_after_a_fork_from_a_process_whose_own_loops_use_numbas_threads(
 STARTING = """
 held, forking = threading.Event(), threading.Event()
 def start():
-    with npstn.threads._turn:  # as a thread that starts Numba's does
+    with npstn.backend.parallel._turn:  # as a thread that starts Numba's does
         held.set()
         forking.wait()
 thread = threading.Thread(target=start)
@@ -302,7 +302,7 @@ from npstn import runtime
 
 held = threading.Event()
 def hold():
-    with runtime.generator().bit_generator.lock:  # as a thread that draws does
+    with generator().bit_generator.lock:  # as a thread that draws does
         held.set()
         time.sleep(0.3)
 threading.Thread(target=hold).start()
@@ -310,7 +310,7 @@ held.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(10)
-    runtime.generator().random()
+    generator().random()
     os._exit(0)
 print(os.waitpid(child, 0)[1])
 """
@@ -372,13 +372,13 @@ def test_the_command_works_read_only_and_without_a_home(read_only, tmp_path):
 @compiled_only
 def test_kernel_is_kept_on_disk_and_divides_as_numpy_does(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from npstn.runtime import kernel\n"
+        "from npstn.backend.compiler import kernel\n"
         "@kernel\ndef divide(a, b):\n    return a / b\n"
         "@kernel\ndef halve(first, end, a):\n    for i in range(first, end):\n        a[i] /= 2\n"
     )
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import mine, numpy as np\n"
-        "from npstn.threads import share_out\n"
+        "from npstn.backend.parallel import share_out\n"
         "x = np.full(4, 3.0); share_out(mine.halve, 4, x)\n"
         "print(mine.divide(1.0, 0.0), x.tolist(), sum(mine.halve.stats.cache_hits.values()))"
     )
@@ -470,7 +470,7 @@ def test_the_other_half_imports_nothing_from_the_folder_where_a_person_is(tmp_pa
 
 def test_a_kernel_that_is_older_than_its_source_is_to_be_compiled(tmp_path):
     source = tmp_path / "mine.py"
-    source.write_text("from npstn.runtime import kernel\n@kernel\ndef double(x):\n    return x + x\n")
+    source.write_text("from npstn.backend.compiler import kernel\n@kernel\ndef double(x):\n    return x + x\n")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import mine; from npstn.compiling import _is_to_be_compiled\n"

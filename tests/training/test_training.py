@@ -44,7 +44,7 @@ def seeing_net(seed=0):
     """A transformer whose localiser answers to what it sees: its last layer does not start at zero."""
     npstn.manual_seed(seed)
     net = models.STNClsNet(dropout=0.5)
-    net.loc_net.cnn.fc2.weight.data[...] = runtime.generator().normal(0, 1, (1, 50))
+    net.loc_net.cnn.fc2.weight.data[...] = generator().normal(0, 1, (1, 50))
     return net
 
 
@@ -88,7 +88,7 @@ def test_fixed_test_set_follows_from_the_seed_alone():
     npstn.manual_seed(1)
     first = training.fixed_test_set(images, labels, 30, seed=5)
     npstn.manual_seed(2)
-    runtime.generator().random(100)
+    generator().random(100)
     second = training.fixed_test_set(images, labels, 30, seed=5)
     for a, b in zip(first, second, strict=True):
         assert_array_equal(a, b)
@@ -99,10 +99,10 @@ def test_fixed_test_set_follows_from_the_seed_alone():
 def test_fixed_test_set_does_not_use_up_the_librarys_random_numbers():
     images, labels = draw_digits(10, seed=1)
     npstn.manual_seed(1)
-    wanted = runtime.generator().random(4)
+    wanted = generator().random(4)
     npstn.manual_seed(1)
     training.fixed_test_set(images, labels, 30, seed=1)
-    assert_array_equal(runtime.generator().random(4), wanted)
+    assert_array_equal(generator().random(4), wanted)
 
 
 def test_fixed_test_set_is_turned_by_its_degrees_and_in_order():
@@ -386,7 +386,7 @@ def test_the_recipe_blog_is_sgd_with_momentum_one_half(tmp_path, digits, test_se
     start = again.state_dict()
     momentum = {name: 0.0 for name in start}
     steps = 0
-    for batch in batches(images, labels, 45.0, 10, runtime.generator()):
+    for batch in batches(images, labels, 45.0, 10, generator()):
         again.zero_grad()
         F.nll_loss(again(Tensor(batch.images)), batch.labels).backward()
         for name, parameter in again.named_parameters():

@@ -20,7 +20,7 @@ import npstn.functional as F
 from npstn import nn, optim
 from npstn.autograd import Tensor
 from npstn.ops.conv2d import conv2d_backward
-from npstn.threads import get_num_threads, set_num_threads
+from npstn.backend.parallel import get_num_threads, set_num_threads
 
 # It finds the modules that this process finds, and none that may lie in the folder where a person happens to be.
 OTHER_HALF = "import sys; sys.path = sys.argv[2:]; from npstn import compiling; compiling.other_half(int(sys.argv[1]))"
