@@ -2,6 +2,6 @@
 
 import sys
 
-from npstn.cli import main
+from npstn.cli.parser import main
 
 sys.exit(main())

@@ -98,6 +98,19 @@ class Tensor:
         """The same memory, cut off from the tape."""
         return Tensor._wrap(self.data)
 
+    def retain_grad(self) -> None:
+        """Let `backward` leave the gradient in `.grad` of this tensor too, though it is the result of an operation.
+
+        >>> x = Tensor([2.0], requires_grad=True)
+        >>> y = x * x
+        >>> y.retain_grad()
+        >>> (3 * y).backward()
+        >>> y.grad
+        array([3.], dtype=float32)
+        """
+        if self._context is not None:
+            self._context.retained = self
+
     def backward(self, gradient: np.ndarray | Tensor | None = None) -> None:
         """Add d(self)/d(leaf) to the `.grad` of every leaf that requires it, and free the graph.
 
@@ -144,6 +157,7 @@ class Context:
     """
 
     _ages = itertools.count()
+    retained: Tensor | None = None  # the result, if `retain_grad` was called on it
 
     def __init__(self, function: type[Function], inputs: tuple) -> None:
         recording = _mode.recording
@@ -254,6 +268,8 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
     while waiting:
         _, ctx = heapq.heappop(waiting)
         dy = gradients.pop(ctx)
+        if ctx.retained is not None:
+            ctx.retained.grad = np.array(dy)
         for source, dx in _gradients_of_inputs(ctx, dy):
             if source in gradients:
                 gradients[source] = np.asarray(gradients[source] + dx)  # a new array: the old one may be shared

@@ -1,4 +1,4 @@
-"""The networks: a small CNN, the classifier, and the classifier with a rotation transformer before it.
+"""The networks: a small CNN, the spatial transformer, and the classifier with a spatial transformer before it.
 
 The attributes have the names of the PyTorch model of the blog post that this project starts from, so that weights move
 both ways under the names in `state_dict`.
@@ -6,83 +6,192 @@ both ways under the names in `state_dict`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
+from npstn.transformers import TRANSFORMERS, Rotation, Transformer
+
+Image = tuple[int, int, int]  # channels, rows, columns
+MNIST: Image = (1, 28, 28)
 
 
 class CNN(nn.Module):
-    """Two convolutions and two linear layers: (B, 1, 28, 28) -> (B, num_output)."""
+    """Two convolutions and two linear layers: (B, C, H, W) -> (B, num_output).
 
-    def __init__(self, num_output: int, dropout: float = 0.5) -> None:
-        self.conv1 = nn.Conv2d(1, 10, kernel_size=5)
+    Args:
+        num_output: the numbers that each image gives.
+        dropout: the probability of dropping a channel of the second convolution, and a number of the first linear layer.
+        image: (C, H, W) of the images; H and W at least 16.
+
+    Raises ValueError for smaller images; its `forward` raises ValueError for images of another shape.
+    """
+
+    def __init__(self, num_output: int, dropout: float = 0.5, image: Image = MNIST) -> None:
+        C, H, W = image
+        h, w = (((n - 4) // 2 - 4) // 2 for n in (H, W))
+        if h < 1 or w < 1:
+            raise ValueError(f"CNN: expected images of at least 16 x 16 pixels, got {H} x {W}")
+        self.image = image
+        self.conv1 = nn.Conv2d(C, 10, kernel_size=5)
         self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
         self.conv2_drop = nn.Dropout2d(dropout)
-        self.fc1 = nn.Linear(320, 50)
+        self.fc1 = nn.Linear(20 * h * w, 50)
         self.fc1_drop = nn.Dropout(dropout)
         self.fc2 = nn.Linear(50, num_output)
 
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"CNN: expected images in a Tensor, got {type(x).__name__}")
-        if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"CNN: expected images of shape (B, 1, 28, 28), got {x.shape}")
+        if x.shape[1:] != self.image:
+            raise ValueError(f"CNN: expected images of shape (B, {', '.join(map(str, self.image))}), got {x.shape}")
+        # The shapes are those of images of 28 x 28.
         x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 10, 12, 12)
         x = F.relu(F.max_pool2d(self.conv2_drop(self.conv2(x)), 2))  # (B, 20, 4, 4)
-        x = x.reshape(len(x), 320)
+        x = x.reshape(len(x), self.fc1.weight.shape[1])  # (B, 320)
         x = self.fc1_drop(F.relu(self.fc1(x)))
         return self.fc2(x)
 
 
 class ClsNet(nn.Module):
-    """Images (B, 1, 28, 28) -> log-probabilities of the ten digits (B, 10)."""
+    """The classifier: images (B, C, H, W) -> log-probabilities of the classes (B, classes)."""
 
-    def __init__(self, dropout: float = 0.5) -> None:
-        self.cnn = CNN(10, dropout)
+    def __init__(self, dropout: float = 0.5, image: Image = MNIST, classes: int = 10) -> None:
+        self.cnn = CNN(classes, dropout, image)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.log_softmax(self.cnn(x), dim=1)
 
 
 class LocNet(nn.Module):
-    """The localisation network: images (B, 1, 28, 28) -> an angle for each (B,), in radians.
+    """The localisation network: images (B, C, H, W) -> the parameters of a transformer (B, P).
 
-    Its last layer starts at zero: at first nothing is turned, and the classifier learns from upright gradients.
+    The weights of its last layer start at zero and the bias at the transformer's identity: at first no image is changed.
     """
 
-    def __init__(self, dropout: float = 0.5) -> None:
-        self.cnn = CNN(1, dropout)
-        for parameter in self.cnn.fc2.parameters():
-            parameter.data[...] = 0
+    def __init__(self, dropout: float = 0.5, image: Image = MNIST, identity: np.ndarray = Rotation.identity) -> None:
+        self.cnn = CNN(len(identity), dropout, image)
+        self.cnn.fc2.weight.data[...] = 0
+        assert self.cnn.fc2.bias is not None
+        self.cnn.fc2.bias.data[...] = identity
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cnn(x).reshape(len(x))
+        return self.cnn(x)
 
 
-class RotateGridGen(nn.Module):
-    """Angles (B,), in radians -> sampling grids (B, height, width, 2), normalised, align_corners."""
+class Look(NamedTuple):
+    """How a spatial transformer read a batch of images."""
 
-    def __init__(self, height: int = 28, width: int = 28) -> None:
-        self.height, self.width = height, width
-
-    def forward(self, angle: Tensor) -> Tensor:
-        theta = F.rotation_theta(angle)
-        return F.affine_grid(theta, (len(theta), 1, self.height, self.width), align_corners=True)
+    U: Tensor  # (B, C, H, W), what it was given
+    parameters: Tensor  # (B, P), what its localisation network chose
+    grid: Tensor  # (B, h, w, 2), where it read: (x, y), normalised, align_corners
+    V: Tensor  # (B, C, h, w), what it read
 
 
-class STNClsNet(nn.Module):
-    """The classifier behind a spatial transformer that may only rotate: (B, 1, 28, 28) -> log-probabilities (B, 10)."""
+class SpatialTransformer(nn.Module):
+    """The module of the paper's figure 2: a localisation network, a grid generator, the sampler.
 
-    def __init__(self, dropout: float = 0.5) -> None:
-        self.loc_net = LocNet(dropout)
-        self.rotate = RotateGridGen()
-        self.cls_net = ClsNet(dropout)
+    It can stand anywhere in a network, several in a row or side by side.
 
-    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The images as the transformer turns them (B, 1, 28, 28), and the angles that it chose (B,), in radians."""
-        angle = self.loc_net(x)
-        return F.grid_sample(x, self.rotate(angle), align_corners=True), angle
+    Args:
+        loc_net: from the input (B, C, H, W) to the transformer's parameters (B, P).
+        transformer: the kind of map.
+        size: rows and columns of the output, (h, w); the input's where None.
+        padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
-    def forward(self, x: Tensor) -> Tensor:
-        upright, _ = self.transform(x)
-        return self.cls_net(upright)
+    >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
+    >>> turn(Tensor(np.zeros((2, 1, 28, 28)))).shape
+    (2, 1, 14, 14)
+    """
+
+    def __init__(
+        self,
+        loc_net: nn.Module,
+        transformer: Transformer,
+        size: tuple[int, int] | None = None,
+        padding_mode: str = "zeros",
+    ) -> None:
+        self.loc_net = loc_net
+        self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
+        self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
+
+    def look(self, U: Tensor) -> Look:
+        """Read the input (B, C, H, W) where the localisation network says."""
+        parameters = self.loc_net(U)
+        h, w = self.size or U.shape[2:]
+        grid = self.transformer.grid(parameters, (h, w))
+        V = F.grid_sample(U, grid, padding_mode=self.padding_mode, align_corners=True)
+        look = Look(U, parameters, grid, V)
+        if self._watcher is not None:
+            self._watcher.append((self.transformer, look))
+        return look
+
+    def forward(self, U: Tensor) -> Tensor:
+        return self.look(U).V
+
+
+@contextlib.contextmanager
+def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
+    """Keep what each spatial transformer in a network does: inside, every look is appended to the list, in order.
+
+    >>> net = STNClsNet().eval()
+    >>> with watch(net) as looks:
+    ...     log_probabilities = net(Tensor(np.zeros((2, 1, 28, 28))))
+    >>> [(transformer.name, look.parameters.shape) for transformer, look in looks]
+    [('rotation', (2, 1))]
+    """
+    looks: list[tuple[Transformer, Look]] = []
+    watched = [module for module in net.modules() if isinstance(module, SpatialTransformer)]
+    for module in watched:
+        module._watcher = looks
+    try:
+        yield looks
+    finally:
+        for module in watched:
+            module._watcher = None
+
+
+class STNClsNet(SpatialTransformer):
+    """A spatial transformer, and a classifier of what it reads: (B, C, H, W) -> log-probabilities (B, classes).
+
+    Args:
+        dropout: of the localisation network and of the classifier.
+        transformer: the kind of map; rotations where None.
+        image: (C, H, W) of the images.
+        classes: how many there are.
+    """
+
+    def __init__(
+        self,
+        dropout: float = 0.5,
+        transformer: Transformer | None = None,
+        image: Image = MNIST,
+        classes: int = 10,
+    ) -> None:
+        transformer = transformer or Rotation()
+        super().__init__(LocNet(dropout, image, transformer.identity), transformer)
+        self.cls_net = ClsNet(dropout, image, classes)
+
+    def forward(self, U: Tensor) -> Tensor:
+        return self.cls_net(self.look(U).V)
+
+
+def build(transformer: str, image: Image, classes: int, dropout: float = 0.0) -> nn.Module:
+    """The network of the command: a classifier behind the transformer of this name, or alone with "none".
+
+    Raises ValueError for another name, and for images that the network cannot take.
+
+    >>> type(build("none", (1, 28, 28), 10)).__name__
+    'ClsNet'
+    """
+    if transformer == "none":
+        return ClsNet(dropout, image, classes)
+    if transformer not in TRANSFORMERS:
+        known = ", ".join([*TRANSFORMERS, "none"])
+        raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
+    return STNClsNet(dropout, TRANSFORMERS[transformer](), image, classes)

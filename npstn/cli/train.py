@@ -1,211 +1,205 @@
-"""What the command `npstn` does: train, eval, show, compare, gradcheck, data. Its arguments are those of cli.py."""
+"""`npstn train`: train a network into a run folder, or go on with a run that was stopped."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import datetime
-import math
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
 
+import numba
 import numpy as np
+from tqdm import tqdm
 
 import npstn
-from npstn import data, runs, saving, training
-from npstn.compiling import compile_at_first_start
-from npstn.training import RECIPES, Epoch, Score
+from npstn import nn, runs
+from npstn.cli import arguments
+from npstn.cli.arguments import say
+from npstn.cli.errors import BadArgument
+from npstn.data import SOURCES
+from npstn.runs import Config, frames
+from npstn.runs.config import relative_to_run
+from npstn.runs.folder import WEIGHTS, MetricsFile
+from npstn.tasks import TASKS, Task
+from npstn.training import COLUMNS, RECIPES, Epoch, State, Step, evaluate, look, train
+from npstn.training.first_start import compile_at_first_start
+from npstn.transformers import TRANSFORMERS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Digits = tuple[np.ndarray, np.ndarray]  # images uint8 (N, 28, 28), labels int64 (N,)
-Job = tuple[Path, dict[str, Any], training.Recipe, Digits, Digits]  # run folder, config, recipe, digits, test digits
-# Not the parser's own, to which an option that is given and one that is not would be the same beside --resume.
-TRAIN_DEFAULTS = {"data": "auto", "model": "stn", "angle": 45.0, "recipe": "fast", "seed": 0}
+# Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
+DEFAULTS = {"task": "rotated", "data": "auto", "transformer": "rotation", "recipe": "fast", "seed": 0}
 
 
-class BadArgument(Exception):
-    """An argument that cannot be used, in one line."""
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    auto = "digits are drawn by the program; auto, the default, is mnist if at hand or to be downloaded, else drawn"
+    parser = subparsers.add_parser("train", help="train a network on distorted images")
+    parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated")
+    parser.add_argument("--data", choices=("auto", *SOURCES), help=auto)
+    arguments.add_data_dir(parser)
+    kinds = "the map that undoes the distortion; rotation. With none, the classifier is alone"
+    parser.add_argument("--transformer", choices=(*TRANSFORMERS, "none"), help=kinds)
+    arguments.add_settings(parser)
+    parser.add_argument("--recipe", choices=tuple(RECIPES), help="fast, the default, or as in the blog post")
+    parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
+    parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
+    rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
+    parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
+    parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/ and the time by default")
+    parser.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
+    onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
+    parser.add_argument("--resume", type=Path, metavar="RUN", help=onward)
+    minutes = arguments.number(float, 0, 1e6, "minutes, at least 0")
+    often = "save the run after each epoch, and within one every M minutes; 5"
+    parser.add_argument("--checkpoint-minutes", type=minutes, default=5.0, metavar="M", help=often)
+    arguments.add_threads(parser)
+    parser.set_defaults(run=run)
 
 
-def train(options: argparse.Namespace) -> None:
-    """Train a network into a run folder, or go on with a run that was stopped."""
+def _recipes(field: str) -> str:
+    defaults = (f"{getattr(recipe, field):g} ({name})" for name, recipe in RECIPES.items())
+    return " or ".join(defaults) + " by default"
+
+
+def run(options: argparse.Namespace) -> None:
     resuming = options.resume is not None
-    out, config, recipe, digits, test_digits = _resumed(options) if resuming else _started(options)
-    compile_at_first_start()
-    npstn.manual_seed(config["seed"])
-    net = training.build(config["model"], recipe.dropout)
-    test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
-    progress = training.begin(net, recipe, len(digits[0]))
+    out, config, task = _resumed(options) if resuming else _started(options)
+    recipe = config.recipe
+    compile_at_first_start(config.model, dataclasses.asdict(recipe))
+    npstn.manual_seed(config.seed)
+    net = config.build_net()
+    state = State(net, recipe, len(task))
+    columns = (*COLUMNS, *task.measured)
     if resuming:
-        runs.load_checkpoint(out, config, progress)
+        runs.load_checkpoint(out, config, state, columns)
         runs.tidy(out)
     else:
-        runs.keep_frame(out, 0, net, test)
-    finished = len(progress.epochs) == recipe.epochs
-
-    def after_epoch(epoch: Epoch, score: Score) -> None:
-        npstn.save(net.state_dict(), out / "weights.safetensors")
-        runs.keep_frame(out, epoch.epoch, net, test)
-        _say(epoch.line(recipe.epochs))
-        if config["angle"] > 0 and training.collapsed(score, test):
-            _say(
-                f"warning: the localisation network answers nearly the same angle for every image: they spread by "
-                f"{np.std(score.predicted):.1f}°, the digits by {np.std(test.degrees):.1f}°. So the transformer does "
-                f"nothing. Early in training it may yet wake up; else try a lower --lr, or another --seed"
-            )
-        saver.save()  # last: a run that is killed before this does the epoch's end again
-
-    what = f"{len(digits[0]):,} {runs.DIGITS[config['data']]}, turned within ±{config['angle']:g}°"
-    doing = f"going on {progress.place()}: training" if resuming else "training"
+        _keep_frame(out, 0, net, task)
+    finished = len(state.epochs) == recipe.epochs
+    doing = f"going on {state.place()}: training" if resuming else "training"
     if finished:
         doing = "this run has been trained to its end:"
-    _say(f"{doing} {config['model']} on {what}; run: {out}")
-    with saving.Saver(out, config, progress, options.checkpoint_minutes) as saver:
+    say(f"{doing} {_kind(config)} on {task.summary(len(task))}; run: {out}")
+    with runs.Saver(out, config, state, options.checkpoint_minutes) as saver:
         saver.save()
-        if finished:  # and was killed, maybe, before it could write all
-            npstn.save(net.state_dict(), out / "weights.safetensors")
-        score = training.train(
-            net, digits, test, config["angle"], recipe, out / "metrics.csv", after_epoch, progress, saver.after_step
-        )
-        _say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
-        for path in runs.draw(out, net, test, score):
-            _say(str(path))
+        if finished:  # the run may have been killed before it could write everything
+            npstn.save(net.state_dict(), out / WEIGHTS)
+        score = None
+        with MetricsFile(out, columns, state.epochs) as metrics:
+            for event in _with_a_bar(train(net, task, recipe, state), state, len(task)):
+                if isinstance(event, Step):
+                    saver.after_step()
+                    continue
+                score = event.score
+                metrics.add(event.row)
+                npstn.save(net.state_dict(), out / WEIGHTS)
+                _keep_frame(out, len(state.epochs), net, task)
+                say(line(event, recipe.epochs, task))
+                alarm = task.alarm(task.test(), score.found)
+                if alarm:
+                    say(f"warning: {alarm}")
+                saver.save()  # last: a run that is killed before this does the epoch's end again
+        score = score or evaluate(net, task.test())  # nothing was left to train: only the score is missing
+        say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
+        from npstn.figures.run import draw_run  # here, because importing matplotlib takes a while
+
+        for path in draw_run(out, net, task, score):
+            say(str(path))
 
 
-def _started(options: argparse.Namespace) -> Job:
+def line(epoch: Epoch, epochs: int, task: Task) -> str:
+    """The line printed after an epoch."""
+    row = epoch.row
+    parts = [f"epoch {row['epoch']}/{epochs}: test accuracy {row['test_accuracy']:.2f} %"]
+    for name, measure in task.measured.items():
+        if not np.isnan(row[name]):
+            parts.append(f"{measure.label} {measure.written(row[name])}")
+    return f"{', '.join(parts)} ({row['seconds']:.0f} s)"
+
+
+def _with_a_bar(events: Iterator[Step | Epoch], state: State, images: int) -> Iterator[Step | Epoch]:
+    """The same events, with a progress bar for each epoch; no bar where nobody is looking, in a log file."""
+    bar = None
+    for event in events:
+        if isinstance(event, Step):
+            if bar is None:
+                epoch = f"epoch {len(state.epochs) + 1}"
+                done = min((state.steps - 1) * event.images, images)
+                bar = tqdm(total=images, initial=done, unit=" images", desc=epoch, leave=False, disable=None)
+            bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
+            bar.update(event.images)
+        elif bar is not None:
+            bar.close()
+            bar = None
+        yield event
+
+
+def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:
+    """Keep what the first transformer hands on after an epoch (0: before the first), for training.gif."""
+    looks = look(net, task.few())
+    if looks:
+        frames.keep(out, epoch, looks[0][1].V.data)
+
+
+def _kind(config: Config) -> str:
+    kind = config.model["transformer"]
+    return "a classifier without a transformer" if kind == "none" else f"a classifier behind a {kind} transformer"
+
+
+def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     """A new run, as the options have it."""
-    for name, value in TRAIN_DEFAULTS.items():
+    for name, value in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    settings = arguments.given_settings(options, options.task)
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
-    _set_threads(options.threads)
-    kind, (digits, test_digits) = _load_digits(options.data, options.data_dir, ("train", "test"), sys.stdout)
+    arguments.set_threads(options.threads)
+    source = arguments.find_source(options.data, options.data_dir)
+    task = TASKS[options.task](source, options.seed, **settings)
+    data_sha256 = source.sha256()
     out = _open_run(options.out, options.force)
-    config = {
-        "model": options.model,
-        "data": kind,
-        "digits_sha256": runs.sha256(*digits, *test_digits),
-        "angle": options.angle,
-        "seed": options.seed,
-        "recipe": options.recipe,
-        **dataclasses.asdict(recipe),
-        "versions": _versions(),
-    }
+    config = Config(
+        task={"name": task.name, "source": source.name, **task.chosen},
+        model={"transformer": options.transformer, "image": task.image, "classes": len(task.classes)},
+        recipe=recipe,
+        recipe_name=options.recipe,
+        seed=options.seed,
+        data_folder=relative_to_run(options.data_dir, out) if options.data_dir is not None else None,
+        data_sha256=data_sha256,
+        versions=_versions(),
+    )
     runs.write_config(out, config)
-    return out, config, recipe, digits, test_digits
+    return out, config, task
 
 
-def _resumed(options: argparse.Namespace) -> Job:
+def _resumed(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     """A run that is there, as it was started."""
-    for name in (*TRAIN_DEFAULTS, "epochs", "batch_size", "lr", "out", "force"):
+    for name in (*DEFAULTS, *arguments.all_settings(), "epochs", "batch_size", "lr", "out", "force"):
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")
-    _set_threads(options.threads)
+    arguments.set_threads(options.threads)
     out = options.resume
     config = runs.read_config(out)
-    recipe = runs.read_recipe(out, config)
-    _, (digits, test_digits) = _load_digits(config["data"], options.data_dir, ("train", "test"), sys.stdout)
-    if runs.sha256(*digits, *test_digits) != config["digits_sha256"]:
-        raise runs.RunError(f"expected the digits that the run in {out} was started with, got others (SHA-256)")
-    before = config["versions"]
+    task = config.open_task(out, options.data_dir)
+    if task.source.sha256() != config.data_sha256:
+        raise runs.RunError(f"expected the images that the run in {out} was started with, got others (SHA-256)")
+    before = config.versions
     others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
     if others:
-        _say(f"note: the run was started with {'; '.join(others)}: its last digits may differ")
-    return out, config, recipe, digits, test_digits
+        say(f"note: the run was started with {'; '.join(others)}: its last digits may differ")
+    return out, config, task
 
 
 def _versions() -> dict[str, str]:
-    return {"npstn": npstn.__version__, "numpy": np.__version__, "python": platform.python_version()}
-
-
-def evaluate(options: argparse.Namespace) -> None:
-    """Score the weights of a run: the accuracy on standard output, of what it is on standard error."""
-    _set_threads(options.threads)
-    config = runs.read_config(options.folder)
-    net = runs.load_net(options.folder, config)
-    for name in ("data", "angle", "seed"):
-        if getattr(options, name) is not None:
-            config[name] = getattr(options, name)
-    kind, (test_digits,) = _load_digits(config["data"], options.data_dir, ("test",), sys.stderr)
-    test = training.fixed_test_set(*test_digits, config["angle"], config["seed"])
-    score = training.evaluate(net, test)
-    _say(f"{score.accuracy:.2f} %")
-    text = f"{len(test.labels):,} {runs.DIGITS[kind]}, turned within ±{config['angle']:g}° (seed {config['seed']})"
-    correlation = score.angle_correlation(test.degrees)
-    if not math.isnan(correlation):
-        text += f"; angle correlation {correlation:.2f}"
-    print(text, file=sys.stderr)
-
-
-def show(options: argparse.Namespace) -> None:
-    """Draw what the transformer of a run does to single digits."""
-    from npstn.show import show as draw  # here and below, because importing matplotlib takes a while
-
-    figure = draw(options.folder, options.digit, options.data_dir)
-    _write(figure, options.out or options.folder / "show.png")
-
-
-def compare(options: argparse.Namespace) -> None:
-    """Print the table of several runs and draw their curves."""
-    from npstn import plots
-    from npstn.compare import read, table
-
-    groups = read(options.folders)
-    _say(table(groups))
-    _write(plots.comparison(groups), options.out)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=150)
-    _say(str(path))
-
-
-def gradcheck(options: argparse.Namespace) -> int:
-    """Check the gradients of the library's operations; the exit status."""
-    from npstn import catalogue
-
-    try:
-        return catalogue.run(options.operations, options.json, options.plot)
-    except ValueError as error:  # a name that is not there
-        raise BadArgument(str(error)) from None
-
-
-def find_mnist(options: argparse.Namespace) -> None:
-    """Find or download MNIST, check it, and say where it is."""
-    train, test = data.load_mnist(options.data_dir), data.load_mnist(options.data_dir, train=False)
-    folder = data.mnist_folder(options.data_dir)
-    _say(f"MNIST is whole: {len(train[0]):,} training and {len(test[0]):,} test digits in {folder}")
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        try:
-            npstn.set_num_threads(threads)
-        except ValueError as error:
-            raise BadArgument(f"argument --threads: {str(error).removeprefix('set_num_threads: ')}") from None
-
-
-def _load_digits(
-    kind: str, data_dir: Path | None, parts: Sequence[str], notes: TextIO
-) -> tuple[str, list[Digits]]:
-    """What was loaded, "mnist" or "digits", and its "train" or "test" digits."""
-    if kind != "digits":
-        try:
-            return "mnist", [runs.load_digits("mnist", part, data_dir) for part in parts]
-        except data.MnistNotFound:
-            if kind == "mnist":
-                raise
-            print("MNIST is not at hand and cannot be downloaded: using digits drawn by the program", file=notes)
-    elif data_dir is not None:
-        raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with digits")
-    return "digits", [runs.load_digits("digits", part) for part in parts]
+    return {
+        "npstn": npstn.__version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def _open_run(out: Path | None, force: bool | None) -> Path:
@@ -215,7 +209,3 @@ def _open_run(out: Path | None, force: bool | None) -> Path:
     except runs.RunExists as error:
         raise BadArgument(f"argument {'--force' if force else '--out'}: {error}") from None
     return out
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -1,19 +1,18 @@
-"""The digits: MNIST, or drawn by the program, or images of one's own; and turned by random angles."""
+"""Where images come from: MNIST, digits drawn by the program, a folder of pictures."""
 
-from npstn.data.digits import draw_digits
-from npstn.data.images import Images, load_images
+from npstn.data.drawn import draw_digits
+from npstn.data.folder import Images, load_images
 from npstn.data.mnist import DataError, MnistNotFound, load_mnist, mnist_folder
-from npstn.data.rotated import Rotated, batches, rotate
+from npstn.data.sources import SOURCES, Source
 
 __all__ = [
+    "SOURCES",
     "DataError",
     "Images",
     "MnistNotFound",
-    "Rotated",
-    "batches",
+    "Source",
     "draw_digits",
     "load_images",
     "load_mnist",
     "mnist_folder",
-    "rotate",
 ]

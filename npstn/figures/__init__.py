@@ -1,1 +1,6 @@
-""""""
+"""The pictures: matplotlib figures, and files. Nothing opens a window, and nothing below this package draws."""
+
+from npstn.figures.curves import compare
+from npstn.figures.looks import show
+
+__all__ = ["compare", "show"]

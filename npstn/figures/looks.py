@@ -1,100 +1,187 @@
-"""What a trained transformer does to single digits, and where the loss would have it look instead."""
+"""What a trained transformer does to single test images, and where the loss would rather have it read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import npstn.functional as F
-from npstn import models, runs
-from npstn.autograd import Tensor, no_grad
-from npstn.data import Rotated
+from npstn import nn, runs
+from npstn.autograd import Tensor
+from npstn.figures.words import in_words, shown
+from npstn.models import watch
+from npstn.tasks import Batch, Task
+from npstn.training.metrics import evaluating
+from npstn.transformers import Transformer
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-class Look(NamedTuple):
-    """A digit on its way through the network; places and steps in pixels of the input, x to the right, y down."""
+class View(NamedTuple):
+    """A test image on its way through the network; places and steps in pixels of the image, x to the right, y down."""
 
     number: int  # in the test set
     label: int
-    turned: float  # degrees counter-clockwise, by which the digit had been turned
-    image: np.ndarray  # (28, 28), what the network is shown
-    turns: float  # degrees counter-clockwise, by which the transformer turns it
-    points: np.ndarray  # (28, 28, 2): where each output pixel reads, (x, y)
-    output: np.ndarray  # (28, 28), what it reads there
-    probabilities: np.ndarray  # (10,), what the classifier makes of that
+    truth: dict[str, float]  # how the image had been distorted
+    image: np.ndarray  # (C, H, W), what the transformer is shown
+    found: dict[str, float]  # what the transformer does to it
+    points: np.ndarray  # (h, w, 2): where each output pixel reads, (x, y)
+    output: np.ndarray  # (C, h, w), what it reads there
+    probabilities: np.ndarray  # (classes,), by the classifier
     loss: float  # -log of the probability of the label
-    slopes: np.ndarray  # (28, 28, 2): d loss / d points, per pixel
-
-    @property
-    def slope_of_turn(self) -> float:
-        """d loss / d turns, per degree: all that the slopes do together, where the grid may only turn. A torque."""
-        (x, y), (dx, dy) = (self.points - 13.5).transpose(2, 0, 1), self.slopes.transpose(2, 0, 1)
-        return float(np.deg2rad((x * dy - y * dx).sum()))
+    slopes: np.ndarray  # (h, w, 2): ∂loss/∂points, per pixel
+    downhill: dict[str, float]  # change of `found` along which the transformer lowers the loss most quickly, such that
+    #                             the point that moves farthest moves by one pixel
+    fall: float  # by how much the loss falls then, to first order
 
 
-def look(net: models.STNClsNet, test: Rotated, numbers: Sequence[int]) -> list[Look]:
-    """Follow some test digits through a network, in eval mode for the time being, and each one's loss to the grid."""
-    was_training = net.training
-    net.eval()
+def view(net: nn.Module, test: Batch, numbers: Sequence[int]) -> list[View]:
+    """Follow test images through a network, in eval mode, and the loss of each back to the first transformer's grid."""
     which = np.asarray(numbers)
-    x, labels = Tensor(test.images[which]), test.labels[which]
-    with no_grad():
-        angle = net.loc_net(x)
-        grid = net.rotate(angle)
-    G = Tensor(grid, requires_grad=True)  # a leaf: the gradient stops here
-    V = F.grid_sample(x, G, align_corners=True)
-    y = net.cls_net(V)
-    # nll_loss is the mean over the digits; with this upstream gradient, their sum: each digit stands for itself.
-    F.nll_loss(y, labels).backward(np.array(len(which), y.dtype))
-    net.train(was_training)
-    assert G.grad is not None
-    half = (np.array(x.shape[:1:-1], G.dtype) - 1) / 2  # a step of 1 in the grid is that many pixels, x and y
+    labels = test.labels[which]
+    with evaluating(net), watch(net) as looks:
+        y = net(Tensor(test.images[which]))
+        transformer, look = looks[0]
+        look.parameters.retain_grad()
+        look.grid.retain_grad()
+        # nll_loss is the mean over the images; with this upstream gradient it is their sum: each stands for itself.
+        F.nll_loss(y, labels).backward(np.array(len(which), y.dtype))
+        net.zero_grad()
+    dp, dG = look.parameters.grad, look.grid.grad
+    assert dp is not None and dG is not None
+    G, size = look.grid.data, look.grid.shape[1:3]
+    found = transformer.describe(look.parameters.data, size)
+    step, fall = _downhill(transformer, look.parameters.data, G, dp, _pixels(look.U.data))
+    changed = transformer.describe(look.parameters.data + step, size)
+    half = _pixels(look.U.data)
     return [
-        Look(
+        View(
             number,
             int(labels[b]),
-            float(test.degrees[number]),
-            x.data[b, 0],
-            float(np.rad2deg(angle.data[b])),
-            (G.data[b] + 1) * half,
-            V.data[b, 0],
+            {name: float(values[number]) for name, values in test.truth.items()},
+            look.U.data[b],
+            {name: float(values[b]) for name, values in found.items()},
+            (G[b] + 1) * half,
+            look.V.data[b],
             np.exp(y.data[b]),
             -float(y.data[b, labels[b]]),
-            G.grad[b] / half,
+            dG[b] / half,
+            {name: float(changed[name][b] - found[name][b]) for name in found},
+            float(fall[b]),
         )
         for b, number in enumerate(numbers)
     ]
 
 
+def _pixels(U: np.ndarray) -> np.ndarray:
+    """How many pixels of an image a step of 1 in the grid is, along x and y."""
+    return (np.array(U.shape[:1:-1], U.dtype) - 1) / 2
+
+
+def _downhill(
+    transformer: Transformer, parameters: np.ndarray, G: np.ndarray, dp: np.ndarray, half: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The step of the parameters against their gradient that moves the farthest point by one pixel, and by how much
+    the loss falls along it, to first order."""
+    tiny = 1e-3 / (np.linalg.norm(dp, axis=1, keepdims=True) + np.finfo(dp.dtype).tiny)
+    moved = transformer.grid(Tensor(parameters - tiny * dp), G.shape[1:3]).data
+    farthest = np.linalg.norm((moved - G) * half, axis=3).max(axis=(1, 2))  # pixels
+    step = np.where(farthest[:, None] > 0, -tiny * dp / np.maximum(farthest, 1e-12)[:, None], 0).astype(dp.dtype)
+    return step, -(step * dp).sum(axis=1)
+
+
 def show(
-    run: str | os.PathLike[str], digits: Sequence[int] = range(5), data_dir: str | os.PathLike[str] | None = None
+    run: str | os.PathLike[str], numbers: Sequence[int] = range(5), data_dir: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """The picture of some test digits of a run, one a column: see `plots.transformer`.
+    """The picture of some test images of a run, one a row: see `draw`.
 
     Args:
         run: the folder that `npstn train` wrote.
-        digits: their numbers in the test set, from 0.
-        data_dir: the folder of MNIST's files, as for `data.load_mnist`.
+        numbers: those of the test images, from 0.
+        data_dir: the folder of the data's files; where the run found them if None.
 
-    Raises runs.RunError where there is no such run, no transformer in it or no such digit.
+    Raises RunError where there is no such run, no transformer in it or no such image.
     """
-    from npstn import plots  # here, because importing matplotlib takes a while
-
-    config = runs.read_config(Path(run))
-    net = runs.load_net(Path(run), config)
-    if not isinstance(net, models.STNClsNet):
-        raise runs.RunError(f"expected a run with a transformer (--model stn), got {run}, which has none")
-    if not len(digits):
-        raise runs.RunError("expected a test digit at least, got none")
-    test = runs.test_set(config, data_dir)
-    for number in digits:
+    folder = Path(run)
+    config = runs.read_config(folder)
+    net = runs.load_net(folder, config)
+    if config.model["transformer"] == "none":
+        raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
+    if not len(numbers):
+        raise runs.RunError("expected a test image at least, got none")
+    task = config.open_task(folder, data_dir)
+    test = task.test()
+    for number in numbers:
         if not 0 <= number < len(test.labels):
-            raise runs.RunError(f"expected test digits from 0 to {len(test.labels) - 1}, got {number}")
-    return plots.transformer(look(net, test, digits))
+            raise runs.RunError(f"expected test images from 0 to {len(test.labels) - 1}, got {number}")
+    return draw(view(net, test, numbers), task)
+
+
+def draw(views: Sequence[View], task: Task) -> Figure:
+    """Test images on their way through the transformer, one a row.
+
+    From the left: the image; the sampling grid over it; what is read there, with the classifier's answer; and the
+    arrows along which the loss would fall if each point of the grid were free to move.
+    """
+    # In inches, by hand: panels of a fixed shape with texts all round are more than a layout engine gets right.
+    panel, gap, edge, head, text = 2.5, 0.3, 0.2, 0.8, 0.95
+    width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * (panel + text)
+    figure = Figure(figsize=(width, height))
+    sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": text / height}
+    spaces = {**sides, "wspace": gap / panel, "hspace": text / panel}
+    panels = figure.subplots(len(views), 4, squeeze=False, gridspec_kw=spaces)
+    for row, seen in zip(panels, views, strict=True):
+        _row(row, seen, task.classes)
+    for axes, heading in zip(panels[0], HEADINGS, strict=True):
+        axes.text(0.5, 1.13, heading, transform=axes.transAxes, ha="center", fontsize=10.5, weight="bold")
+    return figure
+
+
+HEADINGS = (
+    "What the network is shown\n(angles counter-clockwise)",
+    "Where its transformer reads:\nthe grid (red: upper edge)",
+    "What it reads there, and\nwhat the classifier says",
+    "Where the loss would move\nthe points of the grid",
+)
+WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lines the image is grey
+
+
+def _row(row: Sequence[Axes], seen: View, classes: tuple[str, ...]) -> None:
+    """One image of `draw`."""
+    shown_axes, grid, output, arrows = row
+    for axes, image, white in zip(row, (seen.image, seen.image, seen.output, seen.image), WHITE, strict=True):
+        axes.imshow(shown(image) / white, cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+    truth = f", {in_words(seen.truth)}" if seen.truth else ""
+    shown_axes.set_title(f"test image {seen.number}: a {classes[seen.label]}{truth}", fontsize=10)
+
+    # About ten lines of the grid each way; its corners may lie outside of the image.
+    H, W = seen.image.shape[1:]
+    x, y = seen.points[..., 0], seen.points[..., 1]
+    every = max(1, round(max(x.shape) / 9.5))
+    grid.plot(x[::every].T, y[::every].T, x[:, ::every], y[:, ::every], color="tab:orange", linewidth=0.8)
+    grid.plot(x[0], y[0], color="red", linewidth=2)
+    grid.set(xlim=(-W / 4, 5 / 4 * W - 1), ylim=(5 / 4 * H - 1, -H / 4), facecolor="0.85")
+    grid.set_title(f"the transformer: {in_words(seen.found)}", fontsize=10)
+
+    answer = int(seen.probabilities.argmax())
+    text = f"a {classes[answer]}: {100 * seen.probabilities[answer]:.1f} %"
+    if answer != seen.label:
+        text = f"wrong: {text} (a {classes[seen.label]}: {100 * seen.probabilities[seen.label]:.1f} %)"
+    output.set_title(text, color="black" if answer == seen.label else "red", fontsize=10)
+
+    fall = -seen.slopes
+    length = np.hypot(fall[..., 0], fall[..., 1])
+    far = length > 0.02 * length.max()  # the others would be dots
+    scale = length.max() / (W / 7) or 1  # the longest is a seventh of the image
+    u, v = fall[far].T / scale
+    arrows.quiver(x[far], y[far], u, v, angles="xy", scale_units="xy", scale=1, width=0.009, color="yellow")
+    arrows.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5))
+    arrows.set_title(f"the loss is {seen.loss:.2g}", fontsize=10)
+    along = f"it falls by {length.max():.2g} a pixel along the longest"
+    together = f"arrow, and by {seen.fall:.2g} if the transformer"
+    arrows.set_xlabel(f"{along}\n{together}\nadds {in_words(seen.downhill)}", fontsize=9.5)

@@ -1,22 +1,22 @@
-"""Several runs side by side; runs that are alike but for the seed are one group, with mean and spread."""
+"""Several runs next to each other. Runs that are alike but for the seed make one group, with a mean and a spread."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from npstn import runs
-from npstn.training import RECIPES, Epoch
+from npstn.runs.config import Config, read_config
+from npstn.runs.errors import RunError
+from npstn.runs.folder import METRICS, read_metrics
+from npstn.tasks import TASKS, Measure
+from npstn.training import COLUMNS, RECIPES
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# What does not make two runs different experiments.
-INCIDENTAL = ("seed", "versions")
+# Entries of config.json that do not make two runs different experiments.
+INCIDENTAL = ("seed", "versions", "data_folder")
 
 
 class Group(NamedTuple):
@@ -25,6 +25,7 @@ class Group(NamedTuple):
     name: str  # what sets it apart from the other groups
     seeds: list[int]
     planned: int  # epochs
+    measured: dict[str, Measure]  # by its task
     metrics: dict[str, np.ndarray]  # column of metrics.csv -> (runs, epochs), the epochs that all of them have done
 
     @property
@@ -35,92 +36,80 @@ class Group(NamedTuple):
 def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
     """Group some runs, in the order in which they are given.
 
-    Raises runs.RunError for what is no run, for one that is given twice, for one that has not finished an epoch, and
-    for one whose metrics.csv has other columns.
+    Raises RunError for a folder that is no run, for one that is given twice, for one without a finished epoch, and for
+    one whose metrics.csv has other columns than its task.
     """
     paths = [Path(folder) for folder in folders]
-    configs = [runs.read_config(path) for path in paths]
+    configs = [read_config(path) for path in paths]
     for i, path in enumerate(paths):
         if path.resolve() in [other.resolve() for other in paths[:i]]:  # it would pass for a second seed without spread
-            raise runs.RunError(f"expected each run once, got {path} twice")
+            raise RunError(f"expected each run once, got {path} twice")
     alike: dict[str, list[int]] = {}
     for i, config in enumerate(configs):
-        what = {name: value for name, value in sorted(config.items()) if name not in INCIDENTAL}
+        what = {name: value for name, value in config.as_json().items() if name not in INCIDENTAL}
         alike.setdefault(repr(what), []).append(i)
-    firsts = [configs[members[0]] for members in alike.values()]
+    firsts = [_differences(configs[members[0]]) for members in alike.values()]
     groups = []
     for first, members in zip(firsts, alike.values(), strict=True):
-        tables = [_metrics(paths[i]) for i in members]
+        config = configs[members[0]]
+        measured = TASKS[config.task["name"]].measured
+        tables = [_metrics(paths[i], (*COLUMNS, *measured)) for i in members]
         done = min(len(table["epoch"]) for table in tables)
-        metrics = {name: np.stack([table[name][:done] for table in tables]) for name in Epoch._fields}
-        planned = first.get("epochs", done)
-        groups.append(Group(_name(first, firsts), [configs[i]["seed"] for i in members], planned, metrics))
+        metrics = {name: np.stack([table[name][:done] for table in tables]) for name in tables[0]}
+        name = _name(config, first, firsts)
+        groups.append(Group(name, [configs[i].seed for i in members], config.recipe.epochs, measured, metrics))
     return groups
 
 
-def _metrics(folder: Path) -> dict[str, np.ndarray]:
-    from npstn import plots  # here, because importing matplotlib takes a while
-
-    path = folder / "metrics.csv"
-    try:
-        metrics = plots.read_metrics(path)
-    except (FileNotFoundError, IndexError):
-        raise runs.RunError(f"expected an epoch at least in {path}, got none: is the run still in its first?") from None
-    except (ValueError, TypeError):
-        raise runs.RunError(f"expected numbers in {path}, got something else") from None
-    if tuple(metrics) != Epoch._fields:
-        raise runs.RunError(f"expected the columns {', '.join(Epoch._fields)} in {path}, got {', '.join(metrics)}")
+def _metrics(folder: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+    metrics = read_metrics(folder)
+    if tuple(metrics) != columns:
+        got = ", ".join(metrics)
+        raise RunError(f"expected the columns {', '.join(columns)} in {folder / METRICS}, got {got}")
     return metrics
 
 
-def _name(config: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    """The model, and whatever is not the same in all the groups; what follows from other entries is left out."""
-    names = dict.fromkeys(name for other in others for name in other if name not in ("model", *INCIDENTAL))
-    differing = [name for name in names if len({repr(other.get(name)) for other in others}) > 1]
-    if "data" in differing and "digits_sha256" in differing:
-        differing.remove("digits_sha256")
-    parts = [config["model"]]
-    for name in differing:
-        value = config.get(name, "-")
-        if name == "angle":
-            parts.append(f"±{value:g}°")
-        elif name == "data":
-            parts.append(runs.DIGITS[value])
-        elif name == "digits_sha256":
-            parts.append(f"digits {str(value)[:8]}")
-        elif not all(_follows_from_recipe(other, name) for other in others):
-            parts.append(f"{name.replace('_', ' ')} {value}")
-    return ", ".join(parts)
+def _differences(config: Config) -> dict[str, Any]:
+    """What may set a run apart from others, each with its name for a person; its transformer is told in any case."""
+    recipe = {**vars(config.recipe)}
+    if config.recipe_name in RECIPES:  # a number that the recipe brings with it is told by the recipe's name
+        usual = vars(RECIPES[config.recipe_name])
+        recipe = {name: value for name, value in recipe.items() if value != usual[name]}
+    task = {"task": config.task["name"], **{name: value for name, value in config.task.items() if name != "name"}}
+    return {**task, "recipe": config.recipe_name, **recipe, "data": config.data_sha256[:8]}
 
 
-def _follows_from_recipe(config: dict[str, Any], name: str) -> bool:
-    return name in config and getattr(RECIPES.get(config.get("recipe", "")), name, None) == config[name]
+def _name(config: Config, differences: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
+    """The transformer, and each difference that is not the same in all the groups."""
+
+    def parts() -> Iterator[str]:
+        kind = config.model["transformer"]
+        yield "no transformer" if kind == "none" else kind
+        for name in dict.fromkeys(name for other in others for name in other):
+            values = {repr(other.get(name)) for other in others}
+            if len(values) > 1 and name in differences and not (name == "data" and _sources_differ(others)):
+                value = differences[name]
+                yield f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+
+    return ", ".join(parts())
+
+
+def _sources_differ(others: Sequence[dict[str, Any]]) -> bool:
+    return len({other["source"] for other in others}) > 1
 
 
 def table(groups: Sequence[Group]) -> str:
     """The last epoch of each group: the mean over its runs and, where there are several, their standard deviation."""
-    rows = [["run", "seeds", "epochs", "test accuracy", "test loss", "angle correlation", "spread in a class", "time"]]
+    percent, plain = Measure("test accuracy", ".2f", " %"), Measure("test loss", ".4f")
+    columns = {"test_accuracy": percent, "test_loss": plain}
     for group in groups:
-
-        def last(column: str, form: str, unit: str = "", group: Group = group) -> str:
-            values = group.metrics[column][:, -1]
-            if np.isnan(values).any():
-                return "-"
-            spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-            return f"{np.mean(values):{form}}{spread}{unit}"
-
-        rows.append(
-            [
-                group.name,
-                " ".join(map(str, group.seeds)),
-                f"{group.epochs}" if group.epochs == group.planned else f"{group.epochs} of {group.planned}",
-                last("test_accuracy", ".2f", " %"),
-                last("test_loss", ".4f"),
-                last("angle_correlation", ".3f"),
-                last("residual_std_deg", ".1f", "°"),
-                f"{group.metrics['seconds'].sum(axis=1).mean():.0f} s",
-            ]
-        )
+        columns |= group.measured
+    rows = [["run", "seeds", "epochs", *(measure.label for measure in columns.values()), "time"]]
+    for group in groups:
+        done = f"{group.epochs}" if group.epochs == group.planned else f"{group.epochs} of {group.planned}"
+        last = [_last(group, name, measure) for name, measure in columns.items()]
+        seconds = f"{group.metrics['seconds'].sum(axis=1).mean():.0f} s"
+        rows.append([group.name, " ".join(map(str, group.seeds)), done, *last, seconds])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if any(len(group.seeds) > 1 for group in groups):
@@ -128,8 +117,9 @@ def table(groups: Sequence[Group]) -> str:
     return "\n".join(lines)
 
 
-def compare(folders: Sequence[str | os.PathLike[str]]) -> Figure:
-    """The curves of several runs in one picture: see `plots.comparison`. Raises as `read` does."""
-    from npstn import plots
-
-    return plots.comparison(read(folders))
+def _last(group: Group, column: str, measure: Measure) -> str:
+    values = group.metrics[column][:, -1] if column in group.metrics else np.array([np.nan])
+    if np.isnan(values).any():
+        return "-"
+    spread = f" ± {np.std(values, ddof=1):{measure.form}}" if len(values) > 1 else ""
+    return f"{np.mean(values):{measure.form}}{spread}{measure.unit}"

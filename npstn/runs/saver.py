@@ -12,8 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from npstn import runs
-from npstn.progress import Progress, TrainingError
+from npstn.runs.config import Config
+from npstn.runs.errors import RunError
+from npstn.runs.folder import CHECKPOINT
+from npstn.runs.resume import save_checkpoint
+from npstn.training import State, TrainingError
 
 
 class Stopped(Exception):
@@ -25,27 +28,33 @@ class Stopped(Exception):
 
 
 class Saver:
-    """Saves the progress of a run, which is trained within its `with`.
+    """Saves a run while it is trained within the `with`.
 
-    There, the first Ctrl-C (or SIGTERM) lets the step come to its end; then the run is saved and Stopped is raised. A
-    second one stops at once. Whatever else ends the training leaves it as one line that says what is saved.
+    Inside, the first Ctrl-C (or SIGTERM) lets the current step end; then the run is saved and Stopped is raised. A
+    second one stops at once. Any other error leaves the `with` as one line that says what is saved.
+
+    Args:
+        folder: the run folder.
+        config: what the run was started with.
+        state: where its training stands.
+        minutes: how long to go on within an epoch without saving.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], progress: Progress, minutes: float) -> None:
-        self.folder, self.config, self.progress, self.minutes = folder, config, progress, minutes
-        self._saved = progress.place() if (folder / "checkpoint.safetensors").exists() else None
+    def __init__(self, folder: Path, config: Config, state: State, minutes: float) -> None:
+        self.folder, self.config, self.state, self.minutes = folder, config, state, minutes
+        self._saved = state.place() if (folder / CHECKPOINT).exists() else None
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
     def after_step(self) -> None:
-        """Save if it is time, or if the run is to stop."""
+        """Save if the minutes have passed, or if the run is to stop."""
         if self._signal is not None or time.monotonic() >= self._due:
             self.save()
 
     def save(self) -> None:
         """Save; then stop, if that was asked for."""
-        runs.save_checkpoint(self.folder, self.config, self.progress)
-        self._saved = self.progress.place()
+        save_checkpoint(self.folder, self.config, self.state)
+        self._saved = self.state.place()
         self._due = time.monotonic() + 60 * self.minutes
         if self._signal is not None:
             raise self._stopped(self._signal)
@@ -53,7 +62,7 @@ class Saver:
     def __enter__(self) -> Saver:
         if threading.current_thread() is threading.main_thread():  # no other may handle signals
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):  # what is ignored, by nohup say, stays so
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup ignores some: they stay ignored
                     self._handlers[number] = signal.signal(number, self._ask)
         return self
 
@@ -62,10 +71,10 @@ class Saver:
         if isinstance(error, KeyboardInterrupt):
             raise self._stopped(signal.SIGINT) from None
         if isinstance(error, TrainingError):
-            last = f"the last good checkpoint, saved {self._saved}, is {self.folder / 'checkpoint.safetensors'}"
-            raise TrainingError(f"{error}; try an --lr below {self.config['lr']:g}; {last}") from None
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # which is of what is said, not saved
-            raise runs.RunError(f"cannot write the run folder {self.folder}: {error.strerror or error}") from None
+            last = f"the last good checkpoint, saved {self._saved}, is {self.folder / CHECKPOINT}"
+            raise TrainingError(f"{error}; try an --lr below {self.config.recipe.lr:g}; {last}") from None
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # a pipe breaks while printing
+            raise RunError(f"cannot write the run folder {self.folder}: {error.strerror or error}") from None
 
     def _stopped(self, number: int) -> Stopped:
         if self._saved is None:
@@ -76,7 +85,7 @@ class Saver:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
         self._restore()
-        with contextlib.suppress(OSError):  # and not by print: what this interrupts may be in the midst of one
+        with contextlib.suppress(OSError):  # not by print: the signal may have interrupted a print
             os.write(2, b"\nnpstn: stopping after this step; a second Ctrl-C stops at once\n")
 
     def _restore(self) -> None:

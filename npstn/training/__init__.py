@@ -1,1 +1,8 @@
-""""""
+"""Training a network on a task."""
+
+from npstn.training.loop import COLUMNS, Epoch, Step, train
+from npstn.training.metrics import Score, evaluate, look
+from npstn.training.recipe import RECIPES, Recipe
+from npstn.training.state import State, TrainingError
+
+__all__ = ["COLUMNS", "RECIPES", "Epoch", "Recipe", "Score", "State", "Step", "TrainingError", "evaluate", "look", "train"]

@@ -23,11 +23,11 @@ from npstn.ops.conv2d import conv2d_backward
 from npstn.backend.parallel import get_num_threads, set_num_threads
 
 # It finds the modules that this process finds, and none that may lie in the folder where a person happens to be.
-OTHER_HALF = "import sys; sys.path = sys.argv[2:]; from npstn import compiling; compiling.other_half(int(sys.argv[1]))"
+OTHER_HALF = "import sys; sys.path = sys.argv[2:]; from npstn.training import first_start; first_start.other_half(int(sys.argv[1]))"
 SIZE = 200  # pixels: enough for two threads, as in a training
 
 
-def compile_at_first_start() -> None:
+def compile_at_first_start(model: dict, recipe: dict) -> None:
     """See to it that what the layers of the models need is compiled, if it has not been and can be kept."""
     if numba.config.DISABLE_JIT or not _is_to_be_compiled(conv2d_backward):  # type: ignore[attr-defined]
         return

@@ -1,0 +1,124 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import npstn
+from npstn.cli.errors import BadArgument
+from npstn.data import SOURCES, MnistNotFound, Source
+from npstn.tasks import TASKS, Setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers wrong arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"npstn: error: {message}\n")
+
+
+def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:
+    """A parser of numbers from `least` to `most`; `what` says which they are."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text}")
+        return value
+
+    return parse
+
+
+COUNT = number(int, 1, 10**9, "a whole number of at least 1")
+NATURAL = number(int, 0, 2**63, "a whole number of at least 0")
+
+
+def picture(text: str) -> Path:
+    if Path(text).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .png, .pdf or .svg, got {text}")
+    return Path(text)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=COUNT, metavar="N", help="threads of the kernels; all cores by default")
+
+
+def set_threads(threads: int | None) -> None:
+    if threads is not None:
+        try:
+            npstn.set_num_threads(threads)
+        except ValueError as error:
+            raise BadArgument(f"argument --threads: {str(error).removeprefix('set_num_threads: ')}") from None
+
+
+def all_settings() -> dict[str, Setting]:
+    """The settings of all tasks, by name: each is an option."""
+    return {name: setting for task in TASKS.values() for name, setting in task.settings.items()}
+
+
+def add_settings(parser: argparse.ArgumentParser, by_default: str = "") -> None:
+    """An option for each setting. `by_default` says which value it has if it is not given; the setting's own if ""."""
+    for name, setting in all_settings().items():
+        letter = name[0].upper()
+        kind = number(float, setting.least, setting.most, f"a number from {setting.least:g} to {setting.most:g}")
+        text = f"{setting.help}; {by_default or f'{setting.default:g}'}"
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, metavar=letter, help=text)
+
+
+def given_settings(options: argparse.Namespace, task: str) -> dict[str, float]:
+    """The settings that were given for a task. Raises BadArgument for one that belongs to another task."""
+    given = {name: getattr(options, name) for name in all_settings() if getattr(options, name) is not None}
+    for name in given:
+        if name not in TASKS[task].settings:
+            option = f"--{name.replace('_', '-')}"
+            raise BadArgument(f"argument {option}: expected a setting of the task {task}, which has none of this name")
+    return given
+
+
+def find_source(name: str, data_dir: Path | None, note: Any = None) -> Source:
+    """The source of this name; for "auto", MNIST if it is at hand or can be downloaded, else drawn digits.
+
+    Args:
+        note: where to say that digits are drawn; standard output where None.
+    """
+    if name == "drawn" and data_dir is not None:
+        raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with drawn")
+    if name != "auto":
+        return SOURCES[name](data_dir)
+    source = SOURCES["mnist"](data_dir)
+    try:
+        source.test  # noqa: B018 - found, downloaded or missing
+    except MnistNotFound:
+        text = "MNIST is not at hand and cannot be downloaded: using digits drawn by the program"
+        print(text, file=note or sys.stdout)
+        return SOURCES["drawn"](None)
+    return source
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a picture, and say where it is."""
+    figure.savefig(path, dpi=150)
+    say(str(path))

@@ -1,0 +1,49 @@
+"""`npstn eval`: score the weights of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from npstn import runs
+from npstn.cli import arguments
+from npstn.cli.arguments import say
+from npstn.data import SOURCES
+from npstn.training import evaluate
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("eval", help="score a run's weights, also on other images or with other settings")
+    arguments.add_run(parser)
+    parser.add_argument("--data", choices=("auto", *SOURCES), help="the test images; as the run by default")
+    arguments.add_data_dir(parser)
+    arguments.add_settings(parser, by_default="as the run by default")
+    seed = "of the test set's distortions; as the run by default"
+    parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help=seed)
+    arguments.add_threads(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """The accuracy goes to standard output, the description of the test set and the measures to standard error."""
+    arguments.set_threads(options.threads)
+    config = runs.read_config(options.folder)
+    net = runs.load_net(options.folder, config)
+    changes = arguments.given_settings(options, config.task["name"])
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    source = None
+    if options.data is not None:
+        source = arguments.find_source(options.data, options.data_dir, sys.stderr)
+    task = config.open_task(options.folder, options.data_dir, source, **changes)
+    test = task.test()
+    score = evaluate(net, test)
+    say(f"{score.accuracy:.2f} %")
+    measures = task.measures(test, score.found)
+    parts = [f"{task.summary(len(test.labels))} (seed {task.seed})"]
+    for name, measure in task.measured.items():
+        if not np.isnan(measures[name]):
+            parts.append(f"{measure.label} {measure.written(measures[name])}")
+    print("; ".join(parts), file=sys.stderr)

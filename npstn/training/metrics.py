@@ -1,0 +1,76 @@
+"""How well a network does: its score on a test set, and what its transformers do to each image."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import npstn.functional as F
+from npstn import nn
+from npstn.autograd import Tensor, no_grad
+from npstn.models import Look, watch
+from npstn.tasks import Batch
+from npstn.transformers import Transformer
+
+
+class Score(NamedTuple):
+    """How a network does on a test set."""
+
+    loss: float
+    accuracy: float  # percent
+    found: dict[str, np.ndarray]  # how its transformers describe what they did: name -> (N,); empty without any
+
+
+@contextlib.contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Inside, the network is in eval mode; afterwards in the mode that it was in."""
+    was_training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(was_training)
+
+
+def look(net: nn.Module, images: np.ndarray) -> list[tuple[Transformer, Look]]:
+    """What each transformer of a network does to images (N, C, H, W), in eval mode and without gradients."""
+    with evaluating(net), no_grad(), watch(net) as looks:
+        net(Tensor(images))
+    return looks
+
+
+def describe(looks: list[tuple[Transformer, Look]]) -> dict[str, np.ndarray]:
+    """The parameters of one batch in quantities that a person understands: name -> (B,).
+
+    Where there are several transformers, the names begin with the number of the transformer, from 1: "2.angle_deg".
+    """
+    found = {}
+    for number, (transformer, seen) in enumerate(looks, start=1):
+        size = seen.grid.shape[1], seen.grid.shape[2]
+        prefix = f"{number}." if len(looks) > 1 else ""
+        for name, values in transformer.describe(seen.parameters.data, size).items():
+            found[prefix + name] = values
+    return found
+
+
+def evaluate(net: nn.Module, test: Batch, batch_size: int = 1000) -> Score:
+    """Score a network, in eval mode, on a test set.
+
+    Args:
+        net: images (B, C, H, W) -> log-probabilities (B, classes).
+        batch_size: how many images it is given at once.
+    """
+    loss, right, found = 0.0, 0, []
+    with evaluating(net), no_grad():
+        for start in range(0, len(test.labels), batch_size):
+            labels = test.labels[start : start + batch_size]
+            with watch(net) as looks:
+                log_probabilities = net(Tensor(test.images[start : start + batch_size]))
+            found.append(describe(looks))
+            loss += F.nll_loss(log_probabilities, labels).item() * len(labels)
+            right += int((log_probabilities.data.argmax(axis=1) == labels).sum())
+    joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return Score(loss / len(test.labels), 100 * right / len(test.labels), joined)

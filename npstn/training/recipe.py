@@ -1,0 +1,54 @@
+"""How a network is trained: the optimiser, its learning rate, the batches, the epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from npstn import nn, optim
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        optimizer: "adamw", with a weight decay of 0.05 and the rate in one cycle up to `lr`; or "sgd", with a momentum
+            of 0.5 and a constant rate.
+        lr: the learning rate, above 0 and at most 1000.
+        batch_size, epochs: at least 1.
+        dropout: the probability that a network's layers drop a number, 0 .. 1 without 1.
+
+    Raises ValueError or TypeError for other values.
+    """
+
+    optimizer: str
+    lr: float
+    batch_size: int
+    epochs: int
+    dropout: float
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"Recipe: expected optimizer to be adamw or sgd, got {self.optimizer!r}")
+        if not 0 < self.lr <= 1e3:
+            raise ValueError(f"Recipe: expected lr above 0 and at most 1000, got {self.lr!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {self.dropout!r}")
+        for name in ("batch_size", "epochs"):
+            count = getattr(self, name)
+            if not isinstance(count, int) or not 1 <= count <= 10**9:
+                raise ValueError(f"Recipe: expected {name} to be an integer from 1 to 10^9, got {count!r}")
+
+    def optimizer_for(self, net: nn.Module, images: int) -> tuple[optim.Optimizer, optim.OneCycleLR | None]:
+        """The optimiser of a network, and its schedule for so many images an epoch."""
+        if self.optimizer == "sgd":
+            return optim.SGD(net.parameters(), self.lr, momentum=0.5), None
+        optimizer = optim.AdamW(net.parameters(), self.lr, weight_decay=0.05)
+        steps = self.epochs * -(-images // self.batch_size)
+        return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start=0.2)
+
+
+RECIPES = {
+    "fast": Recipe("adamw", lr=3e-3, batch_size=32, epochs=8, dropout=0.0),
+    "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
+}

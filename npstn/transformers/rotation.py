@@ -1,0 +1,44 @@
+"""The rotation: one parameter, the angle a in radians.
+
+    theta = [[cos a, -sin a (h-1)/(w-1), 0],
+             [sin a (w-1)/(h-1), cos a, 0]]
+
+An angle means pixels, and theta means normalised coordinates, whose unit is (w-1)/2 pixels along x and (h-1)/2 along y.
+The two factors convert between these units; without them an image that is not square would be sheared. For a square
+image both are 1. A picture sampled with a > 0 turns counter-clockwise on the screen.
+
+Source: Jaderberg et al. 2015, section 3.2, confined to rotations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import npstn.functional as F
+from npstn.autograd import Tensor
+from npstn.transformers.base import Transformer
+
+
+class Rotation(Transformer):
+    """Turns an image about its centre.
+
+    >>> quarter = Tensor([[np.pi / 2]])
+    >>> Rotation().grid(quarter, (3, 3)).data[0, 1].round()  # the middle row of the output reads the middle column
+    array([[-0., -1.],
+           [ 0.,  0.],
+           [ 0.,  1.]], dtype=float32)
+    """
+
+    name = "rotation"
+    identity = np.zeros(1, np.float32)
+
+    def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
+        h, w = size
+        theta = F.rotation_theta(parameters.reshape(len(parameters)))
+        if h != w and h > 1 and w > 1:
+            aspect = (h - 1) / (w - 1)
+            theta = theta * np.array([[1, aspect, 1], [1 / aspect, 1, 1]], theta.dtype)
+        return F.affine_grid(theta, (len(parameters), 1, h, w), align_corners=True)
+
+    def describe(self, parameters: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {"angle_deg": np.rad2deg(parameters[:, 0])}
