@@ -26,7 +26,7 @@ class CNN(nn.Module):
 
     Args:
         num_output: the numbers that each image gives.
-        dropout: the probability of dropping a channel of the second convolution, and a number of the first linear layer.
+        dropout: the probability of dropping a channel of conv2, and a number of fc1.
         image: (C, H, W) of the images; H and W at least 16.
 
     Raises ValueError for smaller images; its `forward` raises ValueError for images of another shape.
@@ -71,7 +71,7 @@ class ClsNet(nn.Module):
 class LocNet(nn.Module):
     """The localisation network: images (B, C, H, W) -> the parameters of a transformer (B, P).
 
-    The weights of its last layer start at zero and the bias at the transformer's identity: at first no image is changed.
+    The weights of its last layer start at zero, the bias at the transformer's identity: at first no image is changed.
     """
 
     def __init__(self, dropout: float = 0.5, image: Image = MNIST, identity: np.ndarray = Rotation.identity) -> None:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
@@ -94,24 +94,23 @@ def given_settings(options: argparse.Namespace, task: str) -> dict[str, float]:
     return given
 
 
-def find_source(name: str, data_dir: Path | None, note: Any = None) -> Source:
-    """The source of this name; for "auto", MNIST if it is at hand or can be downloaded, else drawn digits.
+def find_source(name: str, data_dir: Path | None, train: bool = True, notes: TextIO | None = None) -> Source:
+    """The source of this name, loaded; for "auto", MNIST if it is at hand or can be downloaded, else drawn digits.
 
     Args:
-        note: where to say that digits are drawn; standard output where None.
+        train: whether the training set is needed too.
+        notes: where to say that digits are drawn; standard output where None.
     """
     if name == "drawn" and data_dir is not None:
         raise BadArgument("argument --data-dir: goes with --data mnist or auto, not with drawn")
-    if name != "auto":
-        return SOURCES[name](data_dir)
-    source = SOURCES["mnist"](data_dir)
+    source = SOURCES["mnist" if name == "auto" else name](data_dir)
     try:
-        source.test  # noqa: B018 - found, downloaded or missing
+        return source.loaded(train)
     except MnistNotFound:
-        text = "MNIST is not at hand and cannot be downloaded: using digits drawn by the program"
-        print(text, file=note or sys.stdout)
-        return SOURCES["drawn"](None)
-    return source
+        if name != "auto":
+            raise
+    print("MNIST is not at hand and cannot be downloaded: using digits drawn by the program", file=notes or sys.stdout)
+    return SOURCES["drawn"](None).loaded(train)
 
 
 def say(text: str) -> None:

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         changes["seed"] = options.seed
     source = None
     if options.data is not None:
-        source = arguments.find_source(options.data, options.data_dir, sys.stderr)
+        source = arguments.find_source(options.data, options.data_dir, train=False, notes=sys.stderr)
     task = config.open_task(options.folder, options.data_dir, source, **changes)
     test = task.test()
     score = evaluate(net, test)

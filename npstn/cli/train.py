@@ -46,7 +46,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/ and the time by default")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/TIME by default")
     parser.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
     onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
     parser.add_argument("--resume", type=Path, metavar="RUN", help=onward)

@@ -1,4 +1,4 @@
-"""Where the images of a task come from: a source has a training set and a test set, each loaded when it is asked for."""
+"""Where the images of a task come from: sources, with a training set and a test set, loaded when they are needed."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ class Source:
     @functools.cached_property
     def test(self) -> Labelled:
         return self._load(False)
+
+    def loaded(self, train: bool = True) -> Source:
+        """This source, with its test set, and its training set if `train`, loaded."""
+        if train:
+            self.train  # noqa: B018 - loads it, and keeps it
+        self.test  # noqa: B018
+        return self
 
     def sha256(self) -> str:
         """The hash of both sets: a run that is resumed must find the same images."""

@@ -53,11 +53,11 @@ def view(net: nn.Module, test: Batch, numbers: Sequence[int]) -> list[View]:
         net.zero_grad()
     dp, dG = look.parameters.grad, look.grid.grad
     assert dp is not None and dG is not None
-    G, size = look.grid.data, look.grid.shape[1:3]
+    G, half = look.grid.data, _pixels(look.U.data)
+    size = G.shape[1], G.shape[2]
     found = transformer.describe(look.parameters.data, size)
-    step, fall = _downhill(transformer, look.parameters.data, G, dp, _pixels(look.U.data))
+    step, fall = _downhill(transformer, look.parameters.data, G, dp, half)
     changed = transformer.describe(look.parameters.data + step, size)
-    half = _pixels(look.U.data)
     return [
         View(
             number,
@@ -88,7 +88,7 @@ def _downhill(
     """The step of the parameters against their gradient that moves the farthest point by one pixel, and by how much
     the loss falls along it, to first order."""
     tiny = 1e-3 / (np.linalg.norm(dp, axis=1, keepdims=True) + np.finfo(dp.dtype).tiny)
-    moved = transformer.grid(Tensor(parameters - tiny * dp), G.shape[1:3]).data
+    moved = transformer.grid(Tensor(parameters - tiny * dp), (G.shape[1], G.shape[2])).data
     farthest = np.linalg.norm((moved - G) * half, axis=3).max(axis=(1, 2))  # pixels
     step = np.where(farthest[:, None] > 0, -tiny * dp / np.maximum(farthest, 1e-12)[:, None], 0).astype(dp.dtype)
     return step, -(step * dp).sum(axis=1)

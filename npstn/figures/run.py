@@ -30,7 +30,8 @@ def draw_run(folder: Path, net: nn.Module, task: Task, score: Score) -> list[Pat
     if looks:
         kept = frames.read(folder, looks[0][1].V.shape)
         if kept:
-            accuracies = dict(zip(metrics["epoch"].astype(int).tolist(), metrics["test_accuracy"].tolist(), strict=True))
+            epochs = metrics["epoch"].astype(int).tolist()
+            accuracies = dict(zip(epochs, metrics["test_accuracy"].tolist(), strict=True))
             paths.append(folder / "training.gif")
             film.write(paths[-1], looks[0][1].U.data, kept, accuracies)
     return paths

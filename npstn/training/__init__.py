@@ -5,4 +5,16 @@ from npstn.training.metrics import Score, evaluate, look
 from npstn.training.recipe import RECIPES, Recipe
 from npstn.training.state import State, TrainingError
 
-__all__ = ["COLUMNS", "RECIPES", "Epoch", "Recipe", "Score", "State", "Step", "TrainingError", "evaluate", "look", "train"]
+__all__ = [
+    "COLUMNS",
+    "RECIPES",
+    "Epoch",
+    "Recipe",
+    "Score",
+    "State",
+    "Step",
+    "TrainingError",
+    "evaluate",
+    "look",
+    "train",
+]

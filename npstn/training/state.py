@@ -74,7 +74,7 @@ class State:
         return {name: value for name, value in self._parts().items() if isinstance(value, np.ndarray)}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, as JSON can hold it: plain numbers, and the state of the random numbers. NaN becomes None."""
+        """Everything else, as JSON can hold it: plain numbers, and the random state. NaN becomes None."""
         return {
             "parts": {name: value for name, value in self._parts().items() if not isinstance(value, np.ndarray)},
             "random": {"at_start": self._random_at_start, "now": generator().bit_generator.state},
