@@ -1,0 +1,131 @@
+"""config.json: what a run was started with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from npstn import models, nn
+from npstn.data import SOURCES, DataError, Source
+from npstn.runs.errors import RunError
+from npstn.storage import write_whole
+from npstn.tasks import TASKS, Task
+from npstn.training import Recipe
+
+FILE = "config.json"
+FORMAT = 2  # of the run folder; 1, of npstn before 2026-11-27, had neither tasks nor transformers
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run was started with.
+
+    Attributes:
+        task: its "name", the "source" of its images, and its settings.
+        model: the arguments of `models.build` without the dropout: "transformer", "image", "classes".
+        recipe: how it is trained; recipe_name: the recipe that the options started from.
+        seed: of all random numbers.
+        data_folder: where the source's files were, if a folder was named; relative to the run folder where it can be.
+        data_sha256: the hash of the images and labels.
+        versions: of npstn and of what the last digits of its results depend on.
+    """
+
+    task: dict[str, Any]
+    model: dict[str, Any]
+    recipe: Recipe
+    recipe_name: str
+    seed: int
+    data_folder: str | None
+    data_sha256: str
+    versions: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The entries of config.json, as JSON gives them back: lists for tuples."""
+        entries = {"format": FORMAT, **dataclasses.asdict(self)}
+        return {**entries, "model": {**self.model, "image": list(self.model["image"])}}
+
+    def build_net(self) -> nn.Module:
+        """The network, with new weights."""
+        return models.build(**self.model, dropout=self.recipe.dropout)
+
+    def open_task(
+        self,
+        folder: Path,
+        data_folder: str | os.PathLike[str] | None = None,
+        source: Source | None = None,
+        **changes: Any,
+    ) -> Task:
+        """The task of the run in a folder.
+
+        Args:
+            data_folder: where the files of the run's source are; where the run found them if None.
+            source: of other images than the run's.
+            changes: another seed, other settings.
+        """
+        chosen = {"seed": self.seed, **self.task, **changes}
+        name, source_name = chosen.pop("name"), chosen.pop("source")
+        if source is None:
+            if data_folder is None and self.data_folder is not None:
+                data_folder = os.path.normpath(folder / self.data_folder)
+            source = SOURCES[source_name](data_folder)
+        return TASKS[name](source, **chosen)
+
+
+def relative_to_run(data_folder: str | os.PathLike[str], folder: Path) -> str:
+    """The path from a run folder to its data, so that both can be moved together."""
+    data_folder = Path(data_folder).expanduser().resolve()
+    try:
+        return os.path.relpath(data_folder, folder.resolve())
+    except ValueError:  # on another drive
+        return str(data_folder)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.json, whole or not at all."""
+    write_whole(folder / FILE, (json.dumps(config.as_json(), indent=2) + "\n").encode())
+
+
+def read_config(folder: Path) -> Config:
+    """Read config.json. Raises RunError, in one line, where there is none or it is not one that a run writes."""
+    path = folder / FILE
+    if not path.is_file():
+        raise RunError(f"expected a run folder, got {folder}, with no {FILE} in it")
+    try:
+        with path.open("rb") as file:
+            entries = json.loads(file.read(2**20))  # a config has a few hundred bytes: what this cuts is none
+        if _is_of_format_1(entries):
+            raise RunError(
+                f"the run in {folder} is of an older npstn, whose runs this one cannot go on with: train it afresh, or "
+                f"read its weights with npstn.load('weights.safetensors'); they fit models.STNClsNet and models.ClsNet"
+            )
+        return _config(entries)
+    except (ValueError, KeyError, TypeError, RecursionError, DataError):
+        raise RunError(f"expected what a run writes in {path}, got something else") from None
+
+
+def _is_of_format_1(entries: Any) -> bool:
+    return isinstance(entries, dict) and "format" not in entries and {"model", "data", "angle"} <= entries.keys()
+
+
+def _config(entries: Mapping[str, Any]) -> Config:
+    """The entries of config.json, checked; raises what shows that they are not."""
+    entries = dict(entries)
+    if entries.pop("format") != FORMAT:
+        raise ValueError
+    config = Config(**{**entries, "recipe": Recipe(**entries["recipe"])})
+    model = {**config.model, "image": tuple(config.model["image"])}
+    config = dataclasses.replace(config, model=model)
+    texts = config.recipe_name, config.data_sha256, *config.versions, *config.versions.values()
+    if not all(isinstance(text, str) for text in texts) or not isinstance(config.data_folder, (str, type(None))):
+        raise ValueError
+    if isinstance(config.seed, bool) or not isinstance(config.seed, int) or config.seed < 0:
+        raise ValueError
+    if not all(isinstance(n, int) and 0 < n < 2**16 for n in (*model["image"], model["classes"])):
+        raise ValueError
+    config.open_task(Path())
+    config.build_net()
+    return config

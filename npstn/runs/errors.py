@@ -1,0 +1,9 @@
+"""What goes wrong with a run folder."""
+
+
+class RunError(Exception):
+    """What is wrong with a run folder, in one line."""
+
+
+class RunExists(RunError):
+    """The folder for a new run holds something that must not be replaced."""
