@@ -83,3 +83,10 @@ def contiguous(array: np.ndarray) -> np.ndarray:
 def rows(array: np.ndarray) -> np.ndarray:
     """(B, ...) as one row of numbers for each sample, in the same memory."""
     return array.reshape(len(array), array.size // max(len(array), 1))
+
+
+def check_axis(operation: str, dim: Any, ndim: int) -> None:
+    """Raise ValueError unless `dim` is the number of an axis, from -ndim to ndim - 1."""
+    if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)) or not -ndim <= dim < ndim:
+        expected = f"from {-ndim} to {ndim - 1}" if ndim else "of an input with axes"
+        raise ValueError(f"{operation}: expected dim {expected}, got {dim!r}")

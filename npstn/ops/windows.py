@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from npstn.ops.arguments import MOST
 
 
@@ -24,3 +26,14 @@ def window_positions(
     if kernel[0] > H or kernel[1] > W:
         raise ValueError(f"{operation}: expected a kernel no larger than the padded input {(H, W)}, got {kernel}")
     return (H - kernel[0]) // stride[0] + 1, (W - kernel[1]) // stride[1] + 1
+
+
+def output_size(operation: str, size: object) -> tuple[int, int]:
+    """Rows and columns of a grid, (h, w). Raises ValueError unless both are at least 1 and their product below 2^31."""
+    try:
+        h, w = (operator.index(n) for n in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        h = w = -1
+    if h < 1 or w < 1 or h * w >= MOST:
+        raise ValueError(f"{operation}: expected size (h, w), each at least 1, fewer than 2^31 pixels in all, got {size}")
+    return h, w

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npstn.data import Source
+from npstn.transformers.base import Setting, choose
 
 FEW = 3  # test images of each class, for the pictures
 
@@ -19,15 +20,6 @@ class Batch(NamedTuple):
     images: np.ndarray  # float32 (N, C, H, W), 0 (black) .. 1
     labels: np.ndarray  # int64 (N,)
     truth: dict[str, np.ndarray]  # how each was distorted: name -> (N,), named as by `Transformer.describe`
-
-
-class Setting(NamedTuple):
-    """A number that can be chosen for a task; the command makes an option of its name."""
-
-    default: float
-    least: float
-    most: float
-    help: str
 
 
 class Measure(NamedTuple):
@@ -66,15 +58,8 @@ class Task:
     measured: dict[str, Measure] = {}
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
-        for name, value in settings.items():
-            if name not in self.settings:
-                known = ", ".join(self.settings) or "none"
-                raise ValueError(f"{self.name}: expected settings among {known}; got {name!r}")
-            _, least, most, _ = self.settings[name]
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-                raise ValueError(f"{self.name}: expected {name} from {least:g} to {most:g}, got {value!r}")
         self.source, self.seed = source, seed
-        self.chosen = {name: setting.default for name, setting in self.settings.items()} | settings
+        self.chosen = choose(self.name, self.settings, settings)
         self.image, self.classes = (1, *source.size), source.classes
 
     def __len__(self) -> int:

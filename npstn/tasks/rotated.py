@@ -11,8 +11,8 @@ import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.ops.arguments import check_shape
-from npstn.tasks.base import Batch, Measure, Setting, Task
-from npstn.transformers import Rotation
+from npstn.tasks.base import Batch, Measure, Task
+from npstn.transformers import Rotation, Setting
 
 
 def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:

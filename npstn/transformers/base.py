@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from npstn.autograd import Tensor
+
+
+class Setting(NamedTuple):
+    """A number that can be chosen for a transformer or a task; the command makes an option of its name.
+
+    A setting whose default is an integer takes integers only.
+    """
+
+    default: float
+    least: float
+    most: float
+    help: str
+
+
+def choose(owner: str, settings: dict[str, Setting], given: dict[str, float]) -> dict[str, float]:
+    """The values of all settings: those given, else the defaults.
+
+    Raises ValueError for a value outside its limits and for an unknown name.
+    """
+    for name, value in given.items():
+        if name not in settings:
+            known = ", ".join(settings) or "none"
+            raise ValueError(f"{owner}: expected settings among {known}; got {name!r}")
+        default, least, most, _ = settings[name]
+        kind = int if isinstance(default, int) else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+            integer = "an integer " if kind is int else ""
+            raise ValueError(f"{owner}: expected {name} to be {integer}from {least:g} to {most:g}, got {value!r}")
+    return {name: setting.default for name, setting in settings.items()} | given
 
 
 class Transformer:
@@ -16,10 +47,15 @@ class Transformer:
     Attributes:
         name: its name in the command and in config.json.
         identity: (P,) float32, the parameters that change nothing. A localisation network starts there.
+        settings: what can be chosen, by name; chosen: the values.
     """
 
     name: str
     identity: np.ndarray
+    settings: dict[str, Setting] = {}
+
+    def __init__(self, **settings: float) -> None:
+        self.chosen = choose(self.name, self.settings, settings)
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """The points at which each output pixel reads the input.

@@ -33,12 +33,18 @@ class Rotation(Transformer):
     identity = np.zeros(1, np.float32)
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
-        h, w = size
-        theta = F.rotation_theta(parameters.reshape(len(parameters)))
-        if h != w and h > 1 and w > 1:
-            aspect = (h - 1) / (w - 1)
-            theta = theta * np.array([[1, aspect, 1], [1 / aspect, 1, 1]], theta.dtype)
-        return F.affine_grid(theta, (len(parameters), 1, h, w), align_corners=True)
+        B = len(parameters)
+        theta = rotation_matrix(parameters.reshape(B), size)
+        return F.affine_grid(theta, (B, 1, *size), align_corners=True)
 
     def describe(self, parameters: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
         return {"angle_deg": np.rad2deg(parameters[:, 0])}
+
+
+def rotation_matrix(angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """theta (B, 2, 3) for angles (B,) in radians and an image of (h, w) pixels."""
+    theta, (h, w) = F.rotation_theta(angle), size
+    if h != w and h > 1 and w > 1:
+        aspect = (h - 1) / (w - 1)
+        theta = theta * np.array([[1, aspect, 1], [1 / aspect, 1, 1]], theta.dtype)
+    return theta

@@ -1,0 +1,180 @@
+"""The spline grid generator: a thin-plate spline through control points tells where each output pixel looks.
+
+    b          a sample of the batch
+    k          a control point, 0 .. K-1
+    p          an output pixel, 0 .. h w - 1: row p // w, column p % w, at z_p in normalised coordinates
+    c_k        a control point in the output, (x, y) normalised: fixed
+    points     (B, K, 2), where each control point looks in the input, (x, y) normalised
+    G (B, h, w, 2) with (x, y) last: normalised coordinates in the input
+    U(r) = r^2 ln r, with U(0) = 0: the radial function; w_k and a_0, a_1, a_2: the spline's coefficients
+
+Of all maps f that take each c_k to its point, the spline bends least (the integral of its squared second derivatives is
+smallest). For each of the two coordinates it is
+
+    f(z) = a_0 + a_1 x + a_2 y + sum_k w_k U(|z - c_k|)      with sum_k w_k = 0 and sum_k w_k c_k = 0
+
+The coefficients solve a linear system, whose matrix L depends on the control points alone:
+
+    L = [ U(|c_k - c_l|)   1  c_k ]        L [w; a] = [points; 0]
+        [ 1, c_l           0   0  ]
+
+so f at all output pixels is linear in the points. With Phi (h w, K + 3) the rows (U(|z_p - c_k|), 1, z_p):
+
+    M = Phi L^-1, its first K columns        G[b, p] = sum_k M[p, k] points[b, k]
+
+M is solved once for each size, in float64, and kept. The backward pass is its transpose, with dG = ∂loss/∂G:
+
+    dpoints[b, k] = sum_p M[p, k] dG[b, p]
+
+The rows of M sum to 1, and M c = z: points that are an affine map of the control points give that affine map.
+With align_corners -1 and 1 are the centres of the corner pixels, and a single row or column lies at 0, the middle.
+
+Source: Bookstein 1989, "Principal warps"; Jaderberg et al. 2015, section 3.2, for its use here.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from npstn.autograd import Context, Function, Tensor
+from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
+from npstn.ops.affine_grid import normalised_coordinates
+from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.ops.windows import output_size
+
+LEAST_SPREAD = 1e-6  # of the control points across the line that fits them best, relative to that along it
+
+
+def radial(z: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """U(|z_p - c_k|), (P, K), for z (P, 2) and c (K, 2)."""
+    r2 = ((z[:, None] - c) ** 2).sum(axis=2)
+    return np.where(r2 > 0, r2 * np.log(np.where(r2 > 0, r2, 1)) / 2, 0)  # r^2 ln r = r^2 ln(r^2) / 2
+
+
+def check_control_points(c: np.ndarray) -> None:
+    """Raise ValueError where no spline goes through control points (K, 2), or none that rounding leaves intact."""
+    if c.ndim != 2 or c.shape[1] != 2 or len(c) < 3 or not np.isfinite(c).all():
+        raise ValueError(
+            f"tps_grid: expected control_points of shape (K, 2), finite, K at least 3, got {np.shape(c)}"
+            + ("" if np.isfinite(c).all() else " with NaN or infinity")
+        )
+    along, across = np.linalg.svd(c - c.mean(axis=0), compute_uv=False)
+    if not across > LEAST_SPREAD * along:
+        raise ValueError("tps_grid: expected control_points that are not all on one line, got points that are")
+    distance = np.linalg.norm(c[:, None] - c, axis=2) + np.diag(np.full(len(c), np.inf))
+    k, l = np.unravel_index(distance.argmin(), distance.shape)
+    if not distance[k, l] > LEAST_SPREAD * along:
+        raise ValueError(f"tps_grid: expected control_points that are all different, got numbers {k} and {l} at one place")
+
+
+@functools.lru_cache(maxsize=64)
+def coefficients(control_points: bytes) -> np.ndarray:
+    """The first K columns of L^-1, (K + 3, K): from the points of one coordinate to the spline's w and a.
+
+    Args:
+        control_points: (K, 2), as the bytes of their float64.
+    """
+    from scipy.linalg import solve
+
+    c = np.frombuffer(control_points).reshape(-1, 2)
+    check_control_points(c)
+    K = len(c)
+    L = np.zeros((K + 3, K + 3))
+    L[:K, :K] = radial(c, c)
+    L[:K, K], L[:K, K + 1 :] = 1, c
+    L[K:, :K] = L[:K, K:].T
+    return solve(L, np.eye(K + 3, K), assume_a="sym")
+
+
+@functools.lru_cache(maxsize=64)  # a training loop asks for the same one at each step
+def spline_matrix(control_points: bytes, h: int, w: int, dtype: np.dtype) -> np.ndarray:
+    """M (h w, K), rounded once, from float64. Args: the control points as for `coefficients`."""
+    y, x = np.meshgrid(*(normalised_coordinates(n, True, np.dtype(np.float64)) for n in (h, w)), indexing="ij")
+    z = np.stack([x.ravel(), y.ravel()], axis=1)  # (P, 2)
+    c = np.frombuffer(control_points).reshape(-1, 2)
+    Phi = np.concatenate([radial(z, c), np.ones((len(z), 1)), z], axis=1)  # (P, K + 3)
+    return (Phi @ coefficients(control_points)).astype(dtype)
+
+
+@kernel
+def tps_grid_forward(first, end, points, M, G):
+    """G (B, h w, 2) of the samples first .. end-1."""
+    for b in range(first, end):
+        for p in range(M.shape[0]):
+            x = y = M.dtype.type(0)
+            for k in range(M.shape[1]):
+                x += M[p, k] * points[b, k, 0]
+                y += M[p, k] * points[b, k, 1]
+            G[b, p, 0], G[b, p, 1] = x, y
+
+
+@kernel
+def tps_grid_backward(first, end, dG, M, w, dpoints):
+    """dpoints (B, K, 2) of the samples first .. end-1."""
+    zero = M.dtype.type(0)
+    for b in range(first, end):
+        for k in range(M.shape[1]):
+            dpoints[b, k, 0] = dpoints[b, k, 1] = zero
+        for row in range(M.shape[0] // w):  # row by row: sums of short sums lose fewer digits than one long one
+            for k in range(M.shape[1]):
+                dx = dy = zero
+                for p in range(row * w, (row + 1) * w):
+                    dx += M[p, k] * dG[b, p, 0]
+                    dy += M[p, k] * dG[b, p, 1]
+                dpoints[b, k, 0] += dx
+                dpoints[b, k, 1] += dy
+
+
+class TpsGrid(Function):
+    gives_new_arrays = True
+
+    @staticmethod
+    def forward(ctx: Context, points: np.ndarray, control_points: np.ndarray, size: Any) -> np.ndarray:
+        check_floats("tps_grid", points=points)
+        try:
+            c = np.array(control_points, np.float64, order="C")
+        except (TypeError, ValueError):
+            raise TypeError("tps_grid: expected control_points to be an array of numbers") from None
+        h, w = output_size("tps_grid", size)
+        if c.ndim != 2 or c.shape[1] != 2:
+            check_control_points(c)
+        check_shape("tps_grid", "points", points, f"B, {len(c)}, 2")
+        M = spline_matrix(c.tobytes(), h, w, points.dtype)
+        ctx.save_for_backward(M)
+        G = np.empty((len(points), h, w, 2), points.dtype)
+        flat = G.reshape(len(G), h * w, 2)
+        share_out(tps_grid_forward, len(G), contiguous(points), M, flat, work=G.size * len(c))
+        return G
+
+    @staticmethod
+    def backward(ctx: Context, dG: np.ndarray) -> Any:
+        (M,) = ctx.saved
+        B, h, w, _ = dG.shape
+        dpoints = np.empty((B, M.shape[1], 2), dG.dtype)
+        flat = contiguous(dG).reshape(B, h * w, 2)
+        share_out(tps_grid_backward, B, flat, M, w, dpoints, work=dG.size * M.shape[1])
+        return dpoints, None, None
+
+
+def tps_grid(points: Tensor, control_points: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """The sampling grid of thin-plate splines; linear in `points`.
+
+    Args:
+        points: (B, K, 2), where each control point looks in the input, (x, y) normalised.
+        control_points: (K, 2), where the control points are in the output, (x, y) normalised; K at least 3.
+        size: rows and columns of the output in pixels, (h, w), each at least 1.
+
+    Returns the grid (B, h, w, 2) of (x, y), normalised: -1 and 1 are the centres of the corner pixels (align_corners);
+    in the dtype of the points. Raises TypeError for dtypes other than float32 and float64, ValueError for other shapes
+    and sizes, and for control points that lie on one line or at one place.
+
+    >>> corners = np.array([[-1.0, -1], [1, -1], [-1, 1], [1, 1]])
+    >>> halved = Tensor(corners[None] / 2 + 0.25)
+    >>> tps_grid(halved, corners, (1, 3)).data[..., 0].round(6).tolist()
+    [[[-0.25, 0.25, 0.75]]]
+    """
+    return TpsGrid.apply(points, control_points, size)
