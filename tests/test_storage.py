@@ -16,7 +16,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import npstn
-from npstn import checkpoint, load, models, save
+from npstn import load, models, save, storage
 
 
 def example():
@@ -348,8 +348,8 @@ def test_numbers_that_are_not_finite(tmp_path, bad):
 
 def test_notes_beside_the_arrays(tmp_path):
     notes = {"epochs": 3, "config": {"lr": 0.1, "name": "é\n"}}
-    checkpoint.write(example(), tmp_path / "w", notes)
-    assert checkpoint.read_notes(tmp_path / "w") == {**notes, "sha256": checkpoint.read_notes(tmp_path / "w")["sha256"]}
+    storage.write(example(), tmp_path / "w", notes)
+    assert storage.read_notes(tmp_path / "w") == {**notes, "sha256": storage.read_notes(tmp_path / "w")["sha256"]}
     assert_same(load(tmp_path / "w"), example())
     content = (tmp_path / "w").read_bytes()
     (tmp_path / "w").write_bytes(content.replace(b"epochs\\\": 3", b"epochs\\\": 4"))
@@ -410,7 +410,7 @@ def test_leftovers_are_those_of_our_own_files(tmp_path):
     ours = {".w.st.123.140", ".metrics.csv.1.2"}
     for name in {*ours, "w.st", ".w.st", ".w.st.123", ".w.st.123.140.5", ".wxst.123.140", ".w.st.a.1", "w.st.1.2"}:
         (tmp_path / name).write_text("")
-    found = checkpoint.leftovers(tmp_path, ["w.st", "metrics.csv"])
+    found = storage.leftovers(tmp_path, ["w.st", "metrics.csv"])
     assert {path.name for path in found} == ours
 
 

@@ -1,19 +1,7 @@
-"""The digits: MNIST, or drawn by the program, or images of one's own; and turned by random angles."""
+"""Where images come from: MNIST, digits drawn by the program, or folders and files of the user."""
 
-from npstn.data.digits import draw_digits
-from npstn.data.images import Images, load_images
+from npstn.data.drawn import draw_digits
+from npstn.data.folder import Images, load_images
 from npstn.data.mnist import DataError, MnistNotFound, load_mnist, mnist_folder
-from npstn.data.rotated import Rotated, batches, rotate
 
-__all__ = [
-    "DataError",
-    "Images",
-    "MnistNotFound",
-    "Rotated",
-    "batches",
-    "draw_digits",
-    "load_images",
-    "load_mnist",
-    "mnist_folder",
-    "rotate",
-]
+__all__ = ["DataError", "Images", "MnistNotFound", "draw_digits", "load_images", "load_mnist", "mnist_folder"]
