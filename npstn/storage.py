@@ -95,7 +95,7 @@ def write(arrays: Mapping[str, np.ndarray], path: str | os.PathLike, notes: Mapp
     try:
         notes = json.loads(json.dumps(notes or {}, allow_nan=False))  # the hash is of the notes as they will be read
     except (TypeError, ValueError) as error:
-        raise type(error)(f"write: expected notes that JSON can hold, got others: {error}") from None
+        raise type(error)(f"write: cannot put the notes into JSON: {error}") from None
     arrays = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
     write_whole(Path(path), serialise(arrays, {NOTES: json.dumps({**notes, "sha256": _sha256(arrays, notes)})}))
 
