@@ -7,7 +7,8 @@ both ways under the names in `state_dict`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,7 @@ class SpatialTransformer(nn.Module):
         padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
     >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
-    >>> turn(Tensor(np.zeros((2, 1, 28, 28)))).shape
+    >>> turn(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape
     (2, 1, 14, 14)
     """
 
@@ -141,7 +142,7 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
 
     >>> net = STNClsNet().eval()
     >>> with watch(net) as looks:
-    ...     log_probabilities = net(Tensor(np.zeros((2, 1, 28, 28))))
+    ...     log_probabilities = net(Tensor(np.zeros((2, 1, 28, 28), np.float32)))
     >>> [(transformer.name, look.parameters.shape) for transformer, look in looks]
     [('rotation', (2, 1))]
     """
@@ -156,8 +157,44 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
             module._watcher = None
 
 
-class STNClsNet(SpatialTransformer):
-    """A spatial transformer, and a classifier of what it reads: (B, C, H, W) -> log-probabilities (B, classes).
+class Transformed(SpatialTransformer):
+    """A spatial transformer, and a classifier of what it reads: (B, C, H, W) -> log-probabilities (B, classes)."""
+
+    def __init__(
+        self,
+        loc_net: nn.Module,
+        transformer: Transformer,
+        cls_net: nn.Module,
+        size: tuple[int, int] | None = None,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__(loc_net, transformer, size, padding_mode)
+        self.cls_net = cls_net
+
+    def forward(self, U: Tensor) -> Tensor:
+        return self.cls_net(self.look(U).V)
+
+
+class SideBySide(nn.Module):
+    """Several spatial transformers that read the same images, and a classifier of everything that they read.
+
+    Args:
+        transformers: each (B, C, H, W) -> (B, C, h, w).
+        cls_net: (B, C * how many, h, w) -> log-probabilities (B, classes).
+
+    Source: Jaderberg et al. 2015, section 4.1 of the appendix, MNIST addition.
+    """
+
+    def __init__(self, transformers: Sequence[SpatialTransformer], cls_net: nn.Module) -> None:
+        self.transformers = nn.ModuleList(transformers)
+        self.cls_net = cls_net
+
+    def forward(self, U: Tensor) -> Tensor:
+        return self.cls_net(F.cat([transformer(U) for transformer in self.transformers], dim=1))
+
+
+class STNClsNet(Transformed):
+    """The network of the blog post: a small CNN chooses the parameters, another one tells the class.
 
     Args:
         dropout: of the localisation network and of the classifier.
@@ -174,24 +211,138 @@ class STNClsNet(SpatialTransformer):
         classes: int = 10,
     ) -> None:
         transformer = transformer or Rotation()
-        super().__init__(LocNet(dropout, image, transformer.identity), transformer)
-        self.cls_net = ClsNet(dropout, image, classes)
-
-    def forward(self, U: Tensor) -> Tensor:
-        return self.cls_net(self.look(U).V)
+        loc_net = LocNet(dropout, image, transformer.identity)
+        super().__init__(loc_net, transformer, ClsNet(dropout, image, classes))
 
 
-def build(transformer: str, image: Image, classes: int, dropout: float = 0.0) -> nn.Module:
-    """The network of the command: a classifier behind the transformer of this name, or alone with "none".
+class Classifier(nn.Module):
+    """The log-probabilities of the scores that a network gives."""
 
-    Raises ValueError for another name, and for images that the network cannot take.
+    def __init__(self, scores: nn.Module) -> None:
+        self.scores = scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.log_softmax(self.scores(x), dim=1)
+
+
+def start_at(loc_net: nn.Sequential, identity: np.ndarray) -> nn.Sequential:
+    """Set a localisation network's last layer so that at first no image is changed: zero weights, the identity as bias."""
+    last = loc_net[-1]
+    assert isinstance(last, nn.Linear) and last.bias is not None
+    last.weight.data[...], last.bias.data[...] = 0, identity
+    return loc_net
+
+
+# The paper's networks, section 4.1. All have about 400,000 weights or fewer, relu, no dropout.
+
+
+def _after(size: int, *layers: tuple[int, int]) -> int:
+    """The pixels along a side that are left of `size` after filters and pools: (filter, pool) for each layer."""
+    for filter_size, pool in layers:
+        size = (size - filter_size + 1) // pool
+    return size
+
+
+def paper_cnn(image: Image, classes: int) -> nn.Module:
+    """9 x 9 and 7 x 7 convolutions with 32 filters each, 2 x 2 max pooling after both, one linear layer."""
+    C, H, W = image
+    h, w = (_after(n, (9, 2), (7, 2)) for n in (H, W))
+    if h < 1 or w < 1:
+        raise ValueError(f"paper_cnn: expected images of at least 24 x 24 pixels, got {H} x {W}")
+    first = nn.Conv2d(C, 32, 9), nn.MaxPool2d(2), nn.ReLU()
+    second = nn.Conv2d(32, 32, 7), nn.MaxPool2d(2), nn.ReLU()
+    return Classifier(nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * h * w, classes)))
+
+
+def paper_fcn(image: Image, classes: int) -> nn.Module:
+    """Two hidden linear layers of one width, such that there are about 400,000 weights."""
+    n = math.prod(image)
+    width = round((math.sqrt(n**2 + 4 * 400_000) - n) / 2)  # n width + width^2 = 400,000
+    first, second = (nn.Linear(n, width), nn.ReLU()), (nn.Linear(width, width), nn.ReLU())
+    return Classifier(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(width, classes)))
+
+
+def paper_cnn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
+    """2 x 2 max pooling, a 5 x 5 convolution with 20 filters, pooling, another 5 x 5 with 20, 20 hidden units."""
+    C, H, W = image
+    h, w = (_after(n // 2, (5, 2), (5, 1)) for n in (H, W))
+    if h < 1 or w < 1:
+        raise ValueError(f"paper_cnn_localiser: expected images of at least 28 x 28 pixels, got {H} x {W}")
+    first = nn.MaxPool2d(2), nn.Conv2d(C, 20, 5), nn.MaxPool2d(2), nn.ReLU()
+    second = nn.Conv2d(20, 20, 5), nn.ReLU(), nn.Flatten()
+    hidden = nn.Linear(20 * h * w, 20), nn.ReLU()
+    return start_at(nn.Sequential(*first, *second, *hidden, nn.Linear(20, len(identity))), identity)
+
+
+def paper_fcn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
+    """Hidden linear layers of 32 units."""
+    first, second = (nn.Linear(math.prod(image), 32), nn.ReLU()), (nn.Linear(32, 32), nn.ReLU())
+    return start_at(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(32, len(identity))), identity)
+
+
+class Network(NamedTuple):
+    """A classifier, and the localisation network that goes with it."""
+
+    classifier: Callable[..., nn.Module]  # (image, classes, dropout) -> Module
+    localiser: Callable[..., nn.Module]  # (image, identity, dropout) -> Module
+
+
+NETWORKS = {
+    "blog": Network(
+        lambda image, classes, dropout: ClsNet(dropout, image, classes),
+        lambda image, identity, dropout: LocNet(dropout, image, identity),
+    ),
+    "cnn": Network(
+        lambda image, classes, dropout: paper_cnn(image, classes),
+        lambda image, identity, dropout: paper_cnn_localiser(image, identity),
+    ),
+    "fcn": Network(
+        lambda image, classes, dropout: paper_fcn(image, classes),
+        lambda image, identity, dropout: paper_fcn_localiser(image, identity),
+    ),
+}
+
+
+def build(
+    transformer: str,
+    image: Image,
+    classes: int,
+    dropout: float = 0.0,
+    network: str = "blog",
+    parallel: int = 1,
+    **settings: float,
+) -> nn.Module:
+    """The network of the command: a classifier behind transformers, or alone with the transformer "none".
+
+    Args:
+        transformer: a name of `TRANSFORMERS`, or "none".
+        image: (C, H, W).
+        classes: how many there are.
+        dropout: of the blog's networks; the paper's have none.
+        network: a name of `NETWORKS`.
+        parallel: how many transformers read the image side by side.
+        settings: of the transformer.
+
+    Raises ValueError for other names and settings, and for images that the network cannot take.
 
     >>> type(build("none", (1, 28, 28), 10)).__name__
     'ClsNet'
+    >>> net = build("affine", (2, 42, 42), 19, network="cnn", parallel=2)
+    >>> net(Tensor(np.zeros((5, 2, 42, 42), np.float32))).shape
+    (5, 19)
     """
+    if network not in NETWORKS:
+        raise ValueError(f"build: expected network to be one of {', '.join(NETWORKS)}; got {network!r}")
+    make = NETWORKS[network]
     if transformer == "none":
-        return ClsNet(dropout, image, classes)
+        return make.classifier(image, classes, dropout)
     if transformer not in TRANSFORMERS:
         known = ", ".join([*TRANSFORMERS, "none"])
         raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
-    return STNClsNet(dropout, TRANSFORMERS[transformer](), image, classes)
+    kind = TRANSFORMERS[transformer](**settings)
+    if parallel == 1:
+        loc_net = make.localiser(image, kind.identity, dropout)
+        return Transformed(loc_net, kind, make.classifier(image, classes, dropout))
+    readers = [SpatialTransformer(make.localiser(image, kind.identity, dropout), kind) for _ in range(parallel)]
+    C, H, W = image
+    return SideBySide(readers, make.classifier((parallel * C, H, W), classes, dropout))

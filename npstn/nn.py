@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,25 +31,42 @@ class Module:
 
     training = True
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines forward, got one without")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Each module among the attributes, after its name.
+
+        Raises TypeError for a module or a parameter in a plain list or dict: its weights would not be found.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple, set, dict)):
+                inside = value.values() if isinstance(value, dict) else value
+                if any(isinstance(item, (Module, Parameter)) for item in inside):
+                    kind, where = type(value).__name__, f"{type(self).__name__}.{name}"
+                    raise TypeError(
+                        f"{where}: expected modules as attributes or in an nn.ModuleList, got them in a {kind}, where "
+                        f"their weights would be neither trained nor saved"
+                    )
 
     def modules(self) -> Iterator[Module]:
-        """This module and all modules inside it, in the order in which they were set."""
+        """This module and all modules inside it, in the order in which they were set. Raises as `named_children`."""
         yield self
-        for value in vars(self).values():
-            if isinstance(value, Module):
-                yield from value.modules()
+        for _, child in self.named_children():
+            yield from child.modules()
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Each parameter after its dotted name, which is PyTorch's: "cnn.conv1.weight"."""
+        """Each parameter after its dotted name, which is PyTorch's: "cnn.conv1.weight". Raises as `named_children`."""
+        children = dict(self.named_children())
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield prefix + name, value
-            elif isinstance(value, Module):
+            elif name in children:
                 yield from value.named_parameters(f"{prefix}{name}.")
 
     def parameters(self) -> Iterator[Parameter]:
@@ -83,6 +100,15 @@ class Module:
         for parameter in self.parameters():
             parameter.data, parameter.grad = parameter.data.astype(dtype), None
         return self
+
+    def extra_repr(self) -> str:
+        """The arguments that `repr` shows; a subclass may define it."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        inside = "".join(f"\n  {child}" for child in children) + "\n" if children else self.extra_repr()
+        return f"{type(self).__name__}({inside})"
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of each weight under its dotted name, as in PyTorch."""
@@ -127,6 +153,87 @@ def _uniform(fan_in: int, *shape: int) -> Parameter:
     return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
 
 
+class ModuleList(Module):
+    """Modules in a list: their weights belong to the module that holds the list.
+
+    >>> layers = ModuleList([Linear(4, 3), Linear(3, 2)])
+    >>> [name for name, _ in layers.named_parameters()]
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    >>> len(layers), layers[-1]
+    (2, Linear(in_features=3, out_features=2, bias=True))
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> ModuleList:
+        """Add a module at the end. Raises TypeError for anything else."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
+        setattr(self, str(len(self)), module)
+        return self
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.named_children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return (child for _, child in self.named_children())
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
+
+
+class Sequential(ModuleList):
+    """Modules one after the other: each takes what the one before it gave.
+
+    >>> net = Sequential(Flatten(), Linear(4, 2), ReLU())
+    >>> net(Tensor(np.ones((3, 1, 2, 2), np.float32))).shape
+    (3, 2)
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, input: Any) -> Any:
+        for module in self:
+            input = module(input)
+        return input
+
+
+class ReLU(Module):
+    """`F.relu` as a module."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu(input)
+
+
+class MaxPool2d(Module):
+    """`F.max_pool2d` as a module."""
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def extra_repr(self) -> str:
+        stride = self.kernel_size if self.stride is None else self.stride
+        return f"kernel_size={self.kernel_size}, stride={stride}, padding={self.padding}"
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.max_pool2d(input, self.kernel_size, self.stride, self.padding)
+
+
+class Flatten(Module):
+    """All axes but the first as one: (B, ...) -> (B, N)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.reshape(len(input), input.data.size // max(len(input), 1))
+
+
 class Linear(Module):
     """`F.linear` with its weights: y = x W^T + b, (..., in_features) -> (..., out_features).
 
@@ -140,6 +247,10 @@ class Linear(Module):
         I, O = whole("Linear", "in_features", in_features, 0), whole("Linear", "out_features", out_features, 0)
         self.weight = _uniform(I, O, I)
         self.bias = _uniform(I, O) if bias else None
+
+    def extra_repr(self) -> str:
+        O, I = self.weight.shape
+        return f"in_features={I}, out_features={O}, bias={self.bias is not None}"
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
@@ -170,6 +281,10 @@ class Conv2d(Module):
         self.bias = _uniform(C * K * L, O) if bias else None
         self.stride, self.padding = stride, padding
 
+    def extra_repr(self) -> str:
+        O, C, K, L = self.weight.shape
+        return f"{C}, {O}, kernel_size={(K, L)}, stride={self.stride}, padding={self.padding}"
+
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(input, self.weight, self.bias, self.stride, self.padding)
 
@@ -180,6 +295,9 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5) -> None:
         self.p = p
 
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)
 
@@ -189,6 +307,9 @@ class Dropout2d(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = p
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training)

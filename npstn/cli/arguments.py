@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES, MnistNotFound, Source
-from npstn.tasks import TASKS, Setting
+from npstn.transformers import Setting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,28 +70,35 @@ def set_threads(threads: int | None) -> None:
             raise BadArgument(f"argument --threads: {str(error).removeprefix('set_num_threads: ')}") from None
 
 
-def all_settings() -> dict[str, Setting]:
-    """The settings of all tasks, by name: each is an option."""
-    return {name: setting for task in TASKS.values() for name, setting in task.settings.items()}
+def all_settings(kinds: Mapping[str, Any]) -> dict[str, Setting]:
+    """The settings of all tasks or of all transformers, by name: each is an option."""
+    return {name: setting for kind in kinds.values() for name, setting in kind.settings.items()}
 
 
-def add_settings(parser: argparse.ArgumentParser, by_default: str = "") -> None:
+def add_settings(parser: argparse.ArgumentParser, kinds: Mapping[str, Any], by_default: str = "") -> None:
     """An option for each setting. `by_default` says which value it has if it is not given; the setting's own if ""."""
-    for name, setting in all_settings().items():
-        letter = name[0].upper()
-        kind = number(float, setting.least, setting.most, f"a number from {setting.least:g} to {setting.most:g}")
-        text = f"{setting.help}; {by_default or f'{setting.default:g}'}"
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, metavar=letter, help=text)
+    for name, setting in all_settings(kinds).items():
+        whole = isinstance(setting.default, int)
+        what = f"a{' whole' if whole else ''} number from {setting.least:g} to {setting.most:g}"
+        kind = number(int if whole else float, setting.least, setting.most, what)
+        own = [k.settings[name].default for k in kinds.values() if name in k.settings]
+        text = f"{setting.help}; {by_default or ' or '.join(f'{value:g}' for value in dict.fromkeys(own))}"
+        parser.add_argument(_option(name), dest=name, type=kind, metavar=name[0].upper(), help=text)
 
 
-def given_settings(options: argparse.Namespace, task: str) -> dict[str, float]:
-    """The settings that were given for a task. Raises BadArgument for one that belongs to another task."""
-    given = {name: getattr(options, name) for name in all_settings() if getattr(options, name) is not None}
+def given_settings(options: argparse.Namespace, kinds: Mapping[str, Any], chosen: str) -> dict[str, float]:
+    """The settings that were given for one of the kinds. Raises BadArgument for one that it does not have."""
+    given = {name: getattr(options, name) for name in all_settings(kinds) if getattr(options, name) is not None}
+    own = kinds[chosen].settings if chosen in kinds else {}
     for name in given:
-        if name not in TASKS[task].settings:
-            option = f"--{name.replace('_', '-')}"
-            raise BadArgument(f"argument {option}: expected a setting of the task {task}, which has none of this name")
+        if name not in own:
+            owners = " or ".join(key for key, kind in kinds.items() if name in kind.settings)
+            raise BadArgument(f"argument {_option(name)}: goes with {owners}, not with {chosen}")
     return given
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def find_source(name: str, data_dir: Path | None, train: bool = True, notes: TextIO | None = None) -> Source:

@@ -11,6 +11,7 @@ from npstn import runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.data import SOURCES
+from npstn.tasks import TASKS
 from npstn.training import evaluate
 
 
@@ -19,7 +20,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_run(parser)
     parser.add_argument("--data", choices=("auto", *SOURCES), help="the test images; as the run by default")
     arguments.add_data_dir(parser)
-    arguments.add_settings(parser, by_default="as the run by default")
+    arguments.add_settings(parser, TASKS, by_default="as the run by default")
     seed = "of the test set's distortions; as the run by default"
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help=seed)
     arguments.add_threads(parser)
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     arguments.set_threads(options.threads)
     config = runs.read_config(options.folder)
     net = runs.load_net(options.folder, config)
-    changes = arguments.given_settings(options, config.task["name"])
+    changes = arguments.given_settings(options, TASKS, config.task["name"])
     if options.seed is not None:
         changes["seed"] = options.seed
     source = None

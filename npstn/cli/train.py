@@ -14,11 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 import npstn
-from npstn import nn, runs
+from npstn import models, nn, runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
+from npstn.models import NETWORKS
 from npstn.runs import Config, frames
 from npstn.runs.config import relative_to_run
 from npstn.runs.folder import WEIGHTS, MetricsFile
@@ -28,7 +29,16 @@ from npstn.training.first_start import compile_at_first_start
 from npstn.transformers import TRANSFORMERS
 
 # Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
-DEFAULTS = {"task": "rotated", "data": "auto", "transformer": "rotation", "recipe": "fast", "seed": 0}
+DEFAULTS = {
+    "task": "rotated",
+    "data": "auto",
+    "transformer": "rotation",
+    "parallel": 1,
+    "network": "blog",
+    "recipe": "fast",
+    "seed": 0,
+}
+SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -39,7 +49,12 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_data_dir(parser)
     kinds = "the map that undoes the distortion; rotation. With none, the classifier is alone"
     parser.add_argument("--transformer", choices=(*TRANSFORMERS, "none"), help=kinds)
-    arguments.add_settings(parser)
+    arguments.add_settings(parser, TASKS)
+    arguments.add_settings(parser, TRANSFORMERS)
+    side = "how many transformers read the images side by side; 1"
+    parser.add_argument("--parallel", type=arguments.COUNT, metavar="N", help=side)
+    networks = "the networks: the blog post's, the default, or the paper's CNN or FCN"
+    parser.add_argument("--network", choices=tuple(NETWORKS), help=networks)
     parser.add_argument("--recipe", choices=tuple(RECIPES), help="fast, the default, or as in the blog post")
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
@@ -143,8 +158,10 @@ def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:
 
 
 def _kind(config: Config) -> str:
-    kind = config.model["transformer"]
-    return "a classifier without a transformer" if kind == "none" else f"a classifier behind a {kind} transformer"
+    kind, several = config.model["transformer"], config.model["parallel"]
+    if kind == "none":
+        return "a classifier without a transformer"
+    return f"a classifier behind {'a' if several == 1 else several} {kind} transformer{'s' * (several > 1)}"
 
 
 def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
@@ -152,17 +169,30 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     for name, value in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    settings = arguments.given_settings(options, options.task)
+    settings = arguments.given_settings(options, TASKS, options.task)
+    of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
     source = arguments.find_source(options.data, options.data_dir)
     task = TASKS[options.task](source, options.seed, **settings)
+    model = {
+        "transformer": options.transformer,
+        "image": task.image,
+        "classes": len(task.classes),
+        "network": options.network,
+        "parallel": options.parallel,
+        **of_transformer,
+    }
+    try:
+        models.build(**model)
+    except ValueError as error:  # images that the network cannot take
+        raise BadArgument(f"argument --network: {error}") from None
     data_sha256 = source.sha256()
     out = _open_run(options.out, options.force)
     config = Config(
         task={"name": task.name, "source": source.name, **task.chosen},
-        model={"transformer": options.transformer, "image": task.image, "classes": len(task.classes)},
+        model=model,
         recipe=recipe,
         recipe_name=options.recipe,
         seed=options.seed,
@@ -176,7 +206,7 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
 
 def _resumed(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     """A run that is there, as it was started."""
-    for name in (*DEFAULTS, *arguments.all_settings(), "epochs", "batch_size", "lr", "out", "force"):
+    for name in (*DEFAULTS, *SETTINGS, "epochs", "batch_size", "lr", "out", "force"):
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from npstn.figures.words import shown
+from npstn.figures.images import shown
 from npstn.tasks.base import FEW as ROWS
 
 

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 import npstn.functional as F
 from npstn import nn, runs
 from npstn.autograd import Tensor
-from npstn.figures.words import in_words, shown
+from npstn.figures.images import shown
 from npstn.models import watch
 from npstn.tasks import Batch, Task
 from npstn.training.metrics import evaluating
 from npstn.transformers import Transformer
+from npstn.transformers.words import in_words
 
 
 class View(NamedTuple):

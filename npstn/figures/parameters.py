@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from npstn.figures.words import label
 from npstn.tasks import Batch
+from npstn.transformers.words import label
 
 
 def parameters(test: Batch, found: dict[str, np.ndarray], classes: tuple[str, ...]) -> Figure | None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+import npstn.functional as F
+from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.transformers.base import Setting, choose
+from npstn.transformers.words import in_words
 
 FEW = 3  # test images of each class, for the pictures
+AT_ONCE = 1000  # test images that are distorted at once: their grids take more memory than they
 
 
 class Batch(NamedTuple):
@@ -41,7 +46,9 @@ class Task:
         image: (C, H, W) of its images; those of the source, in grey, unless the subclass sets another.
         classes: what the labels 0, 1, ... stand for; those of the source, unless the subclass sets others.
         settings: what can be chosen, by name.
-        measured: the measures that `measures` gives, by name, in order.
+        compared: quantities, named as by `Transformer.describe`, of which `measures` gives the correlation of the
+            transformer's with the true one: -1 where each image is brought back exactly.
+        measured: the measures that `measures` gives, by name, in order; those of `correlations` for `compared`.
 
     Args:
         source: where the images come from.
@@ -55,6 +62,7 @@ class Task:
     image: tuple[int, int, int]
     classes: tuple[str, ...]
     settings: dict[str, Setting] = {}
+    compared: tuple[str, ...] = ()
     measured: dict[str, Measure] = {}
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
@@ -82,8 +90,7 @@ class Task:
         if order is None:
             order = rng.permutation(len(images))
         for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield self.distort(images[chosen], labels[chosen], rng)
+            yield self.distort(images, labels, order[start : start + batch_size], rng)
 
     def test(self) -> Batch:
         """The test images, the same ones each time: their distortions follow from the seed alone."""
@@ -97,10 +104,20 @@ class Task:
 
     @functools.cached_property
     def _test(self) -> Batch:
-        return self.distort(*self.source.test, np.random.default_rng(self.seed))
+        images, labels = self.source.test
+        rng = np.random.default_rng(self.seed)
+        starts = range(0, len(images), AT_ONCE)
+        parts = [self.distort(images, labels, np.arange(len(images))[i : i + AT_ONCE], rng) for i in starts]
+        truth = {name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth}
+        return Batch(*(np.concatenate([part[k] for part in parts]) for k in range(2)), truth)  # type: ignore[misc]
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Batch:
-        """Distort images of the source, uint8 (N, H, W)."""
+    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Distort some images of the source.
+
+        Args:
+            images, labels: the whole training or test set, uint8 (N, H, W) and int64 (N,).
+            chosen: the numbers of the images to distort, (B,).
+        """
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines distort, got one without")
 
     def measures(self, test: Batch, found: dict[str, np.ndarray]) -> dict[str, float]:
@@ -110,8 +127,55 @@ class Task:
             test: what `test` gave.
             found: how the transformers of a network describe what they did to each of its images: name -> (N,).
         """
-        return {}
+        nothing = np.zeros(len(test.labels))
+        values = [correlation(found.get(name, nothing), test.truth[name]) for name in self.compared]
+        return dict(zip(correlations(self.compared), values, strict=True))
 
     def alarm(self, test: Batch, found: dict[str, np.ndarray]) -> str:
-        """A warning where the transformers do nothing; "" where all is well. Args: as for `measures`."""
-        return ""
+        """A warning where the transformers do nothing; "" where all is well. Args: as for `measures`.
+
+        They do nothing if no quantity that the task and the transformer both name spreads over the images by a
+        twentieth of what it would need to.
+        """
+        spreads = {name: (np.std(found[name]), np.std(true)) for name, true in test.truth.items() if name in found}
+        spreads = {name: (own, needed) for name, (own, needed) in spreads.items() if needed > 0}
+        if not spreads or not all(own < 0.05 * needed for own, needed in spreads.values()):
+            return ""
+        own, needed = (in_words({name: pair[k] for name, pair in spreads.items()}, signed=False) for k in range(2))
+        return (
+            f"the localisation network answers nearly the same for every image. Its answers spread by {own}, the "
+            f"images by {needed}. So the transformer does nothing. Early in training it may yet wake up; otherwise "
+            f"try a lower --lr, or another --seed"
+        )
+
+
+def sample(images: np.ndarray, grid: Tensor) -> np.ndarray:
+    """Read images at the points of a grid, with the sampler that the networks use; black lies outside.
+
+    Args:
+        images: uint8 (B, H, W), 0 .. 255.
+        grid: (B, h, w, 2), normalised, align_corners.
+
+    Returns float32 (B, 1, h, w), 0 .. 1.
+    """
+    grey = (images[:, None] / np.float32(255)).astype(np.float32)
+    with no_grad():
+        return F.grid_sample(Tensor(grey), grid, align_corners=True).data
+
+
+def correlations(quantities: tuple[str, ...]) -> dict[str, Measure]:
+    """The measures of a task that compares these quantities.
+
+    >>> list(correlations(("angle_deg", "scale")))
+    ['angle_correlation', 'scale_correlation']
+    """
+    names = [re.sub("_(deg|px)$", "", name) for name in quantities]
+    return {f"{name}_correlation": Measure(f"{name.replace('_', ' ')} correlation", ".2f") for name in names}
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of two arrays (N,); NaN where one of them has no spread."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    if not (np.std(a) > 0 and np.std(b) > 0):
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,17 +1,16 @@
-"""The task of the blog post: digits, each turned about its centre by a random angle.
+"""The task of the blog post: images, each turned about its centre by a random angle.
 
-The sampler that turns the digits is the one that the network turns them back with.
+The grid and the sampler that turn the images are those with which the network turns them back.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.ops.arguments import check_shape
-from npstn.tasks.base import Batch, Measure, Task
+from npstn.tasks.base import Batch, Measure, Task, correlation, sample
 from npstn.transformers import Rotation, Setting
 
 
@@ -34,11 +33,9 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         raise TypeError(f"rotate: expected images of uint8 and degrees of numbers, got {images.dtype}, {degrees.dtype}")
     check_shape("rotate", "images", images, "N, H, W")
     check_shape("rotate", "degrees", degrees, f"{len(images)}")
-    grey = (images[:, None] / np.float32(255)).astype(np.float32)
     radians = Tensor(np.deg2rad(degrees).astype(np.float32)[:, None])
     with no_grad():
-        grid = Rotation().grid(radians, images.shape[1:])
-        return F.grid_sample(Tensor(grey), grid, align_corners=True).data
+        return sample(images, Rotation().grid(radians, images.shape[1:]))
 
 
 class Rotated(Task):
@@ -70,9 +67,9 @@ class Rotated(Task):
     def summary(self, count: int) -> str:
         return f"{super().summary(count)}, turned within ±{self.angle:g}°"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Batch:
-        degrees = rng.uniform(-self.angle, self.angle, len(images)).astype(np.float32)
-        return Batch(rotate(images, degrees), labels, {"angle_deg": degrees})
+    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+        degrees = rng.uniform(-self.angle, self.angle, len(chosen)).astype(np.float32)
+        return Batch(rotate(images[chosen], degrees), labels[chosen], {"angle_deg": degrees})
 
     def measures(self, test: Batch, found: dict[str, np.ndarray]) -> dict[str, float]:
         if "angle_deg" not in found:
@@ -84,25 +81,12 @@ class Rotated(Task):
             "input_std_deg": spread_within_class(true, test.labels),
         }
 
-    def alarm(self, test: Batch, found: dict[str, np.ndarray]) -> str:
-        if "angle_deg" not in found:
-            return ""
-        true, turned = np.std(test.truth["angle_deg"]), np.std(found["angle_deg"])
-        if not turned < 0.05 * true:
-            return ""
-        return (
-            f"the localisation network answers nearly the same angle for every image: its angles spread by "
-            f"{turned:.1f}°, the digits by {true:.1f}°. So the transformer does nothing. Early in training it may yet "
-            f"wake up; otherwise try a lower --lr, or another --seed"
-        )
 
+class R(Rotated):
+    """The paper's R: the same with angles up to 90 degrees."""
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two arrays (N,); NaN where one of them has no spread."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    if not (np.std(a) > 0 and np.std(b) > 0):
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    name = "R"
+    settings = {"angle": Rotated.settings["angle"]._replace(default=90.0)}
 
 
 def spread_within_class(values: np.ndarray, labels: np.ndarray) -> float:

@@ -23,10 +23,10 @@ class Rotation(Transformer):
     """Turns an image about its centre.
 
     >>> quarter = Tensor([[np.pi / 2]])
-    >>> Rotation().grid(quarter, (3, 3)).data[0, 1].round()  # the middle row of the output reads the middle column
-    array([[-0., -1.],
-           [ 0.,  0.],
-           [ 0.,  1.]], dtype=float32)
+    >>> np.rint(Rotation().grid(quarter, (3, 3)).data[0, 0]).astype(int)  # the upper row reads the right column
+    array([[ 1, -1],
+           [ 1,  0],
+           [ 1,  1]])
     """
 
     name = "rotation"

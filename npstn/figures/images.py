@@ -1,0 +1,10 @@
+"""Images as matplotlib draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def shown(image: np.ndarray) -> np.ndarray:
+    """An image (C, H, W) to draw: (H, W, 3) if it has three channels, else (H, W), the mean of the channels."""
+    return image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0)

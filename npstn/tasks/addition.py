@@ -1,0 +1,36 @@
+"""The paper's addition: two digits, each distorted by itself, on two channels; the class is their sum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npstn.data import Source
+from npstn.tasks.base import Batch
+from npstn.tasks.rts import RTS, similar
+
+
+class Addition(RTS):
+    """Two digits in an image of two channels, distorted as in `RTS`; the sum is one of 0 .. 18.
+
+    The first digit is the one that was chosen, the second another one of the same set, drawn at random. There is no
+    measure: neither transformer is bound to a channel.
+
+    >>> from npstn.data.sources import drawn
+    >>> task = Addition(drawn())
+    >>> task.image, task.classes[-1]
+    ((2, 42, 42), '18')
+    """
+
+    name = "addition"
+    compared = ()
+    measured = {}
+
+    def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
+        super().__init__(source, seed, **settings)
+        self.image = (2, *self.size)
+        self.classes = tuple(str(total) for total in range(2 * len(source.classes) - 1))
+
+    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+        second = rng.integers(0, len(images), len(chosen))
+        channels = [similar(images[i], self.draw(len(chosen), rng), self.size) for i in (chosen, second)]
+        return Batch(np.concatenate(channels, axis=1), labels[chosen] + labels[second], {})
