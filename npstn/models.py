@@ -226,7 +226,7 @@ class Classifier(nn.Module):
 
 
 def start_at(loc_net: nn.Sequential, identity: np.ndarray) -> nn.Sequential:
-    """Set a localisation network's last layer so that at first no image is changed: zero weights, the identity as bias."""
+    """Let a localisation network change no image at first: its last layer gets zero weights, the identity as bias."""
     last = loc_net[-1]
     assert isinstance(last, nn.Linear) and last.bias is not None
     last.weight.data[...], last.bias.data[...] = 0, identity

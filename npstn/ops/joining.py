@@ -47,7 +47,7 @@ def _checked(operation: str, tensors: Any) -> list[Tensor]:
     check_floats(operation, **{f"tensor {i}": x for i, x in enumerate(arrays)})
     for i, x in enumerate(arrays):
         if x.ndim != arrays[0].ndim:
-            raise ValueError(f"{operation}: expected tensors of as many axes, got {arrays[0].shape} and {x.shape} ({i})")
+            raise ValueError(f"{operation}: expected tensors of one rank, got {arrays[0].shape} and {x.shape} ({i})")
     return tensors
 
 

@@ -17,9 +17,9 @@ and since q is linear in theta, the chain rule sums over the output pixels:
 
     dtheta_r0 = sum_{i, j} dq_r x_j      dtheta_r1 = sum_{i, j} dq_r y_i      dtheta_r2 = sum_{i, j} dq_r
 
-Theta and any multiple of it give the same grid. Where q_2 = 0, on the horizon of the map, G is infinite or NaN, and the
-sampler treats it as such; next to the horizon G is far away, and finite. With align_corners -1 and 1 are the centres of
-the corner pixels, and a single row or column lies at 0, the middle, as for `affine_grid`.
+Theta and any multiple of it give the same grid. Where q_2 = 0, on the horizon of the map, G is infinite or NaN, and
+the sampler treats it as such; next to the horizon G is far away, and finite. With align_corners -1 and 1 are the
+centres of the corner pixels, and a single row or column lies at 0, the middle, as for `affine_grid`.
 
 Source: Hartley and Zisserman, Multiple View Geometry, section 2.3; Jaderberg et al. 2015, section 3.2, for its use here.
 """

@@ -68,7 +68,7 @@ def check_control_points(c: np.ndarray) -> None:
     distance = np.linalg.norm(c[:, None] - c, axis=2) + np.diag(np.full(len(c), np.inf))
     k, l = np.unravel_index(distance.argmin(), distance.shape)
     if not distance[k, l] > LEAST_SPREAD * along:
-        raise ValueError(f"tps_grid: expected control_points that are all different, got numbers {k} and {l} at one place")
+        raise ValueError(f"tps_grid: expected control_points that all differ, got numbers {k} and {l} at one place")
 
 
 @functools.lru_cache(maxsize=64)

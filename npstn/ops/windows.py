@@ -35,5 +35,5 @@ def output_size(operation: str, size: object) -> tuple[int, int]:
     except (TypeError, ValueError):
         h = w = -1
     if h < 1 or w < 1 or h * w >= MOST:
-        raise ValueError(f"{operation}: expected size (h, w), each at least 1, fewer than 2^31 pixels in all, got {size}")
+        raise ValueError(f"{operation}: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size}")
     return h, w

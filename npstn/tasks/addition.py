@@ -22,7 +22,7 @@ class Addition(RTS):
     """
 
     name = "addition"
-    compared = ()
+    compared: tuple[str, ...] = ()
     measured = {}
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:

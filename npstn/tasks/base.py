@@ -109,7 +109,7 @@ class Task:
         starts = range(0, len(images), AT_ONCE)
         parts = [self.distort(images, labels, np.arange(len(images))[i : i + AT_ONCE], rng) for i in starts]
         truth = {name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth}
-        return Batch(*(np.concatenate([part[k] for part in parts]) for k in range(2)), truth)  # type: ignore[misc]
+        return Batch(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]), truth)
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         """Distort some images of the source.

@@ -50,6 +50,6 @@ class Cluttered(Task):
         k, l = np.indices((PATCH, PATCH))  # row and column in a patch
         patches = images[source[..., None, None], top[..., None, None] + k, left[..., None, None] + l]
         b = np.arange(B)[:, None, None, None]
-        where = b, 0, place_y[..., None, None] + k, place_x[..., None, None] + l
-        np.maximum.at(seen, where, (patches / np.float32(255)).astype(np.float32))
+        n = (b * h + place_y[..., None, None] + k) * w + place_x[..., None, None] + l  # where in the batch
+        np.maximum.at(seen.reshape(-1), n, (patches / np.float32(255)).astype(np.float32))
         return Batch(seen, labels[chosen], truth)

@@ -27,7 +27,8 @@ class E(Task):
     spline = Tps(grid_size=4, span=1.0)
 
     def summary(self, count: int) -> str:
-        return f"{super().summary(count)}, bent by a spline's points moved by a normal of {self.chosen['bend']:g} pixels"
+        bend = self.chosen["bend"]
+        return f"{super().summary(count)}, bent by a spline whose points are moved by a normal of {bend:g} pixels"
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         half = (np.array(self.source.size[::-1]) - 1) / 2  # pixels in a step of 1

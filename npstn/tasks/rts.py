@@ -40,7 +40,8 @@ def similar(images: np.ndarray, quantities: dict[str, np.ndarray], size: tuple[i
 
 
 class RTS(Task):
-    """Digits turned by up to `angle` degrees, scaled by 0.7 to 1.2, and placed at random in an image 1.5 times as large.
+    """Digits turned by up to `angle` degrees, scaled by 0.7 to 1.2, and placed at random in an image of 1.5 times the
+    size.
 
     The truth is the angle, the scale and the shift, and these are compared: -1 means that each digit that was made
     larger is made smaller again, and so on.
@@ -52,7 +53,7 @@ class RTS(Task):
 
     name = "RTS"
     settings = {"angle": Setting(45.0, 0, 180, "turn images within +-A degrees")}
-    compared = ("angle_deg", "scale", "shift_x_px", "shift_y_px")
+    compared: tuple[str, ...] = ("angle_deg", "scale", "shift_x_px", "shift_y_px")
     measured = correlations(compared)
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
@@ -62,14 +63,19 @@ class RTS(Task):
 
     def summary(self, count: int) -> str:
         h, w = self.size
-        return f"{super().summary(count)}, turned within ±{self.chosen['angle']:g}°, scaled and placed in {h} x {w} pixels"
+        angle = self.chosen["angle"]
+        return f"{super().summary(count)}, turned within ±{angle:g}°, scaled and placed in {h} x {w} pixels"
 
     def draw(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The random quantities of so many images, float32."""
         room = [(large - small) / 2 for large, small in zip(self.size, self.source.size, strict=True)]
         angle = self.chosen["angle"]
-        limits = {"angle_deg": angle, "scale": (0.7, 1.2), "shift_x_px": room[1], "shift_y_px": room[0]}
-        ranges = {name: limit if isinstance(limit, tuple) else (-limit, limit) for name, limit in limits.items()}
+        ranges = {
+            "angle_deg": (-angle, angle),
+            "scale": (0.7, 1.2),
+            "shift_x_px": (-room[1], room[1]),
+            "shift_y_px": (-room[0], room[0]),
+        }
         return {name: rng.uniform(low, high, count).astype(np.float32) for name, (low, high) in ranges.items()}
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:

@@ -6,14 +6,13 @@
 from normalised output coordinates (x, y, 1) to normalised input coordinates.
 
 A grid moves against the picture: where the grid is twice as large, the picture appears at half its size. A person sees
-the picture, so `describe_affine` tells the inverse map, in pixels and about the centre: with theta's 2 x 2 part A and its
-last column t, both in pixels,
+the picture, so `describe_affine` tells the inverse map, in pixels and about the centre. With theta's 2 x 2 part A and
+its last column t, both in pixels,
 
-    P = A^-1 = scale R(angle) [[1 / sqrt(q), shear], [0, sqrt(q)]]-like        the picture is first sheared, then turned
-    shift = -P t
+    P = A^-1        shift = -P t
 
-where the angle is that of P's first column, counter-clockwise, the scale sqrt |det P|, and the shear the part of P's
-second column along the first, in units of the scale.
+The angle is that by which P turns its first column, counter-clockwise; the scale is sqrt |det P|; the shear is the part
+of P's second column along its first, relative to the scale.
 """
 
 from __future__ import annotations
