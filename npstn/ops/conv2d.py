@@ -151,13 +151,12 @@ class Conv2d(Function):
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
-        need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
-        dU = dweight = dbias = None
         dV = contiguous(dV)
         if not ctx.plain_loops:
-            needs = need_U, need_weight, need_bias
-            return *conv2d_fast.backward(ctx.layout, *ctx.saved, dV, *needs), None, None
+            return *conv2d_fast.backward(ctx.layout, *ctx.saved, dV, ctx.needs_input_grad[:3]), None, None
         U, weight = ctx.saved
+        need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
+        dU = dweight = dbias = None
         if need_U:
             dU = np.empty(U.shape, U.dtype)
             share_out(conv2d_backward_input, len(U), weight, dV, *ctx.windows, dU)
