@@ -74,12 +74,13 @@ def launcher_of(arguments: tuple) -> tuple[Any, tuple]:
 
 
 def _prepared(loop: Any, arguments: tuple) -> int:
-    launcher, given = launcher_of(arguments)
-    launcher.compile(signature_of(*given))
-    signature = signature_of(0, 0, *arguments)
-    loop.compile(signature)
-    compiled = loop.overloads[signature]
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    with _turn:  # a fork waits for its end: before, this thread may hold locks of Numba, LLVM and Python's imports
+        launcher, given = launcher_of(arguments)
+        launcher.compile(signature_of(*given))
+        signature = signature_of(0, 0, *arguments)
+        loop.compile(signature)
+        compiled = loop.overloads[signature]
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 def _start() -> contextlib.AbstractContextManager:

@@ -178,6 +178,7 @@ def _stay_alone() -> None:
     _alone = _alone or (_internals is not None and _internals.threads_have_started())
 
 
+# Registered after the lock of concurrent.futures, and so acquired before it: a thread takes the two in this order.
 hold_while_forking(lambda: _plain_turn)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_stay_alone)
