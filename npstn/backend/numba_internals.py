@@ -1,8 +1,8 @@
 """Everything that this package uses of Numba's private parts; `npstn.backend.parallel` also works without this file.
 
-Kernels run on Numba's threads, but not as its parallel loops. Numba compiles the code in a `prange` loop three times, in
-ever larger pieces, which takes 3 to 7 seconds for each kernel here. `run_in_parts` gives the threads the address of a
-kernel that is already compiled: 0.2 seconds.
+Kernels run on Numba's threads, but not as its parallel loops. Numba compiles the code in a `prange` loop three times,
+in ever larger pieces, which takes 3 to 7 seconds for each kernel here. `run_in_parts` gives the threads the address of
+a kernel that is already compiled: 0.2 seconds.
 """
 
 from __future__ import annotations

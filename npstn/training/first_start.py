@@ -1,7 +1,7 @@
 """The first start: two processes share the kernels of a training step, and compile them in half the time.
 
-Numba keeps machine code on disk, where one process finds what another has compiled. But a process compiles one kernel at
-a time. A rehearsal of the step tells which kernels it needs.
+Numba keeps machine code on disk, where one process finds what another has compiled. But a process compiles one kernel
+at a time. A rehearsal of the step tells which kernels it needs.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _missing_kernels(
 
 
 def _step(model: dict[str, Any], recipe: dict[str, Any]) -> None:
-    """A training step on a batch of zeros, as large as a real one: its size decides which kernels use several threads."""
+    """A training step on zeros. The batch is as large as a real one: this decides which kernels use several threads."""
     net = _build(**model)
     if recipe["optimizer"] == "sgd":
         optimizer: optim.Optimizer = optim.SGD(net.parameters(), recipe["lr"], momentum=0.5)

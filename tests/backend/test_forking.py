@@ -9,7 +9,7 @@ from processes import run_python
 from trained import TRAINED
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: plain Python is no kernel")
+compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: no kernels")
 no_openmp = importlib.util.find_spec("numba.np.ufunc.omppool") is None
 layers = pytest.mark.parametrize(
     "layer", ["workqueue", pytest.param("omp", marks=pytest.mark.skipif(no_openmp, reason="no OpenMP"))]
