@@ -34,8 +34,8 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("B", [1, 3, 33, 64])
 def test_one_thread_and_two_give_the_same_bits(name, B, two_threads, monkeypatch):
-    in_parts, shared_out = threads._call_in_parts, []
-    monkeypatch.setattr(threads, "_call_in_parts", lambda *given: (shared_out.append(name), in_parts(*given)))
+    in_parts, shared_out = threads._run_on_numbas_threads, []
+    monkeypatch.setattr(threads, "_run_on_numbas_threads", lambda *given: (shared_out.append(name), in_parts(*given)))
     fn, shapes = OPERATIONS[name](B)
     arrays = normal(B, *shapes, dtype=np.float32)
 
