@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contracts import normal
+from assertions import normal
 from finite_differences import differentiate
 
 import npstn.functional as F

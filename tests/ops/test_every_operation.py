@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from contracts import LAYOUTS, Relaid, assert_close
+from assertions import LAYOUTS, Relaid, assert_close
 from finite_differences import differentiate, evaluate
 
 import npstn
