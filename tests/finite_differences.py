@@ -8,8 +8,8 @@ import npstn
 def differentiate(fn, *arrays, asked=None, cotangent=None):
     """Run fn on Tensors of the arrays, then backward from a random cotangent (or from the given one).
 
-    Returns (y, gradients, cotangent), all ndarrays. An input that is not `asked` for does not require grad; its gradient
-    is what its `.grad` holds after backward.
+    Returns (y, gradients, cotangent), all ndarrays; a gradient is what `.grad` holds after backward. Only inputs that
+    are `asked` for require grad.
     """
     asked = asked or (True,) * len(arrays)
     tensors = [npstn.Tensor(array, requires_grad=wanted) for array, wanted in zip(arrays, asked, strict=True)]
@@ -54,9 +54,10 @@ def numeric_gradients(fn, *arrays, cotangent, step):
 
 
 def assert_gradients(fn, *arrays, step=1e-5, tolerance=1e-9):
-    """Assert that fn's gradients equal the numeric ones, relative to the largest of each array, or to 1 if that is larger.
+    """Assert that fn's gradients equal the numeric ones to within `tolerance`.
 
-    Where terms of about 1 cancel to nearly nothing, their rounding errors remain. The default step gives an error of
+    The tolerance is relative to the largest entry of each array, or to 1 if that is larger: where terms of about 1
+    cancel to nearly nothing, their rounding errors remain. The default step gives an error of
     about 1e-10 for smooth functions. For piecewise linear functions the error does not grow with the step: choose a
     large step that crosses no kink, and a tolerance near the rounding errors.
     """

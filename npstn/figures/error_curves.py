@@ -20,8 +20,8 @@ def plot(reports: Sequence[Report]) -> Figure:
 def draw(axes: Axes, reports: Sequence[Report], title: str) -> None:
     """Draw the curves of all reports into one panel.
 
-    As the step shrinks, from right to left, a curve falls with the error of the difference. Then it rises again, because
-    rounding errors are divided by the step: a V. A wrong gradient makes a floor above the tip of the V.
+    As the step shrinks, from right to left, a curve falls with the error of the difference. Then it rises again:
+    rounding errors are divided by the step. The curve is a V. A wrong gradient makes a floor above the tip of the V.
     """
     curves = [g.curve for report in reports for g in report.gradients if g.curve]
     for i, curve in enumerate(curves):

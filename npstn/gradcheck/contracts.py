@@ -168,7 +168,7 @@ def _differs(what: str, actual: np.ndarray, expected: np.ndarray, tolerance: flo
 
 
 def adjoint_error(subject: Subject, place: int, rng: np.random.Generator) -> float:
-    """The relative difference of <A x, y> and <x, A^T y>; A is the function of the input at `place`, A^T its backward."""
+    """The relative difference of <A x, y> and <x, A^T y>: A is the function of input `place`, A^T its backward."""
     k, arrays = subject.places.index(place), subject.arrays
     arrays[k] = np.zeros_like(arrays[k])
     constant = subject.value(arrays)

@@ -28,7 +28,7 @@ PRECISE = 1e-9  # the tolerance for functions that are elementary, or linear in 
 SOFTMAX = 1e-8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """An operation with inputs.
 
@@ -37,8 +37,8 @@ class Sample:
         inputs: its first arguments. float64 arrays stand for Tensors; other inputs are passed on unchanged.
         options: its keyword arguments. An option that is a function is called with the inputs and gives the value.
         linear: the positions of the inputs in which the function is linear.
-        batch: the positions of the inputs whose first axis is the batch. It is the first axis of the result, too, unless
-            the result has no axes.
+        batch: the positions of the inputs whose first axis is the batch. If the result has axes, its first one is the
+            batch, too.
         rtol, max_entries: the options of the gradient check that differ from its defaults.
     """
 
@@ -110,7 +110,7 @@ def _arithmetic(rng: np.random.Generator) -> list[Sample]:
         Sample(arithmetic.div, (row, away), linear=(0,)),
         Sample(arithmetic.pow, (positive, exponent), batch=(0, 1)),
         Sample(arithmetic.pow, (positive, exponent[:1]), batch=(0,)),
-        Sample(arithmetic.pow, (away,), {"exponent": 3}, batch=(0,)),
+        Sample(arithmetic.pow, (away, 3), batch=(0,)),
         Sample(arithmetic.matmul, (n_k, k_m), linear=(0, 1), batch=(0,)),
         Sample(arithmetic.matmul, (batch_n_k, k_m), linear=(0, 1), batch=(0,)),
     ]
@@ -138,6 +138,7 @@ def _shaping(rng: np.random.Generator) -> list[Sample]:
         Sample(shaping.mean, (x,), linear=(0,)),
         Sample(shaping.mean, (x,), {"dim": 1}, linear=(0,), batch=(0,)),
         Sample(shaping.reshape, (x, (-1, 12)), linear=(0,), batch=(0,)),
+        Sample(shaping.reshape, (x, 1, -1, 1), linear=(0,)),
         Sample(shaping.index, (x, (slice(None), twice)), linear=(0,), batch=(0,)),
         Sample(shaping.index, (x, (slice(None), slice(None, None, -2))), linear=(0,), batch=(0,)),
         Sample(shaping.index, (x, (Ellipsis, None, -1)), linear=(0,), batch=(0,)),
