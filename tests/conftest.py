@@ -7,7 +7,7 @@ import pytest
 
 import npstn
 
-pytest.register_assert_rewrite("oracles", "finite_differences", "contracts", "pictures")
+pytest.register_assert_rewrite("oracles", "assertions", "finite_differences", "pictures")
 
 # The same examples each time, and few of them: a test that fails does so on every machine.
 hypothesis.settings.register_profile(
