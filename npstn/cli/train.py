@@ -183,7 +183,7 @@ def _resumed(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     arguments.set_threads(options.threads)
     out = options.resume
     config = runs.read_config(out)
-    task = config.open_task(out, options.data_dir)
+    task = arguments.open_task(config, out, options.data_dir)
     if task.source.sha256() != config.data_sha256:
         raise runs.RunError(f"expected the images that the run in {out} was started with, got others (SHA-256)")
     before = config.versions
