@@ -32,7 +32,7 @@ DEFAULTS = {"task": "rotated", "data": "auto", "transformer": "rotation", "recip
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    auto = "digits are drawn by the program; auto, the default, is mnist if at hand or to be downloaded, else drawn"
+    auto = "drawn: digits drawn by the program; auto, the default: mnist if at hand or to be downloaded, else drawn"
     parser = subparsers.add_parser("train", help="train a network on distorted images")
     parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated")
     parser.add_argument("--data", choices=("auto", *SOURCES), help=auto)
