@@ -46,9 +46,10 @@ def run(tmp_path):
             part[entry] = value
         (folder / "config.json").write_text(json.dumps(config))
         lines = [",".join(COLUMNS)]
+        angles = f"{correlation},{-10 * correlation},{26 + 0 * correlation}"
         for epoch, accuracy in enumerate(accuracies, start=1):
             loss = (100 - accuracy) / 100
-            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{correlation},{-10 * correlation},26.0")
+            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{angles}")
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
         return folder
 
@@ -218,7 +219,8 @@ def test_without_a_transformer_there_are_no_angles(run):
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_no_text_of_the_picture_is_cut_off_or_lies_on_another(run, count):
     accuracies = list(np.linspace(60, 99.2, 8))
-    changes = [{"recipe_name": ("fast", "blog")[i % 2], "lr": 0.001 * (i + 1), "batch_size": 10 + i} for i in range(count)]
+    names = ["fast", "blog"] * 3
+    changes = [{"recipe_name": names[i], "lr": 0.001 * (i + 1), "batch_size": 10 + i} for i in range(count)]
     groups = comparison.read([run(str(i), accuracies, **change) for i, change in enumerate(changes)])
     assert "epoch" in check_texts(curves.comparison(groups))
 
