@@ -43,7 +43,7 @@ class Affine(Transformer):
 # ## The network
 #
 # The localiser gives the parameters. Its last layer starts with weights 0 and the identity for bias, so that at first
-# nothing moves. `SpatialTransformer` does the rest: it asks the localiser, makes the grid, and reads the features there.
+# nothing moves. `SpatialTransformer` does the rest: it asks the localiser, makes the grid, and reads the features.
 
 
 # %%

@@ -60,8 +60,8 @@ task = Rotated(source, angle=45)
 # %% [markdown]
 # ## Training
 #
-# The network is made for the task's images and classes. `train` yields an event after each step and each epoch. It prints
-# and saves nothing: that is up to you.
+# The network is made for the task's images and classes. `train` yields an event after each step and each epoch. It
+# prints and saves nothing: that is up to you.
 
 # %%
 npstn.manual_seed(0)
