@@ -26,7 +26,7 @@ __all__ = [
     "set_num_threads",
 ]
 
-# What a Tensor answers to: each operator and method, and the operation that it is.
+# The operators and methods of a Tensor, and the operation that each of them calls.
 _OPERATORS = {
     "__add__": arithmetic.add,
     "__radd__": arithmetic.add,

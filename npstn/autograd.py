@@ -1,15 +1,15 @@
-"""The tape: tensors that remember the operation they came from, and the walk that sends gradients back through it.
+"""The tape: tensors that remember which operation made them, and the walk that carries gradients back.
 
-A forward pass leaves a chain of `Context`s behind, one for each operation that was applied:
+A forward pass leaves a chain of contexts behind, one for each operation that was applied:
 
     x ---- Square.apply ----> y ---- Sum.apply ----> loss
     Tensor    Context            Context
 
-    loss._context.sources = (Square's Context,)      where the gradient of each input goes
-    y._context.sources    = (x,)                     x is a leaf: its gradient is added to x.grad
+    loss._context.sources = [Square's Context]       where the gradient of each input goes
+    y._context.sources    = [x]                      x is a leaf: its gradient is added to x.grad
 
-`loss.backward()` walks that chain from the youngest operation to the oldest, hands each the gradient of what it gave,
-and gets the gradient of what it took. Nothing here knows any particular operation; they live in `npstn.ops`.
+`loss.backward()` walks the chain from the youngest operation to the oldest. It gives each operation the gradient of its
+result and gets the gradients of its inputs. This module knows no particular operation; they live in `npstn.ops`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class Tensor:
     """An array that gradients flow through.
 
     Args:
-        data: array of float32 or float64 (kept), or numbers, or an array of integers (become float32). It is copied.
+        data: an array, number or nested list of numbers; it is copied. Arrays of float32 and float64 keep their dtype;
+            integers, booleans and plain Python numbers become float32.
         requires_grad: whether `backward` leaves the gradient in `.grad`, an ndarray of the same shape and dtype.
 
-    Raises TypeError for any other dtype.
+    Raises TypeError for any other dtype, ValueError for lists of different lengths.
 
     >>> x = Tensor([1, 2, 3], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -55,7 +56,7 @@ class Tensor:
         try:
             array = np.array(np.asarray(data), order="C")
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Tensor: expected an array or numbers, got what makes none: {error}") from None
+            raise ValueError(f"Tensor: cannot make an array from a {type(data).__name__}: {error}") from None
         if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
             array = array.astype(np.float32)
         if array.dtype not in FLOATS:
@@ -67,7 +68,7 @@ class Tensor:
 
     @classmethod
     def _wrap(cls, array: np.ndarray) -> Tensor:
-        """A tensor around an array of the library's own: no copy, no check."""
+        """Make a tensor of an array that the library made itself, without copy or check."""
         tensor = object.__new__(Tensor)
         tensor.data, tensor.requires_grad, tensor.grad, tensor._context = array, False, None, None
         return tensor
@@ -85,7 +86,7 @@ class Tensor:
         return self.data.ndim
 
     def item(self) -> float:
-        """The one number in it. Raises ValueError where there are more, or none."""
+        """The single number of the tensor. Raises ValueError for any other count of numbers."""
         if self.data.size != 1:
             raise ValueError(f"item: expected a single number, got a tensor of shape {self.shape}")
         return float(self.data.item())
@@ -95,7 +96,7 @@ class Tensor:
         return self.data
 
     def detach(self) -> Tensor:
-        """The same memory, cut off from the tape."""
+        """A tensor that shares the memory but is not on the tape."""
         return Tensor._wrap(self.data)
 
     def retain_grad(self) -> None:
@@ -112,14 +113,16 @@ class Tensor:
             self._context.retained = self
 
     def backward(self, gradient: np.ndarray | Tensor | None = None) -> None:
-        """Add d(self)/d(leaf) to the `.grad` of every leaf that requires it, and free the graph.
+        """Add the gradient of each leaf that requires it to the leaf's `.grad`, and free the graph.
+
+        The gradient of a leaf x is that of the sum of gradient * self: dx = Σ gradient ∂self/∂x.
 
         Args:
-            gradient: the upstream gradient, of this tensor's shape and dtype; may be left out for a single number.
+            gradient: the upstream gradient, of this tensor's shape and dtype; optional for a single number, then 1.
 
-        Raises RuntimeError where there is nothing to go back to, where `gradient` is left out though there are several
-        numbers, and where the graph was freed by an earlier backward; ValueError or TypeError for a gradient of
-        another shape or dtype. No `.grad` is touched then.
+        Raises RuntimeError if this tensor does not require grad, if several numbers have no `gradient`, and if an
+        earlier backward has freed the graph; ValueError or TypeError for a gradient of another shape or dtype. After
+        an error every `.grad` is unchanged.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: expected a tensor that requires grad, got one that does not")
@@ -141,19 +144,19 @@ class Tensor:
 
 
 def _has_dtype(data: Any) -> bool:
-    """Whether it is an array, or a list of arrays, and not just numbers."""
+    """Whether the data is an array or a list of arrays, and not plain numbers."""
     return hasattr(data, "dtype") or (isinstance(data, (list, tuple)) and len(data) > 0 and _has_dtype(data[0]))
 
 
 class Context:
-    """One application of an operation: what its forward keeps for its backward.
+    """One application of an operation, with what its forward keeps for its backward.
 
     Attributes:
-        needs_input_grad: for each input, whether anybody will ask for its gradient.
+        needs_input_grad: for each input, whether its gradient will be used.
         saved: the arrays that forward gave to `save_for_backward`.
-        shape, dtype: those of the result, and so of the gradient that arrives.
+        shape, dtype: those of the result, and so of the gradient that backward gets.
 
-    Forward may keep further plain values (a stride, say) as attributes of their own.
+    Forward may keep plain values, such as a stride, as further attributes.
     """
 
     _ages = itertools.count()
@@ -162,7 +165,7 @@ class Context:
     def __init__(self, function: type[Function], inputs: tuple) -> None:
         recording = _mode.recording
         self.function = function
-        # Sources are the operations that gave the inputs, not the inputs: those are freed unless a backward saved them.
+        # A source is the operation that gave an input, not the input: an input that no forward saved can be freed.
         self.sources: list[Context | Tensor | None] | None = [
             (x._context or x) if recording and isinstance(x, Tensor) and x.requires_grad else None for x in inputs
         ]
@@ -172,7 +175,7 @@ class Context:
         self.shape: tuple[int, ...]
         self.dtype: np.dtype
 
-    if TYPE_CHECKING:  # forward's own attributes
+    if TYPE_CHECKING:  # the attributes that a forward sets
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -183,7 +186,7 @@ class Context:
 
 
 class Function:
-    """An operation: a forward and a backward, ndarrays in, ndarrays out.
+    """An operation: a forward and a backward, which take and give ndarrays.
 
     >>> class Square(Function):
     ...     @staticmethod
@@ -198,9 +201,10 @@ class Function:
     >>> Square.apply(Tensor([3.0]))
     Tensor([9.], dtype=float32)
 
-    `backward` returns one array for each input of `forward`, or None where there is no gradient, and changes neither
-    `dy` nor what was saved. Its `name` in messages is the class's, in snake case, unless it sets one. What goes to
-    leaves is copied, unless the operation promises, by `gives_new_arrays`, that nobody else has what it returns.
+    `backward` gets dy, the gradient of the result, and returns the gradient of each input of `forward`, or None where
+    an input has none. It must not change `dy` or the saved arrays. Messages call the operation by its `name`, the
+    class's in snake case unless the class sets another. The gradients of leaves are copied, unless `gives_new_arrays`
+    promises that nothing else refers to the arrays that `backward` returns.
     """
 
     name: str = "function"
@@ -220,7 +224,7 @@ class Function:
 
     @classmethod
     def apply(cls, *inputs: Any) -> Tensor:
-        """Run forward on the arrays of `inputs`, and remember it if a gradient can be asked for."""
+        """Run forward on the arrays of `inputs`, and put it on the tape if an input requires grad."""
         ctx = Context(cls, inputs)
         y = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs])
         if not isinstance(y, np.ndarray):
@@ -243,7 +247,7 @@ _mode = _Mode()
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Leave no tape: inside, results do not require grad and nothing is kept for a backward. Also a decorator.
+    """Switch the tape off: in the `with`, results do not require grad and keep nothing. Also a decorator.
 
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
@@ -260,8 +264,9 @@ def no_grad() -> Iterator[None]:
 def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
     """Carry `dy` from `root` back to the leaves.
 
-    An operation is always younger than those whose results it took. So, taking the youngest first, all that used its
-    result have had their turn before it: its gradient is complete. A heap holds those that wait, whatever the depth.
+    An operation is younger than the operations that gave its inputs. If the youngest goes first, all users of a result
+    have had their turn before the operation that gave it, so its gradient is complete. Waiting operations are in a
+    heap, because a recursion would fail on long chains.
     """
     gradients: dict[Context | Tensor, np.ndarray] = {root: dy if isinstance(root, Context) else np.array(dy)}
     waiting = [(-root.age, root)] if isinstance(root, Context) else []
@@ -284,7 +289,7 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
 
 
 def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | Tensor, np.ndarray]]:
-    """Run one backward and free what forward kept: the gradient of each source that asked."""
+    """Run one backward, free what forward kept, and give each source that needs a gradient with its gradient."""
     name = ctx.function.name
     if ctx.sources is None:
         raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
@@ -294,18 +299,18 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
     sources, ctx.sources, ctx.saved = ctx.sources, None, ()
     if len(gradients) != len(sources):
         raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
-    asked = []
+    needed = []
     for i, source in enumerate(sources):
         if source is not None and gradients[i] is not None:
             dx = np.asarray(gradients[i])
             if dx.shape != source.shape or dx.dtype != source.dtype:
                 raise _unlike(f"{name}: expected backward to give input {i} a gradient", dx, source)
-            asked.append((source, dx))
-    return asked
+            needed.append((source, dx))
+    return needed
 
 
 def _unlike(expected: str, dy: np.ndarray, y: Context | Tensor) -> Exception:
-    """What to raise where the gradient of y is not of its shape or dtype."""
+    """The error for a gradient of y whose shape or dtype is not that of y."""
     if dy.shape != y.shape:
         return ValueError(f"{expected} of shape {y.shape}, got {dy.shape}")
     return TypeError(f"{expected} of dtype {y.dtype}, got {dy.dtype}")

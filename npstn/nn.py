@@ -1,4 +1,4 @@
-"""Layers that own their weights, and modules made of layers."""
+"""Modules: parts of a network that own their weights, and the layers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Parameter(Tensor):
 
 
 class Module:
-    """A part of a network: its attributes that are Parameters or Modules are its weights, under their names.
+    """A part of a network. Its weights are the Parameters among its attributes and those of the Modules among them.
 
-    A subclass sets them in `__init__` and defines `forward`; `net(x)` calls it.
+    A subclass sets the attributes in `__init__` and defines `forward`, which `net(x)` calls.
     """
 
     training = True
@@ -38,14 +38,14 @@ class Module:
         return self.forward(*inputs)
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it, in the order in which they were set."""
+        """This module and all modules inside it, in the order in which they were set."""
         yield self
         for value in vars(self).values():
             if isinstance(value, Module):
                 yield from value.modules()
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Each parameter with its dotted name, as in PyTorch: ("cnn.conv1.weight", ...)."""
+        """Each parameter after its dotted name, which is PyTorch's: "cnn.conv1.weight"."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield prefix + name, value
@@ -53,30 +53,30 @@ class Module:
                 yield from value.named_parameters(f"{prefix}{name}.")
 
     def parameters(self) -> Iterator[Parameter]:
-        """Each parameter once, even if it goes by two names."""
+        """Each parameter once, even if it has two names."""
         return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def train(self, mode: bool = True) -> Module:
-        """Switch dropout on, here and below; `train(False)` is `eval()`."""
+        """Switch dropout on in this module and all modules inside it; `train(False)` is `eval()`."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Module:
-        """Switch dropout off, here and below."""
+        """Switch dropout off in this module and all modules inside it."""
         return self.train(False)
 
     def double(self) -> Module:
-        """Turn all weights into float64."""
+        """Convert all weights to float64, and drop their gradients."""
         return self._to(np.dtype(np.float64))
 
     def float(self) -> Module:
-        """Turn all weights into float32."""
+        """Convert all weights to float32, and drop their gradients."""
         return self._to(np.dtype(np.float32))
 
     def _to(self, dtype: np.dtype) -> Module:
@@ -85,14 +85,14 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of each weight under its dotted name, as PyTorch's model has it."""
+        """A copy of each weight under its dotted name, as in PyTorch."""
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the weights of `state`: arrays, or PyTorch tensors, of float32 or float64, by dotted name.
+        """Copy the weights of `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
 
-        They become this module's dtype. Raises KeyError for a missing or an unknown name, ValueError for another shape,
-        TypeError for another dtype; each names the entry, and no weight is changed then.
+        They are converted to the dtype of this module. Raises KeyError for a missing or an unknown name, ValueError for
+        another shape, TypeError for another dtype. Each error names the entry; after an error no weight has changed.
         """
         own = dict(self.named_parameters())
         for name in own:
@@ -100,7 +100,7 @@ class Module:
                 raise KeyError(f"load_state_dict: expected an entry {name!r}, got none")
         for name in state:
             if name not in own:
-                raise KeyError(f"load_state_dict: expected no entry {name!r}: the module has no such weight")
+                raise KeyError(f"load_state_dict: expected no entry {name!r}, got one: the module has no such weight")
         arrays = {name: _as_array(name, value) for name, value in state.items()}
         for name, array in arrays.items():
             if array.shape != own[name].shape:
@@ -122,15 +122,18 @@ def _as_array(name: str, value: Any) -> np.ndarray:
 
 
 def _uniform(fan_in: int, *shape: int) -> Parameter:
-    """Weights within 1 / sqrt(fan_in), the number of inputs that an output has; without any, zeros."""
+    """Uniform weights within 1 / sqrt(fan_in). fan_in counts the inputs of one output; the weights are 0 if it is 0."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
 
 
 class Linear(Module):
-    """y = x W^T + b, (..., in_features) -> (..., out_features): `F.linear` with weights of its own.
+    """`F.linear` with its weights: y = x W^T + b, (..., in_features) -> (..., out_features).
 
-    They start uniform within 1 / sqrt(in_features), as PyTorch's do.
+    W and b start uniform within 1 / sqrt(in_features), as in PyTorch. Raises ValueError for sizes below 0.
+
+    >>> Linear(3, 2)(Tensor(np.ones((5, 3), np.float32))).shape
+    (5, 2)
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
@@ -143,9 +146,13 @@ class Linear(Module):
 
 
 class Conv2d(Module):
-    """`F.conv2d` with weights of its own, (B, in_channels, H, W) -> (B, out_channels, h, w).
+    """`F.conv2d` with its weights, (B, in_channels, H, W) -> (B, out_channels, h, w).
 
-    They start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as PyTorch's do.
+    They start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as in PyTorch. Raises ValueError for
+    channels below 0 and for a kernel size below 1.
+
+    >>> Conv2d(1, 4, kernel_size=3, padding=1)(Tensor(np.ones((2, 1, 5, 6), np.float32))).shape
+    (2, 4, 5, 6)
     """
 
     def __init__(
@@ -168,7 +175,7 @@ class Conv2d(Module):
 
 
 class Dropout(Module):
-    """`F.dropout` while training."""
+    """`F.dropout` while training; in evaluation the input itself."""
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = p
@@ -178,7 +185,7 @@ class Dropout(Module):
 
 
 class Dropout2d(Module):
-    """`F.dropout2d` while training."""
+    """`F.dropout2d` while training; in evaluation the input itself."""
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = p

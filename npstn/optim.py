@@ -1,4 +1,9 @@
-"""Optimisers, and the learning-rate schedule."""
+"""Optimisers and the schedule of the learning rate, with PyTorch's names, defaults and formulas.
+
+    p   a parameter               m   the running mean of g, or the momentum
+    g   its gradient dp           v   the running mean of g^2
+    t   the number of steps that the parameter has taken
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from npstn.autograd import Tensor
 from npstn.nn import Parameter
 from npstn.backend.compiler import kernel
 
-# One loop over all numbers of a parameter: in NumPy each term of a formula is a call and an array of its own.
+# One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
 
 
 @kernel
@@ -37,39 +42,40 @@ def adam_step(p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
 
 
 class Optimizer:
-    """Changes parameters by their gradients; a parameter without one is left alone."""
+    """Changes parameters by their gradients. A parameter without a gradient keeps its value."""
 
     def __init__(self, params: Iterable[Parameter], lr: float) -> None:
         if not lr >= 0:
             raise ValueError(f"{type(self).__name__}: expected lr of at least 0, got {lr}")
         if isinstance(params, Tensor):
-            raise TypeError(f"{type(self).__name__}: expected several parameters, got one Tensor")
+            raise TypeError(f"{type(self).__name__}: expected several parameters, got one Tensor: put it in a list")
         self.params = list(params)
         if not self.params:
             raise ValueError(f"{type(self).__name__}: expected at least one parameter, got none")
         self.lr = lr
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set the gradients to None."""
         for parameter in self.params:
             parameter.grad = None
 
     def step(self) -> None:
-        """Change each parameter once."""
+        """Change each parameter that has a gradient."""
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
 
     def state_dict(self) -> dict[str, Any]:
-        """The learning rate, and a copy of each array that steps change besides the parameters, by name.
+        """The learning rate, and copies of the arrays that a step changes in addition to the parameters, by name.
 
-        With it, the parameters' own values and the same arguments, an optimiser goes on as this one would.
+        An optimiser with this state, the same parameters and the same arguments goes on exactly as this one would.
         """
         return {"lr": self.lr, **{name: array.copy() for name, array in self._arrays().items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, of an optimiser like this one of parameters like these.
+        """Copy the state of another optimiser of the same kind, for parameters of the same shapes.
 
-        Raises KeyError for a missing or an unknown name, ValueError for another shape or a negative count of steps,
-        TypeError for another dtype; each names the entry, and nothing is changed then.
+        Raises KeyError for a missing or an unknown name, ValueError for another shape, a negative learning rate or a
+        negative number of steps, TypeError for another dtype. Each error names the entry; after an error the state has
+        not changed.
         """
         own, here = {"lr": np.float64(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
         for name in own:
@@ -77,7 +83,7 @@ class Optimizer:
                 raise KeyError(f"{here}: expected an entry {name!r}, got none")
         for name, value in state.items():
             if name not in own:
-                raise KeyError(f"{here}: expected no entry {name!r}: the optimiser has no such state")
+                raise KeyError(f"{here}: expected no entry {name!r}, got one: the optimiser has no such state")
             wanted, array = own[name], np.asarray(value)
             if array.shape != wanted.shape:
                 raise ValueError(f"{here}: expected {name!r} of shape {wanted.shape}, got {array.shape}")
@@ -90,12 +96,12 @@ class Optimizer:
             array[...] = state[name]
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that steps change besides the parameters: they themselves, by name."""
+        """The arrays, not copies, that a step changes in addition to the parameters, by name."""
         return {}
 
 
 def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A parameter, its gradient and what goes with it, as the kernels take them; changing these changes those."""
+    """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
     if not p.data.flags.carray:
         p.data = p.data.copy(order="C")
     return p.data.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
@@ -104,11 +110,20 @@ def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum and weight decay, in PyTorch's form:
 
-    g = dp + weight_decay p,   m = momentum m + g (m = 0 at first),   p -= lr m
+    m = momentum m + (g + weight_decay p),   p -= lr m,   where m starts at 0
 
     Args:
-        params: what `Module.parameters()` gives.
-        lr, momentum, weight_decay: at least 0; ValueError else.
+        params: the parameters, as `Module.parameters()` gives them.
+        lr, momentum, weight_decay: at least 0.
+
+    Raises ValueError for other numbers and for no parameters, TypeError for a single Tensor.
+
+    >>> p = Parameter([1.0, 2.0])
+    >>> optimizer = SGD([p], lr=0.5)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Tensor([0., 0.], dtype=float32, requires_grad=True)
     """
 
     def __init__(
@@ -130,14 +145,17 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015), algorithm 1, as PyTorch's:
+    """Adam (Kingma and Ba 2015, algorithm 1), in PyTorch's form:
 
     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2,
-    p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+    p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps),   where m and v start at 0
 
     Args:
-        params: what `Module.parameters()` gives.
-        lr: at least 0; betas: each in 0 .. 1, 1 excluded; eps: at least 0; ValueError else.
+        params: the parameters, as `Module.parameters()` gives them.
+        lr, eps: at least 0.
+        betas: beta1 and beta2, from 0 to below 1.
+
+    Raises ValueError for other numbers and for no parameters, TypeError for a single Tensor.
     """
 
     weight_decay = 0.0
@@ -152,7 +170,7 @@ class Adam(Optimizer):
         super().__init__(params, lr)
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps >= 0):
             name = type(self).__name__
-            raise ValueError(f"{name}: expected betas in 0 .. 1 and eps of at least 0, got {betas}, {eps}")
+            raise ValueError(f"{name}: expected betas from 0 to below 1 and eps of at least 0, got {betas}, {eps}")
         self.betas, self.eps = betas, eps
         self._t = np.zeros(len(self.params), np.int64)
         self._m = [np.zeros_like(p.data) for p in self.params]
@@ -171,12 +189,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as PyTorch's:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's form:
 
-    p -= lr weight_decay p, and then Adam's step.
+    p -= lr weight_decay p, and then the step of `Adam`.
 
     Args:
-        weight_decay: at least 0; ValueError else. The others as for `Adam`.
+        weight_decay: at least 0, else ValueError. The other arguments are those of `Adam`.
     """
 
     def __init__(
@@ -194,10 +212,13 @@ class AdamW(Adam):
 
 
 class OneCycleLR:
-    """The learning rate of one cycle (Smith and Topin 2018): up from max_lr / div_factor along half a cosine for the
-    first `pct_start` of the steps, then down to 1 / final_div_factor of where it began.
+    """A schedule of one cycle (Smith and Topin 2018): PyTorch's with cosine annealing and `cycle_momentum=False`.
 
-    PyTorch's, with its cosine annealing and `cycle_momentum=False`. Call `step()` after each step of the optimiser.
+    The learning rate starts at max_lr / div_factor and rises to max_lr along half a cosine during the share `pct_start`
+    of the steps. Then it falls along half a cosine, to max_lr / div_factor / final_div_factor at the last step. Call
+    `step()` after each step of the optimiser.
+
+    Raises ValueError for total_steps below 1 and for a pct_start outside 0 .. 1.
     """
 
     def __init__(
@@ -220,7 +241,7 @@ class OneCycleLR:
         optimizer.lr = self.at(0)
 
     def at(self, step: int) -> float:
-        """The learning rate of a step, 0 .. total_steps - 1; after these it stays at the last."""
+        """The learning rate of a step from 0 to total_steps - 1; later steps have that of the last."""
         peak, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         step = min(step, last)
         if step < peak:
@@ -232,13 +253,16 @@ class OneCycleLR:
         self.optimizer.lr = self.at(self.taken)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were taken."""
+        """The number of steps that were taken."""
         return {"taken": self.taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where another schedule was, and set the optimiser's learning rate. Raises KeyError, ValueError."""
+        """Go to the step of another schedule, and set the learning rate of the optimiser.
+
+        Raises KeyError for entries other than "taken", ValueError for a negative number of steps.
+        """
         if set(state) != {"taken"}:
-            raise KeyError(f"OneCycleLR.load_state_dict: expected the entry 'taken' alone, got {sorted(state)}")
+            raise KeyError(f"OneCycleLR.load_state_dict: expected only the entry 'taken', got {sorted(state)}")
         taken = int(state["taken"])
         if taken < 0:
             raise ValueError(f"OneCycleLR.load_state_dict: expected 'taken' of at least 0, got {taken}")

@@ -1,9 +1,12 @@
-"""Arrays on disk, as safetensors: no pickle, and PyTorch and JAX read them too.
+"""Arrays and notes in safetensors files, written whole or not at all.
 
-A file is the length of its header, 8 bytes, little-endian; the header, JSON that gives each array its dtype, its shape
-and where it begins and ends; and the arrays' bytes, one after the other. Files are written whole or not at all, and
-read as if whoever wrote them meant harm: nothing is believed, or allocated, before the header has been held against
-the file's size and against what is wanted.
+The format has no pickle in it, and PyTorch and JAX read it too: the length of the header, 8 bytes, little-endian; the
+header, JSON that gives each array its dtype, its shape and its place; the bytes of the arrays. Notes are JSON in one
+entry of the header's `__metadata__`.
+
+A file is read as if its author meant harm. The safetensors package checks the header against the size of the file;
+this module checks what the package does not: that the path leads to a regular file, the length of the header, the
+dtypes, the notes, and a hash of the content. Nothing of the arrays is read before the header has passed.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import reprlib
@@ -19,28 +21,30 @@ import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
-NOTES = "npstn"  # the one entry of the header's __metadata__ that we write; of several, their order would be random
+NOTES = "npstn"  # the only entry of __metadata__ that is written: safetensors writes several in random order
 LONGEST_HEADER = 2**24  # bytes: 100,000 arrays
 
 DTYPES = {
-    **{f"{letter}{8 * size}": np.dtype(f"<{letter.lower()}{size}") for letter in "IU" for size in (1, 2, 4, 8)},
-    **{f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+    **{f"{letter}{8 * size}": np.dtype(f"{letter.lower()}{size}") for letter in "IU" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
     "BOOL": np.dtype(bool),
 }
 
-_show = reprlib.Repr()  # of what a file says: one line, never long
-_show.maxstring = _show.maxother = 80
+Kind = tuple[np.dtype, tuple[int, ...]]  # dtype and shape of an array
+
+_short = reprlib.Repr()  # shows text from a file: quoted, in one line, never long
+_short.maxstring = 200
 
 
 def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Write arrays under their names into a .safetensors file, whole or not at all.
 
-    Raises TypeError for what is no array of numbers, ValueError for one that holds NaN or infinity and for the name
-    "__metadata__", which is the format's own.
+    Raises TypeError for an array of anything but numbers, ValueError for NaN or infinity and for the name
+    "__metadata__", which the format reserves, OSError where the file cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +55,7 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     arrays = {name: np.asarray(array) for name, array in state.items()}
     for name, array in arrays.items():
         if name == "__metadata__":
-            raise ValueError(f"save: expected a name that the format leaves free, got {name!r}")
+            raise ValueError(f"save: expected a name that the format does not reserve, got {name!r}")
         if array.dtype.newbyteorder("=") not in DTYPES.values():
             raise TypeError(f"save: expected {name!r} to be an array of numbers, got {array.dtype}")
     bad = not_finite(arrays)
@@ -61,17 +65,17 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike, like: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a .safetensors file; none of them holds NaN or infinity.
+    """Read the arrays of a .safetensors file, which any program may have written; all their numbers are finite.
 
-    Given `like`, the names, shapes and dtypes must be those of its arrays, and are looked at before anything is read.
+    Given `like`, the file must hold the same names, shapes and dtypes. These are compared before an array is read.
 
-    Raises ValueError, with the file's name and the reason, for a file that is none, is damaged, or is not as wanted;
-    OSError where it cannot be read.
+    Raises ValueError, with the path and the reason, for a file that is not safetensors, is damaged or holds other
+    arrays than `like`; OSError where it cannot be read.
     """
     arrays = read(path, like)
     bad = not_finite(arrays)
     if bad is not None:
-        raise ValueError(f"load: expected finite numbers in {path}, got NaN or infinity in {_show.repr(bad)}")
+        raise ValueError(f"load: expected finite numbers in {path}, got NaN or infinity in {_short.repr(bad)}")
     return arrays
 
 
@@ -81,30 +85,37 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
 
 
 def write(arrays: Mapping[str, np.ndarray], path: str | os.PathLike, notes: Mapping[str, Any] | None = None) -> None:
-    """Write arrays, and beside them notes that JSON can hold; a hash of both shows later damage."""
+    """Write arrays, notes, and a hash of both by which `read` notices damage.
+
+    The notes are strict JSON, which keeps integers of any size and every bit of a float; tuples come back as lists.
+    Raises TypeError or ValueError for anything else, NaN and infinity included: write None for these.
+    """
     from safetensors.numpy import save as serialise
 
+    try:
+        notes = json.loads(json.dumps(notes or {}, allow_nan=False))  # the hash is of the notes as they will be read
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"write: cannot put the notes into JSON: {error}") from None
     arrays = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    text = json.dumps({**(notes or {}), "sha256": _sha256(arrays, notes or {})})
-    write_whole(Path(path), serialise(arrays, {NOTES: text}))
+    write_whole(Path(path), serialise(arrays, {NOTES: json.dumps({**notes, "sha256": _sha256(arrays, notes)})}))
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file so that at any instant, that of a power cut included, it is the old one or the new one, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    """Replace a file so that it is at any instant the old or the new one, whole, even after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk does not say whose writing found it full
+        if error.errno is not None and error.filename is None:  # a full disk does not name the file
             error.filename = str(path)
         raise
     finally:
-        beside.unlink(missing_ok=True)
-    # The new name, too, is to outlive a power cut. Not every system can flush a folder; the file is whole either way.
+        temporary.unlink(missing_ok=True)
+    # The new name must survive a power cut too. Not every system can flush a folder; the file is whole either way.
     with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -114,95 +125,60 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def leftovers(folder: Path, names: Iterable[str]) -> list[Path]:
-    """What processes that were killed while they wrote the files of these names have left in a folder."""
+    """The temporary files that killed processes have left in a folder while they wrote files of these names."""
     pattern = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.\d+\.\d+")
     return [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
 
 
 def read(path: str | os.PathLike, like: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a file that `write` or any other program wrote: `load`, but for the finite numbers."""
+    """Read the arrays as `load` does, but with NaN and infinity."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as parse
 
-    with _open(path) as (file, header):
+    with _open(path) as (file, found, notes):
         if like is not None:
-            _compare(header.entries, like)
+            _compare(path, found, {name: (array.dtype, array.shape) for name, array in like.items()})
         try:
-            content = file.read(header.rest)
-            arrays = parse(header.content + content)
-        except (SafetensorError, KeyError, MemoryError) as error:
-            raise _Refused(f"one that is damaged ({error})") from None
-        notes = dict(header.notes)
-        if notes.pop("sha256", None) not in (None, _sha256(arrays, notes)):
-            raise _Refused("one that is damaged: its content is not what was written (SHA-256)")
+            arrays = parse(file.read())
+        except (SafetensorError, ValueError) as error:  # ValueError: NumPy has no array of such a shape
+            raise _unexpected(path, f"a damaged one: {_short.repr(str(error))}") from None
+        except MemoryError:
+            raise _unexpected(path, "one that does not fit into memory") from None
+    if notes.pop("sha256", None) not in (None, _sha256(arrays, notes)):
+        raise _unexpected(path, "a damaged one: its content is not what was written (SHA-256)")
     return arrays
 
 
 def read_notes(path: str | os.PathLike) -> dict[str, Any]:
-    """The notes that stand in a file beside its arrays."""
-    with _open(path) as (_, header):
-        return header.notes
-
-
-class _Refused(Exception):
-    """What a file is instead of what was expected."""
-
-
-class _Entry(NamedTuple):
-    """An array, as the header has it."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    begin: int  # of its bytes, counted from the end of the header
-    end: int
-
-
-class _Header(NamedTuple):
-    content: bytes  # with the 8 bytes before it
-    entries: dict[str, _Entry]
-    notes: dict[str, Any]
-    rest: int  # bytes that follow
+    """Read the notes of a file. Raises ValueError and OSError as `load` does."""
+    with _open(path) as (_, _, notes):
+        return notes
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, _Header]]:
-    """The open file, behind its header, and the header; what is refused here or in the body names the file."""
-    try:
+def _open(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, dict[str, Kind], dict[str, Any]]]:
+    """Open a file and check its header: gives the file at its start, the kind of each array, and the notes."""
+    while True:
         mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # asked before it is opened: a pipe would be waited for
-            raise _Refused("no regular file")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # checked before opening: a pipe would keep us waiting
+            raise _unexpected(path, "no regular file")
         with open(path, "rb") as file:
-            yield file, _read_header(file, os.fstat(file.fileno()).st_size)
-    except _Refused as error:
-        raise ValueError(f"load: expected a safetensors file at {path}, got {error}") from None
+            foreign = _foreign(file.read(16), os.fstat(file.fileno()).st_size)
+            if foreign is not None:
+                raise _unexpected(path, foreign)
+            kinds, notes = _read_header(path)
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                file.seek(0)
+                yield file, kinds, notes
+                return
+        # Another process replaced the file between the two openings: the header may be that of another file.
 
 
-def _read_header(file: BinaryIO, size: int) -> _Header:
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or not 2 <= length <= size - 8:
-        raise _Refused(_foreign(start + file.read(8), size))
-    if length > LONGEST_HEADER:
-        raise _Refused(f"a header of {length:,} bytes, more than {LONGEST_HEADER:,}")
-    text = file.read(length)
-    header = _json(text)
-    metadata = header.pop("__metadata__", {})
-    if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
-        raise _Refused("one whose __metadata__ is not texts by name")
-    entries = {name: _entry(name, fields) for name, fields in header.items()}
-    end = 0
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if entry.begin != end:
-            raise _Refused(f"one where {_show.repr(name)} begins at byte {entry.begin}, expected at {end}")
-        end = entry.end
-    if end != size - 8 - length:
-        raise _Refused(f"one of {size - 8 - length} bytes of arrays, where its header has {end}")
-    notes = _json(metadata[NOTES]) if NOTES in metadata else {}
-    return _Header(start + text, entries, notes, end)
-
-
-def _foreign(start: bytes, size: int) -> str:
-    """What a file is that cannot be safetensors: the usual mistakes by name."""
+def _foreign(start: bytes, size: int) -> str | None:
+    """What a file is that its first 16 bytes show not to be safetensors, or None."""
+    header = int.from_bytes(start[:8], "little")
+    if 2 <= header <= size - 8:
+        return f"a header of {header:,} bytes, more than {LONGEST_HEADER:,}" if header > LONGEST_HEADER else None
     if start.startswith(b"PK\x03\x04"):
         return "a zip archive, as torch.save writes it, which is never read: save the state dict as safetensors"
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
@@ -210,64 +186,49 @@ def _foreign(start: bytes, size: int) -> str:
     if start.lstrip()[:1] == b"<":
         return "a web page"
     if start[8:9] == b"{":
-        header = int.from_bytes(start[:8], "little")
         return f"one that is cut off: it has {size:,} bytes, and its header alone {header:,}"
-    return f"something else: its {size} bytes begin with {start[:8]!r}"
+    return f"something else: its {size:,} bytes begin with {start[:8]!r}"
 
 
-def _json(text: bytes | str) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name stands twice in it")
-        return found
+def _read_header(path: str | os.PathLike) -> tuple[dict[str, Kind], dict[str, Any]]:
+    """Read a header with safetensors, which checks it and the size of the file.
 
-    def number(word: str) -> None:
-        raise ValueError(f"{word} is no JSON")
+    safe_open maps the file into memory, so it is closed before the arrays are read: if another process cut the file
+    while they were read from the map, the system would kill this process.
+    """
+    from safetensors import SafetensorError, safe_open
 
+    kinds: dict[str, Kind] = {}
     try:
-        text = text.decode() if isinstance(text, bytes) else text  # bytes could be UTF-16 to json
-        parsed = json.loads(text, object_pairs_hook=once, parse_constant=number)
+        with safe_open(os.fspath(path), framework="np") as file:
+            for name in file.keys():
+                entry = file.get_slice(name)
+                dtype = entry.get_dtype()
+                if dtype not in DTYPES:
+                    expected = f"{_short.repr(name)} in {path} to be of {', '.join(DTYPES)}"
+                    raise ValueError(f"load: expected {expected}, got {dtype}: convert it before saving")
+                kinds[name] = DTYPES[dtype], tuple(entry.get_shape())
+            text = (file.metadata() or {}).get(NOTES, "{}")
+    except SafetensorError as error:
+        raise _unexpected(path, f"a damaged one: {_short.repr(str(error))}") from None
+    try:
+        notes = json.loads(text)
+        json.dumps(notes, allow_nan=False)  # loads alone would take NaN and infinity
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"one whose header is damaged ({error})") from None
-    if not isinstance(parsed, dict):
-        raise _Refused("one whose header is damaged (it is no JSON object)")
-    return parsed
+        raise _unexpected(path, f"one with damaged notes: {_short.repr(str(error))}") from None
+    if not isinstance(notes, dict):
+        raise _unexpected(path, "one with damaged notes: they are no JSON object")
+    return kinds, notes
 
 
-def _entry(name: str, fields: Any) -> _Entry:
-    shown = _show.repr(name)
-    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _Refused(f"one where {shown} is not given by dtype, shape and data_offsets")
-    dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _Refused(f"one where {shown} is of {_show.repr(dtype)}, which NumPy does not have")
-    if not (_whole_numbers(shape) and len(shape) <= 32):
-        raise _Refused(f"one where {shown} has the shape {_show.repr(shape)}")
-    if not (_whole_numbers(offsets) and len(offsets) == 2):
-        raise _Refused(f"one where {shown} lies at {_show.repr(offsets)}")
-    begin, end = offsets
-    if math.prod(shape) * DTYPES[dtype].itemsize != end - begin:
-        raise _Refused(f"one where {shown}, {dtype} of shape {shape}, has {end - begin} bytes")
-    return _Entry(DTYPES[dtype], tuple(shape), begin, end)
+def _compare(path: str | os.PathLike, found: Mapping[str, Kind], wanted: Mapping[str, Kind]) -> None:
+    def shown(kind: Kind | None) -> str:
+        return "no array" if kind is None else f"{kind[0]} {_short.repr(kind[1])}"
 
-
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(number) is int and 0 <= number < 2**63 for number in value)
-
-
-def _compare(entries: Mapping[str, _Entry], like: Mapping[str, np.ndarray]) -> None:
-    for name, wanted in like.items():
-        if name not in entries:
-            raise _Refused(f"one without {name!r}")
-        entry = entries[name]
-        if entry.shape != wanted.shape:
-            raise _Refused(f"one where {name!r} has the shape {entry.shape}, expected {wanted.shape}")
-        if entry.dtype != wanted.dtype:
-            raise _Refused(f"one where {name!r} is of {entry.dtype}, expected {wanted.dtype}")
-    for name in entries:
-        if name not in like:
-            raise _Refused(f"one with {_show.repr(name)}, which is unknown")
+    for name in [*wanted, *found]:
+        one, other = wanted.get(name), found.get(name)
+        if one != other:
+            raise ValueError(f"load: expected {shown(one)} as {_short.repr(name)} in {path}, got {shown(other)}")
 
 
 def _sha256(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> str:
@@ -277,3 +238,7 @@ def _sha256(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> str:
         digest.update(f"{name!r} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _unexpected(path: str | os.PathLike, what: str) -> ValueError:
+    return ValueError(f"load: expected a safetensors file at {path}, got {what}")

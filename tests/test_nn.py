@@ -1,4 +1,4 @@
-"""Modules: the names, order and first values of their weights, switching them over, and taking weights in."""
+"""Modules: the names, order and first values of their weights, their switches, and loading weights."""
 
 import math
 
@@ -19,7 +19,7 @@ class Branch(nn.Module):
 
 
 class Net(nn.Module):
-    """Parameters of its own, between and after modules, and attributes that are no weights."""
+    """Parameters between and after modules, and attributes that are no weights."""
 
     def __init__(self):
         self.left = Branch()
@@ -52,7 +52,7 @@ def net():
     return Net()
 
 
-def test_names_and_order(net):
+def test_parameters_are_named_in_the_order_in_which_they_were_set(net):
     named = list(net.named_parameters())
     assert [name for name, _ in named] == NAMES
     assert [p.shape for _, p in named] == SHAPES
@@ -63,22 +63,22 @@ def test_names_and_order(net):
     assert [name for name, _ in net.head.named_parameters("there.")] == ["there.weight", "there.bias"]
 
 
-def test_parameter_that_is_used_twice_is_listed_once():
-    # Else an optimiser would change it twice a step. The state has it under both names, as in PyTorch.
+def test_a_parameter_that_is_used_twice_is_listed_once():
+    # An optimiser must not change it twice a step. The state has it under both names, as in PyTorch.
     net = Branch()
     net.again = net.second
     assert len(list(net.parameters())) == 3
     assert list(net.state_dict()) == [*NAMES_OF_BRANCH, "again.weight", "again.bias"]
 
 
-def test_modules_in_order(net):
+def test_modules_are_listed_in_the_order_in_which_they_were_set(net):
     kinds = [type(module).__name__ for module in net.modules()]
     branch = ["Branch", "Linear", "Dropout", "Conv2d"]
     assert kinds == ["Net", *branch, *branch, "Dropout2d", "Linear"]
     assert next(net.modules()) is net
 
 
-def test_parameter_copies_its_data():
+def test_a_parameter_copies_its_data():
     source = np.ones(3)
     p = nn.Parameter(source)
     assert p.requires_grad
@@ -115,7 +115,7 @@ def test_dropout_layers_drop_only_while_training(layer):
     assert_array_equal(drop.eval()(x).data, x.data)
 
 
-def test_double_and_float(net):
+def test_double_and_float_convert_the_weights(net):
     before = net.state_dict()
     for p in net.parameters():
         p.grad = np.ones_like(p.data)
@@ -123,7 +123,7 @@ def test_double_and_float(net):
     assert net.double() is net
     for p, (name, old) in zip(net.parameters(), before.items(), strict=True):
         assert p.dtype == np.float64
-        assert p.grad is None  # of the old dtype, it would be of no use
+        assert p.grad is None  # it had the old dtype
         assert_array_equal(p.data, old, err_msg=name)
     assert [id(p) for p in net.parameters()] == [id(p) for p in parameters]
     net.head.weight.data[...] = 0.1
@@ -132,7 +132,7 @@ def test_double_and_float(net):
     assert_array_equal(net.head.weight.data, np.full((1, 3), np.float32(0.1)))
 
 
-def test_double_runs_in_float64():
+def test_a_double_layer_runs_in_float64():
     layer = nn.Linear(3, 2).double()
     x = Tensor(np.ones((4, 3)), requires_grad=True)
     y = layer(x)
@@ -140,14 +140,14 @@ def test_double_runs_in_float64():
     assert (y.dtype, x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype) == (np.float64,) * 4
 
 
-def test_zero_grad_forgets_all(net):
+def test_zero_grad_drops_all_gradients(net):
     for p in net.parameters():
         p.grad = np.ones_like(p.data)
     net.zero_grad()
     assert [p.grad for p in net.parameters()] == [None] * len(NAMES)
 
 
-def test_state_dict_is_a_copy(net):
+def test_a_state_dict_is_a_copy(net):
     state = net.state_dict()
     for name, p in net.named_parameters():
         assert_array_equal(state[name], p.data)
@@ -156,7 +156,7 @@ def test_state_dict_is_a_copy(net):
         assert_array_equal(p.data, kept)
 
 
-# Taking weights in
+# Loading weights
 
 
 def other_state(seed=1):
@@ -178,7 +178,7 @@ def test_load_state_dict_copies_in_place(net):
 
 @pytest.mark.parametrize("own", [np.float32, np.float64])
 @pytest.mark.parametrize("given", [np.float32, np.float64])
-def test_load_state_dict_between_dtypes(net, own, given):
+def test_load_state_dict_converts_between_dtypes(net, own, given):
     if own == np.float64:
         net.double()
     state = {name: np.full(shape, 0.1, given) for name, shape in zip(NAMES, SHAPES, strict=True)}
@@ -188,8 +188,7 @@ def test_load_state_dict_between_dtypes(net, own, given):
         assert_array_equal(array, np.full(array.shape, given(0.1).astype(own)), err_msg=name)
 
 
-def test_load_state_dict_takes_torch_tensors(net):
-    torch = pytest.importorskip("torch")
+def test_load_state_dict_takes_torch_tensors(net, torch):
     state = other_state()
     net.load_state_dict({name: torch.from_numpy(array.copy()).double() for name, array in state.items()})
     for name, array in net.state_dict().items():
@@ -211,7 +210,7 @@ def refused(net, state, error, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_entry_is_named_and_nothing_is_changed(net, name):
+def test_a_bad_entry_is_named_and_nothing_is_changed(net, name):
     good = other_state()
     shape = good[name].shape
     missing = {key: value for key, value in good.items() if key != name}
@@ -226,13 +225,12 @@ def test_bad_entry_is_named_and_nothing_is_changed(net, name):
     for dtype in (np.float16, np.int64, np.complex64, bool):
         message = refused(net, {**good, name: good[name].astype(dtype)}, TypeError, name)
         assert str(np.dtype(dtype)) in message
-    net.load_state_dict(good)  # what was refused before is taken once it is right
+    net.load_state_dict(good)  # the module still takes a good state
     assert_array_equal(net.state_dict()[name], good[name])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
-def test_bad_torch_tensor_is_named_and_nothing_is_changed(net, dtype):
-    torch = pytest.importorskip("torch")
+def test_a_bad_torch_tensor_is_named_and_nothing_is_changed(net, dtype, torch):
     state = {name: torch.from_numpy(array) for name, array in other_state().items()}
     state["head.weight"] = state["head.weight"].to(getattr(torch, dtype))
     assert dtype in refused(net, state, TypeError, "head.weight")
@@ -283,7 +281,7 @@ def test_first_weights_repeat_by_seed():
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_layer(bias):
+def test_a_linear_layer_computes_its_formula(bias):
     layer = nn.Linear(3, 2, bias=bias).double()
     x = np.random.default_rng(0).normal(size=(4, 3))
     wanted = x @ layer.weight.data.T + (layer.bias.data if bias else 0)
@@ -292,7 +290,7 @@ def test_linear_layer(bias):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_conv2d_layer_hands_its_options_on(bias):
+def test_a_conv2d_layer_hands_its_options_on(bias):
     layer = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), bias=bias)
     x = Tensor(np.random.default_rng(0).normal(size=(2, 2, 6, 5)).astype(np.float32))
     y = layer(x)
@@ -301,7 +299,7 @@ def test_conv2d_layer_hands_its_options_on(bias):
     assert list(layer.state_dict()) == (["weight", "bias"] if bias else ["weight"])
 
 
-def test_module_without_forward_says_so():
+def test_a_module_without_forward_says_so():
     with pytest.raises(TypeError, match="^Branch: expected a subclass that defines forward"):
         Branch()(Tensor([1.0]))
 

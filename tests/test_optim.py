@@ -1,4 +1,4 @@
-"""Optimisers and the learning-rate schedule: against their formulas, written here once more, and against PyTorch."""
+"""Optimisers and the learning-rate schedule, against their formulas, written here once more, and against PyTorch."""
 
 import math
 
@@ -18,7 +18,7 @@ def starts(dtype):
 
 
 def gradients(step, dtype):
-    """The gradients of a step: of very different sizes, and none now and then for the second parameter."""
+    """The gradients of a step: of very different sizes, and in two steps None for the second parameter."""
     rng = np.random.default_rng(100 + step)
     grads = [np.asarray(10.0**-i * rng.normal(size=shape), dtype) for i, shape in enumerate(SHAPES)]
     if step in (0, 7):
@@ -41,8 +41,7 @@ def run(make, dtype):
     return history
 
 
-def run_torch(make, dtype):
-    torch = pytest.importorskip("torch")
+def run_torch(torch, make, dtype):
     params = [torch.nn.Parameter(torch.tensor(start)) for start in starts(dtype)]
     opt = make(torch.optim, iter(params))
     history = []
@@ -103,7 +102,7 @@ CASE_IDS = [f"{name}-{options}" for _, name, options in CASES]
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("formula", "name", "options"), CASES, ids=CASE_IDS)
-def test_against_the_formula(formula, name, options, dtype):
+def test_optimisers_follow_their_formula(formula, name, options, dtype):
     history = run(lambda module, params: getattr(module, name)(params, **options), dtype)
     wanted = [[np.empty(shape) for shape in SHAPES] for _ in range(STEPS)]
     for i, start in enumerate(starts(dtype)):
@@ -117,11 +116,11 @@ def test_against_the_formula(formula, name, options, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("formula", "name", "options"), CASES, ids=CASE_IDS)
-def test_against_pytorch(formula, name, options, dtype):
+def test_optimisers_follow_pytorch(formula, name, options, dtype, torch):
     def make(module, params):
         return getattr(module, name)(params, **options)
 
-    assert_same_path(run(make, dtype), run_torch(make, dtype), dtype)
+    assert_same_path(run(make, dtype), run_torch(torch, make, dtype), dtype)
 
 
 MAKERS = {
@@ -133,7 +132,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_parameter_without_grad_is_left_alone(maker):
+def test_a_parameter_without_grad_is_left_alone(maker):
     left, moved = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
     opt = MAKERS[maker]([left, moved])
     for _ in range(3):
@@ -145,7 +144,7 @@ def test_parameter_without_grad_is_left_alone(maker):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_step_works_in_place_and_leaves_the_grad_alone(maker):
+def test_a_step_works_in_place_and_leaves_the_grad_alone(maker):
     p = nn.Parameter(np.ones((2, 3)))
     array, grad = p.data, np.full((2, 3), 0.5)
     opt = MAKERS[maker]([p])
@@ -159,7 +158,7 @@ def test_step_works_in_place_and_leaves_the_grad_alone(maker):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_grad_that_changes_after_the_step_does_not_change_what_was_remembered(maker):
+def test_a_grad_that_changes_after_the_step_does_not_change_the_state(maker):
     paths = []
     for spoil in (False, True):
         p = nn.Parameter(np.ones(3))
@@ -173,7 +172,7 @@ def test_grad_that_changes_after_the_step_does_not_change_what_was_remembered(ma
     assert_array_equal(*paths)
 
 
-def test_optimizer_zero_grad():
+def test_zero_grad_drops_all_gradients():
     params = [nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))]
     params[0].grad = np.ones(2)
     optim.SGD(params, lr=0.1).zero_grad()
@@ -181,7 +180,7 @@ def test_optimizer_zero_grad():
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_descends_to_the_minimum_of_a_parabola(maker):
+def test_an_optimiser_descends_to_the_minimum_of_a_parabola(maker):
     p = nn.Parameter(np.array([0.2, -0.1, 0.15]))
     opt = MAKERS[maker]([p])
     opt.lr = 0.01
@@ -214,14 +213,14 @@ def test_descends_to_the_minimum_of_a_parabola(maker):
         (lambda p: optim.AdamW(p, weight_decay=-0.1), r"^AdamW: expected weight_decay .*got -0\.1"),
     ],
 )
-def test_bad_options(make, message):
+def test_bad_options_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make([nn.Parameter(np.ones(2))])
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_params_that_would_train_nothing_are_refused(name):
-    # A lone parameter would be taken for a sequence of its rows, an empty list comes of an iterator that was used up.
+    # A lone parameter would be taken for a sequence of its rows; an exhausted iterator gives an empty list.
     with pytest.raises(TypeError, match=rf"^{name}: "):
         getattr(optim, name)(nn.Parameter(np.ones((2, 2))), lr=0.1)
     with pytest.raises(ValueError, match=rf"^{name}: "):
@@ -246,47 +245,42 @@ def rates(total_steps, pct_start=0.3, **options):
     return taken
 
 
+def rates_of_torch(torch, total_steps, pct_start, **options):
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=123.0)
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR(
+        opt, 0.4, total_steps, pct_start=pct_start, cycle_momentum=False, **options
+    )
+    taken = [opt.param_groups[0]["lr"]]
+    for _ in range(total_steps - 1):
+        opt.step()
+        one_cycle.step()
+        taken.append(opt.param_groups[0]["lr"])
+    return taken
+
+
 @pytest.mark.parametrize("pct_start", [0.1, 0.25, 0.3, 0.5, 0.99])
 @pytest.mark.parametrize("total_steps", [1, 2, 3, 4, 7, 10, 100, 938])
 @pytest.mark.parametrize("factors", [(25.0, 1e4), (10.0, 100.0)])
-def test_one_cycle_against_pytorch(total_steps, pct_start, factors):
-    torch = pytest.importorskip("torch")
+def test_one_cycle_follows_pytorch(total_steps, pct_start, factors, torch):
     if pct_start * total_steps == 1:
-        pytest.skip("PyTorch divides by zero here; see test_one_cycle_whose_first_step_is_the_peak")
-    opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=123.0)
-    div, final = factors
-    peer = torch.optim.lr_scheduler.OneCycleLR(
-        opt, 0.4, total_steps, pct_start=pct_start, div_factor=div, final_div_factor=final, cycle_momentum=False
-    )
-    wanted = [opt.param_groups[0]["lr"]]
-    for _ in range(total_steps - 1):
-        opt.step()
-        peer.step()
-        wanted.append(opt.param_groups[0]["lr"])
-    got = rates(total_steps, pct_start, div_factor=div, final_div_factor=final)
-    assert_allclose(got, wanted, rtol=1e-13)
+        pytest.skip("PyTorch divides by zero here; see test_one_cycle_whose_first_step_is_the_peak_falls")
+    options = {"div_factor": factors[0], "final_div_factor": factors[1]}
+    wanted = rates_of_torch(torch, total_steps, pct_start, **options)
+    assert_allclose(rates(total_steps, pct_start, **options), wanted, rtol=1e-13)
 
 
 @pytest.mark.parametrize("pct_start", [0.0, 1.0])
-def test_one_cycle_that_only_falls_or_only_rises_against_pytorch(pct_start):
-    torch = pytest.importorskip("torch")
-    opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=123.0)
-    peer = torch.optim.lr_scheduler.OneCycleLR(opt, 0.4, 12, pct_start=pct_start, cycle_momentum=False)
-    wanted = [opt.param_groups[0]["lr"]]
-    for _ in range(11):
-        opt.step()
-        peer.step()
-        wanted.append(opt.param_groups[0]["lr"])
-    assert_allclose(rates(12, pct_start), wanted, rtol=1e-13)
+def test_one_cycle_that_only_falls_or_only_rises_follows_pytorch(pct_start, torch):
+    assert_allclose(rates(12, pct_start), rates_of_torch(torch, 12, pct_start), rtol=1e-13)
 
 
 @pytest.mark.parametrize("total_steps", [10, 30, 1000])
-def test_one_cycle_by_its_own_words(total_steps):
+def test_one_cycle_rises_and_falls_as_its_docstring_says(total_steps):
     got = np.array(rates(total_steps))
     peak = round(0.3 * total_steps) - 1
     assert got[0] == pytest.approx(0.4 / 25, rel=1e-15)
     assert got[peak] == pytest.approx(0.4, rel=1e-15)
-    assert got[-1] == pytest.approx(0.4 / 25 / 1e4, rel=1e-9)  # what is left when nearly equal numbers are subtracted
+    assert got[-1] == pytest.approx(0.4 / 25 / 1e4, rel=1e-9)  # nearly equal numbers are subtracted
     assert np.all(np.diff(got[: peak + 1]) > 0)
     assert np.all(np.diff(got[peak:]) < 0)
     half_way_down = peak + (total_steps - 1 - peak) / 2
@@ -295,8 +289,8 @@ def test_one_cycle_by_its_own_words(total_steps):
 
 
 @pytest.mark.parametrize(("total_steps", "pct_start"), [(1, 1.0), (2, 0.5), (4, 0.25), (10, 0.1)])
-def test_one_cycle_whose_first_step_is_the_peak(total_steps, pct_start):
-    # The way up has no length. PyTorch dies of a ZeroDivisionError; here it starts at an end of it, and falls.
+def test_one_cycle_whose_first_step_is_the_peak_falls(total_steps, pct_start):
+    # The way up has no length. PyTorch raises ZeroDivisionError; here the rate starts at one of its ends and falls.
     got = np.array(rates(total_steps, pct_start))
     assert min(abs(got[0] - 0.4), abs(got[0] - 0.4 / 25)) < 1e-15
     assert np.all(got > 0)
@@ -336,13 +330,13 @@ def test_one_cycle_sets_the_rate_that_the_optimiser_uses():
 
 
 @pytest.mark.parametrize("total_steps", [0, -3])
-def test_one_cycle_without_steps(total_steps):
+def test_one_cycle_without_steps_is_refused(total_steps):
     with pytest.raises(ValueError, match=rf"^OneCycleLR: expected total_steps of at least 1, got {total_steps}$"):
         schedule(total_steps)
 
 
 @pytest.mark.parametrize("pct_start", [-0.1, 1.5, math.nan])
-def test_one_cycle_pct_start_outside_0_to_1(pct_start):
+def test_one_cycle_with_a_pct_start_outside_0_to_1_is_refused(pct_start):
     with pytest.raises(ValueError, match=r"^OneCycleLR: expected pct_start .*got "):
         schedule(10, pct_start)
 
@@ -376,7 +370,7 @@ def test_an_optimiser_goes_on_from_its_state_to_the_last_bit(maker, at, dtype):
 
     copies = [nn.Parameter(start) for start in starts(dtype)]
     other = STATEFUL[maker](copies)
-    steps(other, copies, 5, 7, dtype)  # what it did before is forgotten
+    steps(other, copies, 5, 7, dtype)  # these steps are forgotten
     for p, value in zip(copies, values, strict=True):
         p.data[...] = value
     other.load_state_dict(state)
@@ -387,7 +381,7 @@ def test_an_optimiser_goes_on_from_its_state_to_the_last_bit(maker, at, dtype):
 
 
 @pytest.mark.parametrize("maker", STATEFUL)
-def test_a_state_is_a_copy_and_of_plain_arrays_and_numbers(maker):
+def test_a_state_is_a_copy_of_plain_arrays_and_numbers(maker):
     params = [nn.Parameter(start) for start in starts(np.float32)]
     opt = STATEFUL[maker](params)
     steps(opt, params, 0, 3, np.float32)
@@ -406,7 +400,7 @@ def test_a_state_is_a_copy_and_of_plain_arrays_and_numbers(maker):
     [
         (lambda state: state.pop("m.1"), KeyError, "expected an entry 'm.1', got none"),
         (lambda state: state.pop("lr"), KeyError, "expected an entry 'lr', got none"),
-        (lambda state: state.update(x=1.0), KeyError, "expected no entry 'x': the optimiser has no such state"),
+        (lambda state: state.update(x=1), KeyError, "expected no entry 'x', got one: the optimiser has no such state"),
         (lambda state: state.update({"v.0": np.ones(2)}), ValueError, r"expected 'v.0' of shape (3, 4), got (2,)"),
         (lambda state: state.update({"v.1": np.ones(5)}), TypeError, "expected 'v.1' of float32, got float64"),
         (lambda state: state.update(t=np.array([1, 2, -3, 4])), ValueError, "expected 't' of at least 0, got -3"),
@@ -446,7 +440,7 @@ def test_a_schedule_goes_on_from_its_state():
 @pytest.mark.parametrize(
     ("state", "error"), [({}, KeyError), ({"taken": 1, "x": 2}, KeyError), ({"taken": -1}, ValueError)]
 )
-def test_a_schedule_refuses_what_is_no_state_of_it(state, error):
+def test_a_schedule_refuses_the_state_of_something_else(state, error):
     _, one_cycle = schedule(10)
     with pytest.raises(error, match=r"^.?OneCycleLR\.load_state_dict: expected "):
         one_cycle.load_state_dict(state)

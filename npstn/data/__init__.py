@@ -1,8 +1,9 @@
 """Where images come from: MNIST, digits drawn by the program, a folder of pictures."""
 
 from npstn.data.drawn import draw_digits
+from npstn.data.errors import DataError
 from npstn.data.folder import Images, load_images
-from npstn.data.mnist import DataError, MnistNotFound, load_mnist, mnist_folder
+from npstn.data.mnist import MnistNotFound, load_mnist, mnist_folder
 from npstn.data.sources import SOURCES, Source
 
 __all__ = [

@@ -1,16 +1,17 @@
-"""Digits drawn by the program, to learn from where there is no network: handwriting without a stored image.
+"""Handwritten digits drawn by the program: data to learn from without a download.
 
-A table holds the forms in which hands write the ten digits, as strokes. Every image is by a hand of its own, which
-bends the form (slant, width, proportions, curvature, jitter) and takes its own pen. A kernel inks the path in the way
-that MNIST's images were made: fitted into a box of 20 x 20 with the aspect ratio kept, and the box placed in 28 x 28 by
-the centre of mass.
+A table holds the forms in which people write the ten digits, as strokes. A new hand draws each image: it bends the
+form (slant, width, proportions, curvature, jitter) and picks a pen. A kernel inks the path as MNIST's images were
+made: the digit fills a box of 20 x 20 with its aspect ratio kept, and the box is placed in 28 x 28 by the centre of
+mass.
 
     form    one way of writing a digit               K   knots of a form
     knot    a point that the pen passes through      P   points of a path
     path    the pen's way, sampled from its knots    N   images of one form
     r       half the thickness of the pen            y, x   row and column of a pixel, y down
 
-Units: hundredths of the digit's height in the table, heights where the hand bends it, pixels where the pen inks it.
+Lengths are hundredths of the digit's height in the table, heights while the hand bends the form, and pixels while the
+pen inks the path.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from npstn.backend.compiler import kernel
 
 SIZE = 28  # pixels along a side of the image
 BOX = 20  # pixels along a side of the box that the digit fills
-STEPS = 6  # parts of a path between two knots: its own corners cannot be seen
+STEPS = 6  # line segments of a path between two knots: enough that no corners show
 
 
 class Form(NamedTuple):
-    """One way of writing a digit: its share, relative to the digit's other forms, and its strokes.
+    """One way of writing a digit: its share, relative to the other forms of the digit, and its strokes.
 
     A stroke lists its knots "x,y" in the order of writing; "!" marks a corner, "/" lifts the pen.
     """
@@ -112,17 +113,17 @@ FORMS: dict[int, tuple[Form, ...]] = {
 
 
 class Spline(NamedTuple):
-    """A form, ready to be written many times: every step from knots to path is linear, so each is one matrix."""
+    """A form ready to be written many times: each step from knots to path is linear, so it is a matrix."""
 
     knots: np.ndarray  # (K, 2), heights, the middle of the form at the origin
     straight: np.ndarray  # (P, K), joins the knots by straight lines
-    bulge: np.ndarray  # (P, K), what the Catmull-Rom spline through the knots adds to the lines
-    outward: np.ndarray  # (K, K), the step to an end of a stroke from the knot beside it; other rows are 0
-    drawn: np.ndarray  # (P - 1,), False where the lifted pen goes from one stroke to the next
+    bulge: np.ndarray  # (P, K), the Catmull-Rom spline through the knots, less the lines
+    outward: np.ndarray  # (K, K), the step to an end of a stroke from the knot next to it; other rows are 0
+    drawn: np.ndarray  # (P - 1,), False where the pen is lifted between two strokes
 
 
-def _spline(form: Form) -> Spline:
-    """Read a form. A tangent is half the step between the knot's neighbours; at ends and corners, the line's own."""
+def read_form(form: Form) -> Spline:
+    """Read a form. The tangent at a knot is half the step between its neighbours, at ends and corners the line."""
     strokes = [stroke.split() for stroke in form.strokes.split("/")]
     knots = np.array([[float(v) for v in knot.strip("!").split(",")] for stroke in strokes for knot in stroke]) / 100
     unit = np.eye(len(knots))
@@ -147,9 +148,9 @@ def _spline(form: Form) -> Spline:
 
 
 def _write(spline: Spline, N: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """N hands write the form: path (N, P, 2), r (N,) and the width of the ink's soft edge (N,), in pixels of the box.
+    """Write a form with N hands: path (N, P, 2), r (N,) and the width of the ink's soft edge (N,), in pixels.
 
-    All the variety of the hands is here. Spreads are standard deviations.
+    Everything by which hands differ is drawn here. Spreads are standard deviations.
     """
 
     def spread(deviation: float, *shape: int) -> np.ndarray:
@@ -161,17 +162,17 @@ def _write(spline: Spline, N: int, rng: np.random.Generator) -> tuple[np.ndarray
     knots += spread(0.2, K, 1) * (spline.outward @ knots)
     path = spline.straight @ knots + (1 + spread(0.25, 1, 1)) * (spline.bulge @ knots)  # (N, P, 2)
 
-    # The hand prefers large heads or large feet, and bends the whole plane in a slow wave; what meets still meets.
+    # The hand prefers large heads or large feet, and bends the plane in a slow wave: lines that meet still meet.
     path[..., 1] += spread(0.3, 1) * (0.25 - path[..., 1] ** 2)
     path += spread(0.08, 1, 2) * np.sin(path @ spread(3.0, 2, 2) + rng.uniform(0, 2 * np.pi, (N, 1, 2)))
 
-    # It writes wide or narrow, slants (most hands to the right), and turns the paper a little.
+    # The hand writes wide or narrow, slants (usually to the right), and turns the paper a little.
     x, y = path[..., 0], path[..., 1]  # (N, P)
     x = x * np.exp(0.1 + spread(0.25, 1)) - (0.2 + spread(0.25, 1)) * y
     turn = spread(0.1, 1)
     path = np.stack([np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y], axis=-1)
 
-    # Its pen is fine or broad, sharp or soft.
+    # The pen is fine or broad, sharp or soft.
     r = np.exp(0.2 + spread(0.3)).clip(0.6, 2.5)
     edge = rng.uniform(0.8, 1.6, N)
 
@@ -182,7 +183,7 @@ def _write(spline: Spline, N: int, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 @kernel
-def _ink(
+def ink_paths(
     path: np.ndarray, drawn: np.ndarray, r: np.ndarray, edge: np.ndarray, rows: np.ndarray, images: np.ndarray
 ) -> None:
     """Ink path n into images[rows[n]]: ink = (r - distance to the path) / edge + 1/2, between 0 and 1."""
@@ -193,14 +194,14 @@ def _ink(
             if not drawn[p]:
                 continue
             ax, ay, bx, by = path[n, p, 0], path[n, p, 1], path[n, p + 1, 0], path[n, p + 1, 1]
-            dx, dy = bx - ax, by - ay
-            length2 = max(dx * dx + dy * dy, 1e-12)  # two points may coincide
+            sx, sy = bx - ax, by - ay
+            length2 = max(sx * sx + sy * sy, 1e-12)  # two points may coincide
             # Only the pixels that the pen can reach from the segment a-b.
             for y in range(max(0, int(min(ay, by) - reach)), min(BOX, int(max(ay, by) + reach) + 1)):
                 for x in range(max(0, int(min(ax, bx) - reach)), min(BOX, int(max(ax, bx) + reach) + 1)):
                     ex, ey = x + 0.5 - ax, y + 0.5 - ay
-                    t = min(max((ex * dx + ey * dy) / length2, 0.0), 1.0)  # a + t (b - a) is the nearest point
-                    near[y, x] = min(near[y, x], (ex - t * dx) ** 2 + (ey - t * dy) ** 2)
+                    t = min(max((ex * sx + ey * sy) / length2, 0.0), 1.0)  # a + t (b - a) is the nearest point
+                    near[y, x] = min(near[y, x], (ex - t * sx) ** 2 + (ey - t * sy) ** 2)
         ink = np.empty((BOX, BOX))
         mass, mass_y, mass_x = 0.0, 0.0, 0.0
         for y in range(BOX):
@@ -209,7 +210,7 @@ def _ink(
                 mass += ink[y, x]
                 mass_y += ink[y, x] * y
                 mass_x += ink[y, x] * x
-        # By whole pixels, as MNIST: the centre of mass comes to row and column 14, if the box stays in the image.
+        # As in MNIST, whole pixels bring the centre of mass to row and column 14, but the box stays in the image.
         top = min(max(round(SIZE / 2 - mass_y / mass), 0), SIZE - BOX)
         left = min(max(round(SIZE / 2 - mass_x / mass), 0), SIZE - BOX)
         for y in range(BOX):
@@ -223,11 +224,11 @@ def _check_whole(name: str, value: int) -> None:
 
 
 def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` handwritten digits in the format of MNIST, each by a hand of its own, in random order.
+    """Draw `count` handwritten digits in the format of MNIST, each with a new hand, in random order.
 
-    Returns images, uint8 (count, 28, 28), 0 for paper and 255 for ink, and labels, int64 (count,), each digit as often
-    as the others (give or take one). The same count and seed give the same digits; another count gives other digits.
-    Raises ValueError where count or seed is not an integer of at least 0, and for 2^31 digits or more.
+    Returns images, uint8 (count, 28, 28), 0 for paper and 255 for ink, and labels, int64 (count,). The numbers of
+    images of two digits differ by one at most. The same count and seed give the same images; another count gives
+    others. Raises ValueError where count or seed is not an integer of at least 0, and for a count of 2^31 and more.
 
     >>> images, labels = draw_digits(1000, seed=1)
     >>> images.shape, images.dtype.name, labels.shape, labels.dtype.name
@@ -246,9 +247,9 @@ def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         of_digit = np.flatnonzero(labels == digit)
         share = np.array([form.share for form in forms])
         choice = rng.choice(len(forms), len(of_digit), p=share / share.sum())
-        for i, form in enumerate(forms):  # one at a time: few paths are in memory at once
+        for i, form in enumerate(forms):  # one form at a time keeps few paths in memory
             rows = of_digit[choice == i]
-            spline = _spline(form)
+            spline = read_form(form)
             path, r, edge = _write(spline, len(rows), rng)
-            _ink(path, spline.drawn, r, edge, rows, images)
+            ink_paths(path, spline.drawn, r, edge, rows, images)
     return images, labels

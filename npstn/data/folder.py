@@ -1,4 +1,4 @@
-"""Images of one's own: a folder of pictures, sorted into a folder for each label, or an .npz."""
+"""Images of the user: a folder of pictures with a subfolder for each label, or an .npz file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from npstn.data.mnist import DataError
+from npstn.data.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -18,24 +18,24 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class Images(NamedTuple):
-    """Images and what they show."""
+    """Images and their labels."""
 
     images: np.ndarray  # uint8 (N, size, size), 0 .. 255
-    labels: np.ndarray  # int64 (N,): the position in classes
-    classes: list[str]  # the labels as they were found, sorted
+    labels: np.ndarray  # int64 (N,): positions in classes
+    classes: list[str]  # the names of the labels, sorted
 
 
 def load_images(path: str | os.PathLike[str], size: int = 28) -> Images:
-    """Read one's own images, grey, in a common size.
+    """Read images from a folder or an .npz file, turn them grey and bring them to one size.
 
     Args:
-        path: a folder that holds a folder for each label, with PNG or JPEG files in it (other files are left alone);
-            or an .npz with the arrays `images`, uint8 (N, H, W), and `labels`, integers or strings (N,).
-        size: of the images to be returned, in pixels. What has another size is resampled, and so stretched if it is not
-            square: crop such images first.
+        path: a folder with a subfolder for each label, which holds PNG or JPEG files (other files are ignored); or an
+            .npz with the arrays `images`, uint8 (N, H, W), and `labels`, integers or strings (N,).
+        size: the side of the returned images in pixels. Images of another size are resampled. This stretches those
+            that are not square: crop them first.
 
-    The grey values are kept. The networks expect light ink on black, because black comes in at the corners of an image
-    that is turned; for dark ink on white paper take `255 - images`.
+    The grey values are kept. The networks expect light ink on black, because the corners of a turned image are filled
+    with black; for dark ink on white paper take `255 - images`.
 
     Raises DataError, with the name of the file and what is wrong with it; ValueError for a size outside 1 .. 10,000.
     """
@@ -43,12 +43,12 @@ def load_images(path: str | os.PathLike[str], size: int = 28) -> Images:
         raise ValueError(f"load_images: expected a size of 1 to 10,000 pixels, got {size!r}")
     path = Path(path)
     images, names = _read_npz(path, size) if path.suffix == ".npz" else _read_folder(path, size)
-    classes, labels = np.unique(names, return_inverse=True)  # integers in their order, strings in the alphabet's
+    classes, labels = np.unique(names, return_inverse=True)  # integers by value, strings by alphabet
     return Images(images, labels.astype(np.int64), [str(name) for name in classes])
 
 
 def _read_folder(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images below a folder, and for each the name of the folder that it is in."""
+    """The images of a folder, and for each image the name of its subfolder."""
     try:
         subfolders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
         files = [
@@ -57,19 +57,19 @@ def _read_folder(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
     except OSError as error:
         raise DataError(f"cannot read the images in {folder}: {error.strerror}") from None
     if not files:
-        raise DataError(f"expected folders named by the label, with PNG or JPEG files in them, in {folder}; got none")
+        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
     return np.stack([_read_picture(file, size) for file in files]), np.array([file.parent.name for file in files])
 
 
 def _read_picture(file: Path, size: int) -> np.ndarray:
-    from PIL import Image, ImageOps  # here, because few need it
+    from PIL import Image, ImageOps  # here, because few users need it
 
     try:
         with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture)  # a camera notes how it was held
-            # Pillow would cut 16 bits off at 255, and drop the transparency that may be all there is to see.
+            upright = ImageOps.exif_transpose(picture)  # a camera records how it was held
+            # Pillow would clip 16 bits at 255, and drop transparency, which may hold the whole picture.
             if upright.mode[0] in "IF":
-                raise DataError(f"expected 8 bits for a grey value in {file}, got {upright.mode}")
+                raise DataError(f"expected 8 bits for a grey value in {file}, got mode {upright.mode}")
             if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
                 raise DataError(f"expected an opaque image in {file}, got transparent pixels: put them on a background")
             return _fit(upright.convert("L"), size)
@@ -87,7 +87,7 @@ def _read_npz(file: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"expected the arrays images and labels in {file}, got {reprlib.repr(list(arrays))}") from None
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001 - NumPy, zip and zlib each stumble over a damaged file in their own way
+    except Exception as error:  # noqa: BLE001 - a damaged file makes NumPy, zipfile and zlib raise many kinds
         why = " ".join(str(error).split())
         raise DataError(f"expected an .npz in {file}, got one that cannot be read ({why})") from None
     if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape:
@@ -101,7 +101,7 @@ def _read_npz(file: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(picture: Picture, size: int) -> np.ndarray:
-    """A grey picture in size x size; every pixel of it counts, however much smaller it becomes."""
+    """Resample a grey picture to size x size; every pixel counts, however small the result."""
     from PIL import Image
 
     if picture.size != (size, size):

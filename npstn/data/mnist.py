@@ -1,34 +1,29 @@
 """MNIST, the 70000 handwritten digits of LeCun, Cortes and Burges: found or downloaded, and checked at each reading.
 
-N counts images; a payload is the content of one of the four published files, decompressed. Its SHA-256 decides whether
-a file is the right one, because it holds for every copy: the same payload compressed again is another .gz.
+N counts images; a payload is the decompressed content of one of the four published files. The SHA-256 of the payload
+decides whether a file is the right one: the same payload compressed again is another .gz.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
-import io
-import logging
 import os
-import queue
-import sys
-import threading
-import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-# Both serve the published .gz files; the site that first published them no longer does.
+from npstn.data.download import DownloadError, download_file
+from npstn.data.errors import DataError
+
+# Both serve the published .gz files; the site that published them first no longer does.
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 
-# Of each payload, the length in bytes and the SHA-256.
+# The length in bytes and the SHA-256 of each payload.
 FILES = {
     "train-images-idx3-ubyte": (47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     "train-labels-idx1-ubyte": (60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
@@ -36,38 +31,25 @@ FILES = {
     "t10k-labels-idx1-ubyte": (10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
 
-# Seconds to wait for a connection, and for the next bytes. The first is short because it is spent on each address of a
-# mirror, of which there are up to eight, where a firewall drops packets.
-TIMEOUT = (5.0, 30.0)
-# The least that a mirror must send: so many bytes in so many seconds. One that sends a byte now and then is never late
-# with the next.
-SLOWEST = (1 << 16, 60.0)
-# Seconds after which a temporary file that nobody has written to belongs to a process that was killed.
-LEFT_OVER = 3600.0
-
-
-class DataError(RuntimeError):
-    """What is wrong with a data file or folder, in one line: the path, what was expected, what to do."""
-
 
 class MnistNotFound(DataError):
-    """MNIST is not in the cache, no folder was named, and it was not or could not be downloaded; no file is damaged."""
+    """MNIST is missing from the cache, no folder was named, and MNIST was not downloaded; no file is damaged."""
 
 
 def load_mnist(
     root: str | os.PathLike[str] | None = None, train: bool = True, download: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The 60000 training digits of MNIST, or with `train=False` its 10000 test digits.
+    """Read the 60000 training digits of MNIST, or the 10000 test digits with `train=False`.
 
-    The files, plain or .gz, are read from `root`, else from the folder in the environment variable NPSTN_DATA_DIR: a
-    folder so named must hold them. If none is named they are read from the user's cache; what is missing there is
-    downloaded into it first, unless `download=False`.
+    The files, plain or .gz, are read from the folder `root`, or else from the folder that the environment variable
+    NPSTN_DATA_DIR names: a folder named in one of these ways must hold the files. If no folder is named, they are read
+    from the user's cache; a file that is missing there is downloaded first, unless `download=False`.
 
     Returns the images, uint8 (N, 28, 28), 0 (paper) to 255 (ink), rows from the top, and their labels, int64 (N,),
-    0 to 9. Both arrays are the caller's own, to be changed freely.
+    0 to 9. Both are new arrays, which the caller may change.
 
-    Raises `MnistNotFound` if no folder is named, the cache lacks a file, and it is not downloaded, for whatever reason;
-    `DataError` if a named folder lacks a file, or if a file is there but damaged or unreadable.
+    Raises `MnistNotFound` if no folder is named, and the cache lacks a file that was not downloaded; `DataError` if a
+    named folder lacks a file, or a file is damaged or unreadable.
 
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
 
@@ -77,14 +59,14 @@ def load_mnist(
     """
     subset = "train" if train else "t10k"
     names = f"{subset}-images-idx3-ubyte", f"{subset}-labels-idx1-ubyte"
-    # Both are located before either is read, so that what is missing is said at once.
+    # Both files are located before the first is read, so that a missing one is reported at once.
     paths = [_locate(name, root, download) for name in names]
     images, labels = map(_read_idx, paths, names)
     return images.copy(), labels.astype(np.int64)
 
 
 def mnist_folder(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that `load_mnist(root)` reads: `root`, else that in NPSTN_DATA_DIR, else the user's cache."""
+    """The folder that `load_mnist(root)` reads: `root`, or that in NPSTN_DATA_DIR, or the user's cache."""
     named = _named_folder(root)
     if named is not None:
         return named
@@ -94,12 +76,12 @@ def mnist_folder(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _named_folder(root: str | os.PathLike[str] | None) -> Path | None:
-    named = root if root is not None else os.environ.get("NPSTN_DATA_DIR") or None  # set but empty is not set
+    named = root if root is not None else os.environ.get("NPSTN_DATA_DIR") or None  # an empty variable names no folder
     return None if named is None else Path(os.path.expanduser(named))
 
 
 def _locate(name: str, root: str | os.PathLike[str] | None, download: bool) -> Path:
-    """The path of the plain or compressed file; where none is there, it is downloaded or the absence is an error."""
+    """The path of the plain or compressed file; a missing file is downloaded or is an error."""
     folder = mnist_folder(root)
     for path in (folder / name, folder / f"{name}.gz"):
         if os.path.lexists(path):
@@ -107,14 +89,15 @@ def _locate(name: str, root: str | os.PathLike[str] | None, download: bool) -> P
     readable = os.access(folder, os.R_OK | os.X_OK)
     missing = f"found neither {name} nor {name}.gz in {folder}" + ("" if readable else ", which is no readable folder")
     if _named_folder(root) is not None:
-        raise DataError(f"{missing}; put either there, or name the folder that has them (--data-dir, NPSTN_DATA_DIR)")
+        raise DataError(f"{missing}; put one there, or name the folder that has them (--data-dir, NPSTN_DATA_DIR)")
     if not download:
         raise MnistNotFound(f"{missing}; allow the download, or name the folder that has them (NPSTN_DATA_DIR)")
     return _download(name, folder)
 
 
 def _read_idx(path: Path, name: str) -> np.ndarray:
-    """The values of an IDX file, read-only: two zeros, the type (8: uint8), the number of axes, the axes, values."""
+    """The values of an IDX file, read-only. It holds two zeros, the type (8: uint8), the number of axes, their lengths
+    and the values."""
     try:
         payload = _read_payload(path, name)
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -129,14 +112,14 @@ def _read_idx(path: Path, name: str) -> np.ndarray:
 
 
 def _read_payload(path: Path, name: str) -> bytes:
-    """The payload of a plain or compressed file, or an exception that says why it is not the published one."""
+    """The payload of a plain or compressed file; raises an exception that says why it is not the published one."""
     length, sha256 = FILES[name]
     if not path.is_file():
-        raise ValueError("not a regular file")  # before it is opened: a pipe would be waited for without end
+        raise ValueError("not a regular file")  # checked before opening: a pipe would keep us waiting
     with path.open("rb") as file:
-        # By content, not by name: browsers and servers decompress a .gz and leave its name as it was.
+        # The content decides, not the name: browsers and servers decompress a .gz and keep its name.
         compressed = file.peek(2)[:2] == b"\x1f\x8b"
-        # One byte more than expected tells "too long", and keeps a gzip bomb from filling the memory.
+        # One byte more than expected shows a file that is too long; a gzip bomb cannot fill the memory.
         payload = (gzip.GzipFile(fileobj=file) if compressed else file).read(length + 1)
     if len(payload) != length:
         raise ValueError(f"has more than {length} bytes" if len(payload) > length else f"has {len(payload)} bytes")
@@ -148,94 +131,9 @@ def _read_payload(path: Path, name: str) -> bytes:
 
 def _download(name: str, folder: Path) -> Path:
     """The compressed file, put into the folder from the first mirror that gives a whole copy."""
-    import pooch
-    from tqdm import tqdm
-
-    length = FILES[name][0]
-    _clear_left_overs(folder)
-
-    def fetch(url: str, partial: str, _: object) -> None:
-        """Fill pooch's temporary file, which pooch renames if this returns and deletes if this raises."""
-        with (
-            _BoundedFile(partial, limit=length + 1024) as file,  # gzip adds a little to what it cannot compress
-            tqdm(total=length, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar,
-        ):
-            downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
-            _while_it_grows(file, lambda: downloader(url, file, None))
-        _read_payload(Path(partial), name)
-
-    failures = []
-    callers_error = sys.exc_info()[1]  # where this runs in an `except`: the start of every chain, and no cause of ours
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # its INFO lines would come between the command's own
+    urls = [f"{mirror}{name}.gz" for mirror in MIRRORS]
+    longest = FILES[name][0] + 1024  # gzip adds a little to what it cannot compress
     try:
-        for url in [f"{mirror}{name}.gz" for mirror in MIRRORS]:
-            try:
-                # No hash for pooch to check: `fetch` has checked the payload.
-                return Path(pooch.retrieve(url, known_hash=None, fname=f"{name}.gz", path=folder, downloader=fetch))
-            except Exception as error:  # whatever it is, the next mirror may do better
-                cause = _first_of_chain(error, callers_error)
-                failures.append(" ".join(f"{url}: {type(cause).__name__}: {cause}".split()))
-    finally:
-        logger.setLevel(level)
-    raise MnistNotFound(f"could not download MNIST into {folder}: {'; '.join(failures)}")
-
-
-def _clear_left_overs(folder: Path) -> None:
-    """Delete what downloads that were killed have left; one that goes on writes to its file all the time."""
-    for path in folder.glob("tmp*"):
-        with contextlib.suppress(OSError):  # another process was quicker
-            if time.time() - path.stat().st_mtime > LEFT_OVER:
-                path.unlink()
-
-
-def _while_it_grows(file: io.FileIO, download: Callable[[], None]) -> None:
-    """Run a download into the file; TimeoutError where that takes in less than SLOWEST.
-
-    In a thread, for where it waits for the next byte it can be interrupted by nothing. One that is given up ends with
-    its next bytes, because the file is closed by then, or with the process.
-    """
-    outcome: queue.Queue[BaseException | None] = queue.Queue()
-
-    def run() -> None:
-        try:
-            download()
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            outcome.put(_first_of_chain(error, None))
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=run, daemon=True).start()
-    least, seconds = SLOWEST
-    size = 0
-    while True:
-        try:
-            error = outcome.get(timeout=seconds)
-            break
-        except queue.Empty:
-            size, before = file.tell(), size
-        if size - before < least:
-            raise TimeoutError(f"sends {size - before} bytes in {seconds:g} s")
-    if error is not None:
-        raise error
-
-
-class _BoundedFile(io.FileIO):
-    """A file to write that refuses to outgrow its limit: a server that never stops sending must not fill the disk."""
-
-    def __init__(self, path: str, limit: int) -> None:
-        super().__init__(path, "wb")
-        self.limit = limit
-
-    def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        if self.tell() + len(chunk) > self.limit:
-            raise ValueError(f"sends more than {self.limit} bytes")
-        return super().write(chunk)
-
-
-def _first_of_chain(error: BaseException, callers_error: BaseException | None) -> BaseException:
-    """The root cause of an error: what requests and urllib3 wrap around it repeats the address."""
-    while error.__context__ not in (None, callers_error):
-        error = error.__context__
-    return error
+        return download_file(urls, folder / f"{name}.gz", longest, lambda partial: _read_payload(partial, name))
+    except DownloadError as error:
+        raise MnistNotFound(f"could not download MNIST into {folder}: {error}") from None

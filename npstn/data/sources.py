@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from npstn.data.drawn import draw_digits
-from npstn.data.mnist import DataError, load_mnist
+from npstn.data.errors import DataError
+from npstn.data.mnist import load_mnist
 
 Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W), labels int64 (N,)
 MNIST_SIZE = 28, 28

@@ -1,11 +1,12 @@
-"""draw_digits: its contract, the format of MNIST, the variety of its hands, and the ink against a naive oracle."""
+"""draw_digits: its contract, the format of MNIST, how hands differ, and the ink against a naive oracle."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from npstn.data import digits
-from npstn.data.digits import BOX, FORMS, SIZE, STEPS, Form, draw_digits
+from npstn.data import draw_digits
+from npstn.data import drawn as drawing
+from npstn.data.drawn import BOX, FORMS, SIZE, STEPS, Form, ink_paths, read_form
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def extent(image):
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 23])
-def test_shapes_dtypes_and_balance_for_small_counts(count):
+def test_shapes_dtypes_and_balance_hold_for_small_counts(count):
     images, labels = draw_digits(count)
     assert images.shape == (count, 28, 28) and images.dtype == np.uint8
     assert labels.shape == (count,) and labels.dtype == np.int64
@@ -29,7 +30,7 @@ def test_shapes_dtypes_and_balance_for_small_counts(count):
     assert all(image.any() for image in images)
 
 
-def test_same_seed_same_digits_and_other_seed_other_digits():
+def test_the_same_seed_gives_the_same_digits_and_another_seed_others():
     images, labels = draw_digits(200, seed=3)
     again_images, again_labels = draw_digits(200, seed=3)
     np.testing.assert_array_equal(again_images, images)
@@ -43,7 +44,7 @@ def test_numpy_integers_are_integers():
     np.testing.assert_array_equal(draw_digits(np.int64(10), seed=np.uint8(2))[0], draw_digits(10, seed=2)[0])
 
 
-def test_global_random_state_is_left_alone():
+def test_the_global_random_state_is_left_alone():
     before = np.random.get_state()[1].copy()
     draw_digits(10)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
@@ -72,12 +73,12 @@ def test_labels_are_balanced_and_shuffled(drawn):
     assert (labels[1:] == labels[:-1]).mean() == pytest.approx(0.1, abs=0.03)
 
 
-def test_longer_side_fills_the_box(drawn):
+def test_the_longer_side_fills_the_box(drawn):
     images, _ = drawn
     assert {max(extent(image)) for image in images} == {BOX}
 
 
-def test_centre_of_mass_is_the_centre(drawn):
+def test_the_centre_of_mass_is_the_centre_of_the_image(drawn):
     images, _ = drawn
     mass = images.sum(axis=(1, 2), dtype=float)
     index = np.arange(SIZE)
@@ -115,15 +116,14 @@ def test_most_digits_have_the_holes_that_their_label_says(drawn, digit, holes):
 
 def test_every_digit_has_forms_and_all_are_drawn(monkeypatch):
     assert sorted(FORMS) == list(range(10)) and min(len(forms) for forms in FORMS.values()) >= 3
-    written = {}
-    spline_of = digits._spline
-    monkeypatch.setattr(digits, "_spline", lambda form: written.setdefault(form, spline_of(form)))
+    read = []
+    monkeypatch.setattr(drawing, "read_form", lambda form: (read.append(form), read_form(form))[1])
     draw_digits(10)
-    assert set(written) == {form for forms in FORMS.values() for form in forms}
+    assert set(read) == {form for forms in FORMS.values() for form in forms}
 
 
-def test_path_passes_through_the_knots_and_lifts_the_pen():
-    spline = digits._spline(Form(1, "0,0 40,20 20,60! 0,100 / 60,0 60,100"))
+def test_a_path_passes_through_the_knots_and_lifts_the_pen():
+    spline = read_form(Form(1, "0,0 40,20 20,60! 0,100 / 60,0 60,100"))
     path = (spline.straight + spline.bulge) @ spline.knots
     through = [i * (STEPS + 1) for i in range(4)]  # each span repeats the knot that the last one ended on
     np.testing.assert_allclose(path[through], spline.knots[[0, 1, 2, 4]], atol=1e-15)
@@ -134,12 +134,12 @@ def test_path_passes_through_the_knots_and_lifts_the_pen():
     np.testing.assert_allclose(spline.outward @ spline.knots, outward, atol=1e-15)
 
 
-def test_spline_is_smooth_at_knots_but_not_at_corners(monkeypatch):
+def test_a_spline_is_smooth_at_knots_but_not_at_corners(monkeypatch):
     fine = 1000
-    monkeypatch.setattr(digits, "STEPS", fine)
+    monkeypatch.setattr(drawing, "STEPS", fine)
 
     def turn(strokes):
-        spline = digits._spline(Form(1, strokes))
+        spline = read_form(Form(1, strokes))
         steps = np.diff((spline.straight + spline.bulge) @ spline.knots, axis=0)
         into, out = steps[fine - 1], steps[fine + 1]  # steps[fine] is 0: the knot is there twice
         return np.degrees(np.arccos(into @ out / np.linalg.norm(into) / np.linalg.norm(out)))
@@ -159,7 +159,7 @@ def naive_ink(path, drawn, r, edge):
     return 255 * ((r - distance) / edge + 0.5).clip(0, 1)
 
 
-def test_ink_agrees_with_the_naive_oracle():
+def test_the_ink_agrees_with_the_naive_oracle():
     rng = np.random.default_rng(0)
     N, P = 20, 9
     path = rng.uniform(3, BOX - 3, (N, P, 2))
@@ -167,7 +167,7 @@ def test_ink_agrees_with_the_naive_oracle():
     r, edge = rng.uniform(0.6, 2.0, N), rng.uniform(0.8, 1.6, N)
     images = np.full((N + 1, SIZE, SIZE), 0, np.uint8)
     rows = rng.permutation(N + 1)[:N]
-    digits._ink(path, drawn, r, edge, rows, images)
+    ink_paths(path, drawn, r, edge, rows, images)
     for n in range(N):
         expected = naive_ink(path[n], drawn, r[n], edge[n])
         centre = (expected[..., None] * np.moveaxis(np.mgrid[:BOX, :BOX], 0, -1)).sum((0, 1)) / expected.sum()
@@ -178,15 +178,15 @@ def test_ink_agrees_with_the_naive_oracle():
     assert not images[list(set(range(N + 1)) - set(rows))].any()
 
 
-def test_ink_of_a_level_bar_by_hand():
+def test_the_ink_of_a_level_bar_is_that_worked_out_by_hand():
     images = np.zeros((1, SIZE, SIZE), np.uint8)
     path = np.array([[[4.0, 10.0], [16.0, 10.0]]])
-    digits._ink(path, np.array([True]), np.array([1.5]), np.array([1.0]), np.array([0]), images)
-    # The pixels' centres lie 0.5, 1.5 and 2.5 from the bar: within the pen, on its edge, outside.
+    ink_paths(path, np.array([True]), np.array([1.5]), np.array([1.0]), np.array([0]), images)
+    # The centres of the pixels lie 0.5, 1.5 and 2.5 from the bar: inside the pen, on its edge and outside.
     assert images[0, 12:18, 14].tolist() in ([0, 128, 255, 255, 128, 0], [128, 255, 255, 128, 0, 0])
 
 
 @pytest.mark.parametrize("count", [2**31, 10**30])
 def test_more_digits_than_any_memory_holds_are_refused(count):
     with pytest.raises(ValueError, match=rf"^draw_digits: expected count below 2\^31, got {count}$"):
-        digits.draw_digits(count)
+        draw_digits(count)

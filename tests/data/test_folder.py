@@ -1,4 +1,4 @@
-"""Images of one's own: folders of pictures and .npz files, good and bad."""
+"""Images of the user: folders of pictures and .npz files, good and bad."""
 
 import struct
 import zlib
@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from npstn import data
 from npstn.data import DataError, draw_digits, load_images
 
 
@@ -25,6 +24,7 @@ def write(folder, images, names, suffix=".png"):
 
 
 def refusal(path):
+    """The message with which load_images refuses a path: one line that names it."""
     with pytest.raises(DataError) as caught:
         load_images(path)
     message = str(caught.value)
@@ -46,7 +46,7 @@ def test_a_folder_of_pngs_comes_back_as_it_was(tmp_path, digits):
     assert found.classes == list("0123456789")
 
 
-def test_labels_are_places_among_the_names_of_the_folders(tmp_path, digits):
+def test_labels_are_positions_among_the_sorted_names_of_the_folders(tmp_path, digits):
     found = load_images(write(tmp_path, digits[0][:3], ["seven", "four", "seven"]))
     assert found.classes == ["four", "seven"]
     assert found.labels.tolist() == [0, 1, 1]
@@ -69,7 +69,7 @@ def test_labels_of_an_npz_are_sorted_as_numbers_or_as_words(tmp_path, digits):
         assert (found.classes, found.labels.tolist()) == (classes, labels)
 
 
-def test_jpegs_are_read_and_other_files_left_alone(tmp_path, digits):
+def test_jpegs_are_read_and_other_files_ignored(tmp_path, digits):
     write(tmp_path, digits[0][:2], ["a", "b"], ".JPG")
     (tmp_path / "a" / ".DS_Store").write_bytes(b"\0")
     (tmp_path / "a" / "notes.txt").write_text("mine")
@@ -125,19 +125,19 @@ def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, digits):
 # What is wrong with a folder
 
 
-def test_a_folder_without_pictures(tmp_path, digits):
+def test_a_folder_without_pictures_is_refused(tmp_path, digits):
     Image.fromarray(digits[0][0]).save(tmp_path / "x.png")  # not in a folder that names its label
-    assert refusal(tmp_path).startswith("expected folders named by the label, with PNG or JPEG files in them, in ")
+    assert refusal(tmp_path) == f"expected a subfolder of PNG or JPEG files for each label in {tmp_path}, got none"
 
 
 @pytest.mark.parametrize("name", ["none", "file"])
-def test_what_is_no_folder(tmp_path, name):
+def test_a_path_that_is_no_folder_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("mine")
     assert refusal(tmp_path / name).startswith("cannot read the images in ")
 
 
 def png_of(width, height):
-    """The beginning of a PNG that says that it is so large."""
+    """A PNG whose header says that it is so large."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -169,7 +169,7 @@ def test_sixteen_bits_and_transparency_are_refused_rather_than_lost(tmp_path, di
     write(tmp_path, digits[0], digits[1])
     bad = tmp_path / "0" / "bad.png"
     Image.fromarray(np.full((28, 28), 40_000, np.uint16)).save(bad)
-    assert refusal(tmp_path) == f"expected 8 bits for a grey value in {bad}, got I;16"
+    assert refusal(tmp_path) == f"expected 8 bits for a grey value in {bad}, got mode I;16"
     Image.new("RGBA", (28, 28), (0, 0, 0, 0)).save(bad)
     assert refusal(tmp_path).startswith(f"expected an opaque image in {bad}, got transparent pixels")
 
@@ -197,7 +197,7 @@ PICKLE = "allow_pickle=False"
         ({**GOOD, "labels": np.array([{}, []], object)}, f"{UNREAD} (Object arrays cannot be loaded when {PICKLE})"),
     ],
 )
-def test_an_npz_with_other_arrays(tmp_path, arrays, says):
+def test_an_npz_with_other_arrays_is_refused(tmp_path, arrays, says):
     np.savez(tmp_path / "mine.npz", **arrays)
     assert refusal(tmp_path / "mine.npz") == says.format(tmp_path / "mine.npz")
 
@@ -218,26 +218,17 @@ def array_alone(path):
     ],
     ids=["empty", "text", "cut", "damaged", "array alone"],
 )
-def test_a_damaged_npz(tmp_path, digits, spoil):
+def test_a_damaged_npz_is_refused(tmp_path, digits, spoil):
     np.savez_compressed(tmp_path / "mine.npz", images=digits[0], labels=digits[1])
     spoil(tmp_path / "mine.npz")
     assert refusal(tmp_path / "mine.npz").startswith("expected an .npz in ")
 
 
-def test_an_npz_that_is_not_there(tmp_path):
+def test_an_npz_that_is_missing_is_named(tmp_path):
     assert refusal(tmp_path / "none.npz") == f"cannot read {tmp_path / 'none.npz'}: No such file or directory"
 
 
-# What follows
-
-
-def test_the_images_can_be_turned_and_learned_from(tmp_path, digits, rng):
-    found = load_images(write(tmp_path, digits[0], digits[1]))
-    batch = next(data.batches(found.images, found.labels, 45, 8, rng))
-    assert batch.images.shape == (8, 1, 28, 28)
-
-
 @pytest.mark.parametrize("size", [0, -1, 1.5, "2", None, 10_001])
-def test_what_is_no_size_is_refused(tmp_path, size):
+def test_a_size_outside_1_to_10_000_is_refused(tmp_path, size):
     with pytest.raises(ValueError, match=f"^load_images: expected a size of 1 to 10,000 pixels, got {size!r}$"):
         load_images(tmp_path, size)
