@@ -6,6 +6,7 @@ which the formula gives each entry; brackets [...] are a bool.
 """
 
 import ast
+import contextlib
 import doctest
 import functools
 import importlib.util
@@ -22,10 +23,9 @@ from finite_differences import differentiate
 
 import npstn
 import npstn.functional as F
-from npstn import Tensor, models, no_grad
+from npstn import Tensor, models, no_grad, reference
 from npstn.data import draw_digits
-from npstn.ops import conv2d as conv2d_file
-from npstn.ops import max_pool2d as max_pool2d_file
+from npstn.ops import conv2d_fast, max_pool2d_fast
 from npstn.ops.arguments import rows
 
 ROOT = Path(__file__).parent.parent
@@ -209,10 +209,14 @@ def window(i, j, size, kernel, stride, padding):
             yield k, l, n, m
 
 
-@pytest.fixture
-def pool(rng):
+both_kernels = pytest.fixture(params=[contextlib.nullcontext, reference], ids=["fast", "reference"])
+
+
+@both_kernels
+def pool(rng, request):
     U = rng.integers(0, 6, (2, 2, 5, 6)).astype(np.float64)  # ties
-    V, (dU,), dV = differentiate(lambda U: F.max_pool2d(U, (3, 2), (2, 1), (1, 1)), U)
+    with request.param():
+        V, (dU,), dV = differentiate(lambda U: F.max_pool2d(U, (3, 2), (2, 1), (1, 1)), U)
     return U, V, dU, dV, functools.partial(window, size=(5, 6), kernel=(3, 2), stride=(2, 1), padding=(1, 1))
 
 
@@ -234,10 +238,7 @@ def test_formula_17(pool):
     r"""dU_{b,c,n,m} = \sum_{i,j} dV_{b,c,i,j} \thinspace [A_{b,c,i,j} = (n, m)]"""
     U, V, dU, dV, window = pool
     A = largest(U, V, window)
-    corner, kept = max_pool2d_file.corners(2, 7, 8, 3, 7, (2, 1)), np.empty((2, 2 * 3 * 7), np.uint32)
-    padded = rows(max_pool2d_file.padded(U, (1, 1)))
-    max_pool2d_file.max_pool2d_forward(0, 2, padded, 3, 2, 8, corner, np.empty(kept.shape), kept)
-    kept = kept.reshape(V.shape)
+    kept = max_pool2d_fast.forward(U, 3, 2, (2, 1), (1, 1), np.empty(V.shape)).reshape(V.shape)
 
     def entry(b, c, n, m):
         return total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7)
@@ -250,10 +251,11 @@ def test_formula_17(pool):
 STRIDE, PADDING = (2, 1), (1, 2)
 
 
-@pytest.fixture
-def conv(rng):
+@both_kernels
+def conv(rng, request):
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
-    V, gradients, dV = differentiate(lambda *inputs: F.conv2d(*inputs, STRIDE, PADDING), U, weight, bias)
+    with request.param():
+        V, gradients, dV = differentiate(lambda *inputs: F.conv2d(*inputs, STRIDE, PADDING), U, weight, bias)
     assert V.shape == (2, 2, 3, 7)
     return U, weight, bias, V, gradients, dV
 
@@ -323,7 +325,8 @@ class Pieces:
         self.h, self.w = (5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1
         lines, columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
         self.shape = 3 * stride[0] * stride[1], lines, columns
-        self.start, _ = conv2d_file.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
+        self.sizes = *self.shape, 2, self.h, self.w, 2
+        self.start, _ = conv2d_fast.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
         self.stack = np.empty(2 * math.prod(self.shape))
         self.R = np.zeros(2 * (self.start[-1] + self.h * self.w))
 
@@ -341,9 +344,9 @@ def test_formula_22(rng, stride):
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
     pieces, read = Pieces(stride), reader(U, stride)
     h, w = pieces.h, pieces.w
-    phases = conv2d_file.phases(U, *pieces.shape[1:], stride, PADDING)
-    conv2d_file.stack(rows(phases), 0, 2, pieces.stack)
-    conv2d_file.spread(pieces.stack, *pieces.shape, h, w, 2, pieces.R)
+    phases = conv2d_fast.phases(U, *pieces.shape[1:], stride, PADDING)
+    conv2d_fast.stack(rows(phases), 0, 2, pieces.stack)
+    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.R)
     R = np.array([[pieces.R[pieces.places(q, s)] for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, h, w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
     assert all((pieces.R[pieces.places(18, s)] == 1).all() for s in (0, 1))  # the tap whose weight is the bias
@@ -368,9 +371,9 @@ def test_formula_23(rng, stride):
     for s, q in np.ndindex(2, 18):
         pieces.R[pieces.places(q, s)] += dR[s, q]  # pieces overlap: an entry serves several taps
     dR, d_phases = dR.reshape(2, 3, 3, 2, h, w), np.empty((2, *pieces.shape))
-    conv2d_file.gather(pieces.R, *pieces.shape, w, 2, pieces.stack)
-    conv2d_file.unstack(pieces.stack, 0, 2, rows(d_phases))
-    dU = conv2d_file.unphased(d_phases, U.shape, stride, PADDING)
+    conv2d_fast.gather(pieces.R, pieces.sizes, 2, pieces.stack)
+    conv2d_fast.unstack(pieces.stack, 0, 2, rows(d_phases))
+    dU = conv2d_fast.unphased(d_phases, U.shape, stride, PADDING)
 
     def entry(s, c, n, m):
         def term(k, l, i, j):
