@@ -145,7 +145,7 @@ class Conv2d(Function):
             ctx.windows = stride, padding
             share_out(conv2d_forward, len(V), U, weight, bias, stride, padding, V)
         else:
-            ctx.layout, *kept = conv2d_fast.forward(U, weight, bias, stride, padding, V)
+            ctx.layout, kept = conv2d_fast.forward(U, weight, bias, stride, padding, V)
             ctx.save_for_backward(*kept)
         return V
 
@@ -153,7 +153,7 @@ class Conv2d(Function):
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dV = contiguous(dV)
         if not ctx.plain_loops:
-            return *conv2d_fast.backward(ctx.layout, *ctx.saved, dV, ctx.needs_input_grad[:3]), None, None
+            return *conv2d_fast.backward(ctx.layout, ctx.saved, dV, ctx.needs_input_grad[:3]), None, None
         U, weight = ctx.saved
         need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
         dU = dweight = dbias = None

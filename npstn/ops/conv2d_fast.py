@@ -249,7 +249,7 @@ def conv2d_fast_backward(first, end, U, dV, F_transposed, tap_start, output_star
 
 
 def forward(U: np.ndarray, weight: np.ndarray, bias: Any, stride: tuple, padding: tuple, V: np.ndarray) -> tuple:
-    """Write V, and return the first arguments of `backward`: the layout, and two arrays to save."""
+    """Write V, and return the first arguments of `backward`: the layout, and the arrays to save."""
     (B, C, H, W), (O, _, K, L), (h, w) = U.shape, weight.shape, V.shape[2:]
     windows = None
     if stride == (1, 1) and padding == (0, 0):
@@ -267,13 +267,13 @@ def forward(U: np.ndarray, weight: np.ndarray, bias: Any, stride: tuple, padding
     sizes = *U_phases.shape[1:], O, h, w, per_stack
     places = starts(O, C, K, L, stride, *U_phases.shape[2:], h, w)
     share_out(conv2d_fast_forward, stacks, rows(U_phases), F, *places, sizes, rows(V))
-    return (U.shape, weight.shape, windows, stacks, places, sizes), U_phases, F
+    return (U.shape, weight.shape, windows, stacks, places, sizes), (U_phases, F)
 
 
-def backward(layout: tuple, U_phases: np.ndarray, F: np.ndarray, dV: np.ndarray, needs: tuple) -> tuple:
+def backward(layout: tuple, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     """Return the gradients (dU, dweight, dbias), and None for one that is not among the `needs`, three bools."""
     shape, (O, C, K, L), windows, stacks, places, sizes = layout
-    need_U, need_weight, need_bias = needs
+    (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
     parts = np.zeros((min(stacks, RUNS), *(F.shape if need_weight or need_bias else (0, 0))), F.dtype)
     arrays = rows(U_phases), rows(dV), F.T.copy(), *places, sizes, rows(dU), parts
