@@ -182,6 +182,6 @@ def _row(row: Sequence[Axes], seen: View, classes: tuple[str, ...]) -> None:
     arrows.quiver(x[far], y[far], u, v, angles="xy", scale_units="xy", scale=1, width=0.009, color="yellow")
     arrows.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5))
     arrows.set_title(f"the loss is {seen.loss:.2g}", fontsize=10)
-    along = f"it falls by {length.max():.2g} a pixel along the"
-    together = f"longest arrow, and by {seen.fall:.2g} if the"
-    arrows.set_xlabel(f"{along}\n{together}\ntransformer adds {in_words(seen.downhill)}", fontsize=9.5)
+    along = f"it falls by {length.max():.2g} a pixel along the longest"
+    together = f"arrow, and by {seen.fall:.2g} if the transformer"
+    arrows.set_xlabel(f"{along}\n{together}\nadds {in_words(seen.downhill)}", fontsize=9.5)
