@@ -1,1 +1,1 @@
-"""npstn against PyTorch, on the same work in the same run: `python -m benchmarks`."""
+"""npstn against PyTorch, the same work in the same run: `python -m benchmarks`."""

@@ -1,8 +1,10 @@
-"""Time npstn and PyTorch in alternation and print their ratios; npstn's start, memory and scaling by themselves.
+"""Time npstn and PyTorch in turns, and print the ratios of their times.
 
-    python -m benchmarks                    all of it
-    python -m benchmarks --only sampler     a part
-    python -m benchmarks --table FILE       the tables of a result once more
+npstn's start, its memory, and how its time grows with the work are measured without PyTorch.
+
+    python -m benchmarks                    measure everything
+    python -m benchmarks --only sampler     measure one part
+    python -m benchmarks --table FILE       print the tables of a result again
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, report, scaling
+from benchmarks import command_timings, scaling, tables
 from benchmarks.cases import cases
 from benchmarks.worker import Worker, duel, installed
 
@@ -24,7 +26,7 @@ GROUPS = (*MILLISECONDS, "scaling", "start", "memory", "train")
 
 
 def ratios(only: str | None, threads: int) -> Iterator[dict[str, Any]]:
-    """Time each case of a group, or all, with that many threads."""
+    """Time each case of a group, or all cases for None, with this many threads."""
     with ExitStack() as stack:
         workers = {library: stack.enter_context(Worker(library, threads)) for library in installed()}
         for case in cases():
@@ -34,33 +36,36 @@ def ratios(only: str | None, threads: int) -> Iterator[dict[str, Any]]:
 
 
 def find_digits(folder: Path | None) -> Path | None:
-    """The folder of MNIST's files, or None, and a line that says why."""
+    """The folder of MNIST's files; None where there are none, after a line that says so."""
     from npstn.data import DataError, load_mnist, mnist_folder
 
     try:
         load_mnist(folder, train=True, download=False), load_mnist(folder, train=False, download=False)
     except DataError as error:
-        print(f"no training is timed, nor its start and memory: {error}")
+        print(f"training, its start and its memory are not measured: {error}")
         return None
     return mnist_folder(folder).resolve()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=GROUPS, help="one part")
-    parser.add_argument("--threads", type=int, action="append", help="1 and 2 by default")
-    parser.add_argument("--data-dir", type=Path, help="the folder of MNIST's files, or NPSTN_DATA_DIR")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks", "results"), help="folder of JSON and pictures")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="measure nothing, print the tables of a result")
+    parser.add_argument("--only", choices=GROUPS, help="measure only this part")
+    threads = "how many threads; may be given several times; 1 and 2 by default"
+    parser.add_argument("--threads", type=int, metavar="N", action="append", help=threads)
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    results = Path("benchmarks", "results")
+    out = f"the folder for JSON and pictures; {results} by default"
+    parser.add_argument("--out", type=Path, metavar="DIR", default=results, help=out)
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the tables of a result, and measure nothing")
     options = parser.parse_args()
     if options.table:
-        print(report.table(json.loads(options.table.read_text())))
+        print(tables.table(json.loads(options.table.read_text())))
         return
 
-    about = report.machine()
+    about = tables.machine()
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     if "torch" not in installed():
-        print("PyTorch is not installed: npstn is timed alone (pip install '.[bench]')")
+        print("PyTorch is not installed, so npstn is timed alone; to install it: pip install '.[bench]'")
     wanted = GROUPS if options.only is None else (options.only,)
     digits = find_digits(options.data_dir) if {"start", "memory", "train"} & set(wanted) else None
     cores = os.cpu_count() or 1
@@ -69,7 +74,7 @@ def main() -> None:
     found: dict[str, Any] = {"machine": about, "ratios": [], "limits": [], "scaling": []}
 
     def keep() -> None:
-        """Write what there is so far: the last part takes minutes."""
+        """Write the result so far: the last part takes minutes."""
         (options.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
     if set(MILLISECONDS) & set(wanted):
@@ -80,16 +85,16 @@ def main() -> None:
         found["scaling"] += scaling.measure(max(options.threads or [cores]))
         scaling.plot(found["scaling"], options.out / f"{about['date']}-scaling.png")
     if "start" in wanted:
-        found["limits"] += commands.starting(digits)
+        found["limits"] += command_timings.starting(digits)
     if "memory" in wanted and digits:
-        found["limits"].append(commands.peak_memory(digits))
+        found["limits"].append(command_timings.peak_memory(digits))
     keep()
     if "train" in wanted and digits:
-        found["ratios"].append(commands.training(digits, installed()))
+        found["ratios"].append(command_timings.training(digits, installed()))
     keep()
-    print(report.table(found))
+    print(tables.table(found))
     if found["ratios"] and "torch" in about:
-        report.chart(found["ratios"], options.out / f"{name}.png")
+        tables.chart(found["ratios"], options.out / f"{name}.png")
 
 
 if __name__ == "__main__":

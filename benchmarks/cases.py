@@ -1,7 +1,7 @@
-"""What is timed: the work, said once for both libraries, on inputs that NumPy makes; and the ratios to reach.
+"""The cases: the work that is timed, defined once for both libraries, its inputs, and the ratios to reach.
 
-No library is imported here. The functional interfaces of the two agree, so an operation's work is one function of that
-interface, `F`, and of tensors. What differs, how a library records gradients and takes a step, is in `npstn_side.py`
+Neither library is imported here. Their functional interfaces agree, so the work of an operation is one function of the
+interface `F` and of tensors. How a library records gradients and takes a step differs: this stands in `npstn_side.py`
 and `torch_side.py`, under the same names.
 """
 
@@ -14,20 +14,20 @@ import numpy as np
 
 
 class Case(NamedTuple):
-    group: str  # of `--only`
+    group: str  # for `--only`
     name: str
     at_least: float  # the ratio to reach, PyTorch's time over npstn's
     aim: float
-    timed: str  # the function of either side that prepares it
-    arguments: tuple[Any, ...]  # of that function
+    timed: str  # the function in npstn_side.py and in torch_side.py that prepares it
+    arguments: tuple[Any, ...]  # for that function
 
 
 class Timed(NamedTuple):
-    """One library's part: `prepare` runs before each repeat, outside of the clock; `run` takes what it gave."""
+    """A case, ready to run in one library: before each repeat `prepare` runs untimed, and `run` gets its result."""
 
     prepare: Callable[[], Any]
     run: Callable[[Any], Any]
-    result: Callable[[Any], list[np.ndarray]]  # of what `run` returned, to be compared
+    result: Callable[[Any], list[np.ndarray]]  # from what `run` returned, arrays to compare
 
 
 def conv2d(F: Any, x: Any, weight: Any, bias: Any) -> Any:
@@ -59,7 +59,7 @@ def turned_grid(images: int, size: int) -> np.ndarray:
 
 
 def weights() -> dict[str, np.ndarray]:
-    """A state for the transformer network, as it would start, but that its localiser turns each image by an angle."""
+    """A state of the transformer network, random as at the start; but its localiser does turn each image."""
     rng, state = np.random.default_rng(2), {}
     for net, outputs in ("loc_net", 1), ("cls_net", 10):
         layers = {"conv1": (10, 1, 5, 5), "conv2": (20, 10, 5, 5), "fc1": (50, 320), "fc2": (outputs, 50)}
@@ -88,10 +88,10 @@ def sampler(shape: tuple[int, int, int, int]) -> Iterator[Case]:
 
 
 def cases() -> Iterator[Case]:
-    """All that takes milliseconds.
+    """The cases that take milliseconds.
 
-    A forward is timed as training runs it, with gradients recorded; a backward alone, to all inputs, through a graph
-    that its own forward has just made, outside of the clock.
+    A forward pass is timed as in training: gradients are recorded. A backward pass is timed alone, to all inputs; its
+    forward pass runs untimed just before.
     """
     for batch in (10, 64, 256):
         yield training_step(batch)

@@ -1,4 +1,4 @@
-"""How npstn runs the cases; `torch_side.py` beside it does the same in PyTorch."""
+"""How npstn runs the cases; `torch_side.py` does the same in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from npstn import models, optim
 
 def set_num_threads(threads: int) -> None:
     npstn.set_num_threads(threads)
-    threadpoolctl.threadpool_limits(threads, user_api="blas")  # NumPy's own, which npstn leaves alone
+    threadpoolctl.threadpool_limits(threads, user_api="blas")  # NumPy's own threads, which npstn does not set
 
 
 def forward(work: Any, arrays: list[np.ndarray]) -> Timed:

@@ -1,4 +1,4 @@
-"""The peer: the same model in PyTorch, with the same names of weights."""
+"""The peer: npstn's model in PyTorch. The weights have the same names."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The peer's training: npstn's recipe "fast" in PyTorch, on MNIST, as one would write it to be fast on a CPU.
+"""The peer's training: npstn's recipe "fast" in PyTorch, on MNIST, written to be fast on a CPU.
 
     python -m benchmarks.peer_training DIR METRICS [THREADS]
 
-All images lie in one tensor, in memory; a batch is turned at once, by the sampler; the optimiser is the fused one. Of
-the digits' folder the plain or compressed files are read; METRICS gets a line of CSV after each epoch.
+All images lie in one tensor in memory. The sampler turns a batch at once, and the optimiser is the fused one. DIR holds
+MNIST's files, plain or compressed. METRICS gets a line of CSV after each epoch.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ ANGLE = math.radians(45)
 
 
 def read(folder: Path, name: str, header: int) -> torch.Tensor:
-    """The bytes of one of MNIST's files behind its header."""
+    """One of MNIST's files without its header, uint8."""
     path = folder / name
     payload = path.read_bytes() if path.exists() else gzip.decompress((folder / f"{name}.gz").read_bytes())
     return torch.from_numpy(np.frombuffer(payload, np.uint8, offset=header).copy())
 
 
 def digits(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images float32 (N, 1, 28, 28), 0 .. 1, and labels int64 (N,), of "train" or "t10k"."""
+    """Read the part "train" or "t10k": images float32 (N, 1, 28, 28), 0 .. 1, and labels int64 (N,)."""
     images = read(folder, f"{part}-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)
     return images.float().div_(255), read(folder, f"{part}-labels-idx1-ubyte", 8).long()
 
 
 @torch.no_grad()
 def rotate(images: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """Each image turned by its angle, in radians."""
+    """Turn each image by its angle in radians, (N,)."""
     grid = F.affine_grid(rotation_theta(angle), list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, align_corners=True)
 
@@ -50,7 +50,7 @@ def angles(images: int) -> torch.Tensor:
 
 
 def begin(net: STNClsNet, images: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimiser and its schedule."""
+    """The optimiser and its schedule, for so many training images."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
     steps = EPOCHS * math.ceil(images / BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -61,7 +61,7 @@ def begin(net: STNClsNet, images: int) -> tuple[torch.optim.Optimizer, torch.opt
 
 @torch.no_grad()
 def accuracy(net: STNClsNet, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """In percent."""
+    """The test accuracy in percent."""
     net.eval()
     right = sum(int((net(x).argmax(1) == t).sum()) for x, t in zip(images.split(1000), labels.split(1000), strict=True))
     return 100 * right / len(labels)

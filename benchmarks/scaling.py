@@ -1,4 +1,4 @@
-"""How the time of npstn grows with the work, up to 16 times of it: in a straight line, if all is well."""
+"""How the time of npstn grows with the work, from 1 to 16 times as much: it should grow linearly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = (64, 96, 128, 192, 256)  # pixels a side
 
 
 def curves() -> list[tuple[str, str, list[int], list[cases.Case]]]:
-    """Of each curve: what is timed, the unit of its work, how much there is of it, and the cases."""
+    """For each curve: what is timed, the unit of the work, the amounts of work, and a case for each amount."""
     steps = [cases.training_step(batch) for batch in BATCHES]
     samplers = list(zip(*(cases.sampler((4, 3, size, size)) for size in SIZES), strict=True))
     pixels = [4 * size**2 for size in SIZES]
@@ -27,7 +27,7 @@ def curves() -> list[tuple[str, str, list[int], list[cases.Case]]]:
 
 
 def measure(threads: int, turns: int = TURNS) -> list[dict[str, Any]]:
-    """Time each curve, its cases in turn, in a process of their own: seconds a call."""
+    """Time the cases of each curve in turns, in a new process: seconds for a call."""
     rows = []
     with Worker("npstn", threads) as worker:
         for name, unit, work, steps in curves():
@@ -41,7 +41,7 @@ def measure(threads: int, turns: int = TURNS) -> list[dict[str, Any]]:
 
 
 def line(row: dict[str, Any]) -> tuple[float, float]:
-    """The straight line of time over work, seconds at none and per unit, that is relatively closest to all points."""
+    """Fit a straight line to time over work, by least squares of relative errors: seconds at no work, and per unit."""
     work, seconds = np.array(row["work"]), np.array(row["seconds"])
     per_second = np.stack([1 / seconds, work / seconds], axis=1)
     (at_none, per_unit), *_ = np.linalg.lstsq(per_second, np.ones(len(work)), rcond=None)
@@ -49,7 +49,7 @@ def line(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw time against work, with the line of `line`."""
+    """Draw time against work, and the fitted line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(rows), 3.4), layout="constrained")

@@ -1,4 +1,4 @@
-"""How PyTorch runs the cases; `npstn_side.py` beside it does the same in npstn."""
+"""How PyTorch runs the cases; `npstn_side.py` does the same in npstn."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A process for each library, and the turns that they take.
 
-npstn tells the C library to keep freed memory, and both libraries have threads that wait in a loop for more work: in
-one process each would run differently from how its users have it. So each has a process of its own, and only one runs
-at a time.
+npstn tells the C library to keep freed memory, and both libraries have threads that wait in a loop for more work. In
+one process they would disturb each other. So each library has its own process, and only one runs at a time.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from benchmarks.cases import Case, Timed
 
 LIBRARIES = ("npstn", "torch")
 BLOCK = 0.03  # seconds that one library runs before it is the other's turn
-REST = 0.01  # seconds between two turns, in which the threads of the one that ran stop waiting for work
+REST = 0.01  # seconds between two turns: threads that wait for more work give up meanwhile
 TURNS = 31
 
 
 def installed() -> list[str]:
-    """The libraries that can be timed here: npstn, and PyTorch if it is there."""
+    """The libraries that can be timed here: npstn, and PyTorch if it is installed."""
     return [library for library in LIBRARIES if library == "npstn" or importlib.util.find_spec(library)]
 
 
 class Worker:
-    """One library in a process of its own, with cases open in it, to be used in a `with`."""
+    """A process that runs cases in one library, for use in a `with`."""
 
     def __init__(self, library: str, threads: int) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would share what the parent has loaded
@@ -49,15 +48,15 @@ class Worker:
         self._process.join()
 
     def loaded(self) -> list[str]:
-        """Which of the libraries are in that process."""
+        """The libraries that the process has imported."""
         return self._ask("loaded")
 
     def open(self, name: str, case: Case) -> list[np.ndarray]:
-        """Make a case ready under a name, run it once, and return its result."""
+        """Prepare a case under a name, run it once, and return its result."""
         return self._ask("open", name, case.timed, case.arguments)
 
     def block(self, name: str, calls: int) -> float:
-        """The median time, in seconds, of so many calls of a case, after one that does not count."""
+        """The median time of so many calls of a case, in seconds, after one call that does not count."""
         return self._ask("block", name, calls)
 
     def close(self) -> None:
@@ -70,7 +69,7 @@ class Worker:
 
 
 def _serve(pipe: Connection, library: str, threads: int) -> None:
-    """What a worker's process does: answer until the pipe is closed."""
+    """Run in the worker's process: answer requests until the pipe is closed."""
     side = importlib.import_module(f"benchmarks.{library}_side")
     side.set_num_threads(threads)
     opened: dict[str, Timed] = {}
@@ -102,17 +101,17 @@ def _serve(pipe: Connection, library: str, threads: int) -> None:
         pipe.send(answers[what](*arguments))
 
 
-def compare(results: list[list[np.ndarray]]) -> None:
-    """Raise AssertionError unless what the libraries computed is equal, but for the order in which sums are added."""
+def check_same(results: list[list[np.ndarray]]) -> None:
+    """Raise AssertionError unless the first and the last result agree up to rounding."""
     for ours, theirs in zip(results[0], results[-1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5 * max(np.abs(theirs).max(), 1))
 
 
 def take_turns(blocks: Iterable[Callable[[int], float]], turns: int = TURNS) -> list[list[float]]:
-    """Of each of several workers or cases, the time of a call in each turn, in seconds.
+    """Run blocks in turns, and return for each the time of a call in every turn, in seconds.
 
-    `blocks` take a number of calls and return the time of one. They run one after the other, forth and back, so that
-    whatever slows the machine down for a while meets all of them.
+    A block takes a number of calls, and returns the time of one call. The blocks run one after the other, forwards and
+    backwards in turn, so that a slow spell of the machine meets all of them.
     """
     blocks = list(blocks)
     calls = [max(1, int(BLOCK / block(1))) for block in blocks]
@@ -125,8 +124,8 @@ def take_turns(blocks: Iterable[Callable[[int], float]], turns: int = TURNS) -> 
 
 
 def duel(case: Case, workers: dict[str, Worker], turns: int = TURNS) -> dict[str, list[float]]:
-    """Compare the results of a case; then time it in each library, in alternation: seconds a call, turn by turn."""
-    compare([worker.open(case.name, case) for worker in workers.values()])
+    """Check that the libraries agree on a case, then time it in turns: for each, seconds a call in every turn."""
+    check_same([worker.open(case.name, case) for worker in workers.values()])
     blocks = [lambda calls, worker=worker: worker.block(case.name, calls) for worker in workers.values()]
     times = take_turns(blocks, turns)
     for worker in workers.values():

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/derivation.md: `python docs/make_pictures.py` writes them to docs/pictures.
 
-Every curve and every number in them is computed by npstn, not by a formula typed here once more.
+npstn computes every curve and every number in the pictures: no formula is typed again here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FOLDER = Path(__file__).parent / "pictures"
 
 
 def sample(U: np.ndarray, x: np.ndarray, y: np.ndarray, dV: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Read the image U (H, W), 2 x 2 or more, at points in pixels, arrays of one length, and go back from dV.
+    """Read the image U (H, W), at least 2 x 2, at points (x, y) in pixels, and go back from dV; all but U are (P,).
 
-    Returns V, dU and the derivatives in x and y, in pixels.
+    Returns V, dU, dx, dy.
     """
     H, W = U.shape
     G = np.stack([x * 2 / (W - 1) - 1, y * 2 / (H - 1) - 1], axis=-1)
@@ -37,7 +37,7 @@ def sample(U: np.ndarray, x: np.ndarray, y: np.ndarray, dV: np.ndarray) -> tuple
 
 
 def tents() -> Figure:
-    """A row of pixels: their tents, the sum of them, and its slope."""
+    """A row of pixels: their tents, the sum of the tents, and the slope of the sum."""
     row = np.array([1.0, 3.0, 2.0, 0.5, 2.5])
 
     def at(x: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def tents() -> Figure:
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     x = np.linspace(-1.5, 5.5, 1401)
-    places = (-22, 8), (0, 10), (30, 6), (38, -8), (0, 10)  # of the labels, beside the curve
+    places = (-22, 8), (0, 10), (30, 6), (38, -8), (0, 10)  # of the labels, next to the curve
     for m, colour in enumerate(COLOURS):
         pixel = np.where(np.arange(5) == m, row, 0.0)
         above.fill_between(x, at(x, pixel)[0], color=colour, alpha=0.3, linewidth=0)
@@ -69,7 +69,7 @@ def tents() -> Figure:
     below.plot([-1.5, -1], [0, 0], "k", [5, 5.5], [0, 0], "k", linewidth=1.8)
     below.plot(5, 0, "ko", markersize=6)
     below.plot(-1, 0, "ko", markersize=6, markerfacecolor="white")
-    below.set(xlabel="x, in pixels", ylabel="dV/dx", xlim=(-1.5, 5.5))
+    below.set(xlabel="x, in pixels", ylabel="∂V/∂x", xlim=(-1.5, 5.5))
     below.set_title("Its slope jumps at every integer. Full dot: the value taken there, the slope on the right")
     for axes in (above, below):
         axes.grid(alpha=0.3)
@@ -114,7 +114,7 @@ def neighbours() -> Figure:
 
 
 def scatter() -> Figure:
-    """dV of four output pixels, split among the input pixels that they read."""
+    """The dV of four output pixels, split among the input pixels that they read."""
     size = 4
     dV = np.array([1.0, 2.0, 3.0, 4.0])
     x, y = 1.5 + np.array([[-0.3, 0.75, -0.75, 0.3], [-0.75, -0.3, 0.3, 0.75]])  # a square, turned by 23 degrees
@@ -137,7 +137,7 @@ def scatter() -> Figure:
         right.add_patch(Rectangle((m - 0.5, n - 0.5), 1, 1, facecolor=grey, edgecolor="0.6", zorder=0))
         right.plot(m, n, "o", color="0.25", markersize=5, zorder=3)
         parts = [(p, shares[p, n, m]) for p in range(4) if shares[p, n, m] > 0]
-        # In the half of the cell that no point is in.
+        # In the half of the cell without a point.
         up = any(abs(x[p] - m) < 0.5 and 0 < y[p] - n < 0.5 for p in range(4))
         label, place = {"ha": "center", "va": "center", "zorder": 5}, n - 0.38 if up else n + 0.21
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
@@ -164,12 +164,12 @@ def turn(U: np.ndarray, angle: Tensor) -> Tensor:
 
 
 def loss_and_slope(U: np.ndarray, target: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Half the squared distance of the turned image from the target, and its derivative, at each angle (radians)."""
+    """At each angle (radians), half the squared distance of the turned image from the target, and its slope."""
     losses, slopes = [], []
     for part in np.array_split(angles, max(1, len(angles) // 200)):
         angle = Tensor(part, requires_grad=True)
         V = turn(U, angle)
-        difference = V.data - target  # and that is dV
+        difference = V.data - target  # this is dV
         V.backward(difference)
         assert angle.grad is not None
         losses.append(0.5 * (difference**2).sum(axis=(1, 2, 3)))
@@ -194,15 +194,15 @@ def kinks(low: float, high: float) -> np.ndarray:
 
 
 def loss() -> Figure:
-    """Loss and slope against the angle, for a digit that was turned by 30 degrees; the kinks near 0, magnified."""
+    """Loss and slope against the angle, for a digit turned by 30 degrees; below, the kinks near 0, magnified."""
     images, labels = draw_digits(100, seed=0)
     upright = images[labels == 2][0] / 255.0
     turned = turn(upright, Tensor(np.radians([30.0]))).data[0, 0]
     figure = Figure(figsize=(8.4, 8.4), layout="constrained")
     above, middle, below = figure.subplots(3, 1, height_ratios=(2, 2, 3))
 
-    degrees = np.linspace(-90, 90, 1801)[:-1] + 0.05  # not the multiples of 0.1, where kinks are
-    L, dL = loss_and_slope(turned, upright, np.radians(degrees))
+    degrees = np.linspace(-90, 90, 1801)[:-1] + 0.05  # not at multiples of 0.1, where kinks are
+    L, slope = loss_and_slope(turned, upright, np.radians(degrees))
     above.plot(degrees, L, "k", linewidth=1)
     above.set(ylabel="loss L", ylim=(0, 1.02 * L.max()))
     above.set_title("Loss: half the squared distance between the digit as the transformer turns it, and upright")
@@ -214,13 +214,13 @@ def loss() -> Figure:
     above.text(-29, 0.85 * L.max(), "turned back: -30°", color="tab:blue")
     arrow = {"arrowstyle": "->"}
     above.annotate("a peak at 0,\nsee below", (0, L[900]), (2, 0.2 * L.max()), arrowprops=arrow)
-    middle.plot(degrees, dL, "k", linewidth=0.7)
-    middle.set(ylabel="dL/da  (per radian)", title="Its slope, as the backward pass gives it")
+    middle.plot(degrees, slope, "k", linewidth=0.7)
+    middle.set(ylabel="∂L/∂a  (per radian)", title="Its slope, as the backward pass gives it")
     for axes in (above, middle):
         axes.axvline(-30, color="tab:blue", linewidth=1, linestyle="--")
         axes.set_xlim(-90, 90)
 
-    # Near 0: a line from kink to kink, of the slopes just inside.
+    # Near 0: a line between neighbouring kinks, from slope to slope just inside of them.
     reach, near = 9.0, 1e-7
     at = kinks(-np.radians(reach), np.radians(reach))
     ends = np.concatenate([[-np.radians(reach)], at, [np.radians(reach)]])
@@ -245,7 +245,7 @@ def loss() -> Figure:
     below.plot(0, differences[-1], "X", color="tab:red", markersize=9, label="finite difference across the kink at 0")
     at_0 = loss_and_slope(turned, upright, np.zeros(1))[1][0]
     below.plot(0, at_0, "kD", markersize=6, label="backward pass at 0")
-    below.set(xlabel="angle a by which the transformer turns the digit (degrees)", ylabel="dL/da  (per radian)")
+    below.set(xlabel="angle a by which the transformer turns the digit (degrees)", ylabel="∂L/∂a  (per radian)")
     below.set_xlim(-reach, reach)
     below.set_title("The slope near 0: it jumps where points of the grid cross to other pixels; at 0 all of them do")
     below.legend(loc="upper right", fontsize=9)
@@ -264,7 +264,7 @@ PICTURES = {
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As a PNG of its 256 most frequent colours: a third of the size, and no difference to see."""
+    """Save a figure as a PNG of its 256 most frequent colours: a third of the size, and no visible difference."""
     pixels = io.BytesIO()
     figure.savefig(pixels, dpi=100)
     image = np.asarray(Image.open(pixels).convert("RGB"))

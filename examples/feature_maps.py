@@ -3,59 +3,81 @@
 #
 # The transformer of `npstn.models.STNClsNet` stands in front, and turns the image. It can as well stand further in,
 # and move the feature maps that a convolution made: all the channels of an image by the same grid. Its localiser then
-# looks at features and not at pixels, and it need not be held to rotations: here it has the whole affine matrix.
+# looks at features and not at pixels. And the map need not be a rotation: here it is any affine map.
 
 # %%
 import numpy as np
 
 import npstn
 import npstn.functional as F
-from npstn import Tensor, nn, optim
-from npstn.data import batches, draw_digits, rotate
+from npstn import Tensor, models, nn, training
+from npstn.data import Source, draw_digits
+from npstn.tasks import Rotated
+from npstn.transformers import Transformer
+
+# %% [markdown]
+# ## A kind of map
+#
+# A transformer has no weights. It says which parameters change nothing, makes a grid from parameters, and describes
+# them in quantities that a person understands.
+
+
+# %%
+class Affine(Transformer):
+    """Any affine map: the six parameters are the entries of theta, row by row."""
+
+    name = "affine"
+    identity = np.array([1, 0, 0, 0, 1, 0], np.float32)
+
+    def grid(self, parameters, size):
+        theta = parameters.reshape(len(parameters), 2, 3)
+        return F.affine_grid(theta, (len(parameters), 1, *size), align_corners=True)
+
+    def describe(self, parameters, size):
+        """The angle of the rotation that is closest to theta."""
+        xx, xy, _, yx, yy, _ = parameters.T
+        return {"angle_deg": np.degrees(np.arctan2(yx - xy, xx + yy))}
+
 
 # %% [markdown]
 # ## The network
 #
-# The localiser ends with the six numbers of theta. Its last layer starts with weights 0 and the bias of the identity,
-# so that at first nothing moves. Beyond that there is nothing to it: `affine_grid` makes a grid from theta,
-# `grid_sample` reads the features at its points.
+# The localiser gives the parameters. Its last layer starts with weights 0 and the identity for bias, so that at first
+# nothing moves. `SpatialTransformer` does the rest: it asks the localiser, makes the grid, and reads the features.
 
 
 # %%
-class Transformer(nn.Module):
-    """Moves feature maps (B, 8, 12, 12) by an affine matrix that it chooses for each image."""
+class Localiser(nn.Module):
+    """From feature maps (B, 8, 12, 12) to the parameters of a transformer (B, P)."""
 
-    def __init__(self):
+    def __init__(self, identity):
         self.conv = nn.Conv2d(8, 8, kernel_size=5)
         self.fc1 = nn.Linear(8 * 4 * 4, 32)
-        self.fc2 = nn.Linear(32, 6)
+        self.fc2 = nn.Linear(32, len(identity))
         self.fc2.weight.data[...] = 0
-        self.fc2.bias.data[...] = [1, 0, 0, 0, 1, 0]
-
-    def theta(self, features):
-        x = F.relu(F.max_pool2d(self.conv(features), 2))  # (B, 8, 4, 4)
-        x = F.relu(self.fc1(x.reshape(len(x), 8 * 4 * 4)))
-        return self.fc2(x).reshape(len(x), 2, 3)
+        self.fc2.bias.data[...] = identity
 
     def forward(self, features):
-        grid = F.affine_grid(self.theta(features), features.shape)
-        return F.grid_sample(features, grid)
+        x = F.relu(F.max_pool2d(self.conv(features), 2))  # (B, 8, 4, 4)
+        return self.fc2(F.relu(self.fc1(x.reshape(len(x), 8 * 4 * 4))))
 
 
 class Net(nn.Module):
     def __init__(self):
         self.conv1 = nn.Conv2d(1, 8, kernel_size=5)
-        self.transformer = Transformer()
+        self.stn = models.SpatialTransformer(Localiser(Affine.identity), Affine())
         self.conv2 = nn.Conv2d(8, 16, kernel_size=5)
         self.fc = nn.Linear(16 * 4 * 4, 10)
 
     def features(self, x):
         return F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 8, 12, 12)
 
-    def forward(self, x):
-        x = self.transformer(self.features(x))  # (B, 8, 12, 12) again
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 16, 4, 4)
+    def classify(self, features):
+        x = F.relu(F.max_pool2d(self.conv2(features), 2))  # (B, 16, 4, 4)
         return F.log_softmax(self.fc(x.reshape(len(x), 16 * 4 * 4)), dim=1)
+
+    def forward(self, x):
+        return self.classify(self.stn(self.features(x)))
 
 
 npstn.manual_seed(0)
@@ -64,60 +86,48 @@ net = Net()
 # %% [markdown]
 # ## Training
 #
-# Digits drawn by the program, turned by up to 45 degrees; 300 others to judge by.
+# Digits drawn by the program, turned by up to 45 degrees; 300 others to judge by. The task compares the angles that it
+# turned the digits by with those that the transformer describes, since both are called `angle_deg`.
 
 # %%
-angle = 45
-images, labels = draw_digits(2000, seed=0)
-test_drawn, test_labels = draw_digits(300, seed=1)
-test_degrees = np.random.default_rng(0).uniform(-angle, angle, 300)
-test_images = Tensor(rotate(test_drawn, test_degrees))
+digits = Source(
+    name="few",
+    title="drawn digits",
+    load=lambda train: draw_digits(2000, seed=0) if train else draw_digits(300, seed=1),
+    size=(28, 28),
+    classes=tuple("0123456789"),
+)
+task = Rotated(digits, angle=45)
+first = training.evaluate(net, task.test())
+print(f"before training: {first.accuracy:.1f} % of the test digits are right")
 
-
-def report(when):
-    """How many test digits are right; and by how much theta turns each, against by how much it had been turned."""
-    with npstn.no_grad():
-        right = (net(test_images).numpy().argmax(axis=1) == test_labels).mean()
-        theta = net.transformer.theta(net.features(test_images)).numpy()
-    turns = np.degrees(np.arctan2(theta[:, 1, 0] - theta[:, 0, 1], theta[:, 0, 0] + theta[:, 1, 1]))
-    text = f"{when}: {100 * right:.1f} % of the test digits are right"
-    if turns.std() > 0:
-        text += f"; angles of theta with those of the digits: correlation {np.corrcoef(turns, test_degrees)[0, 1]:.2f}"
-    print(text)
-    return right
-
-
-first = report("before training")
-optimizer = optim.Adam(net.parameters(), lr=2e-3)
-for epoch in range(1, 5):
-    for batch in batches(images, labels, angle, 32, npstn.backend.random.generator()):
-        optimizer.zero_grad()
-        F.nll_loss(net(Tensor(batch.images)), batch.labels).backward()
-        optimizer.step()
-    last = report(f"epoch {epoch}")
-assert last > 0.7 > 0.3 > first
+recipe = training.Recipe("adamw", lr=5e-3, batch_size=32, epochs=4, dropout=0.0)
+for event in training.train(net, task, recipe, training.State(net, recipe, len(task))):
+    if isinstance(event, training.Epoch):
+        row = event.row
+        text = f"epoch {row['epoch']}: {row['test_accuracy']:.1f} % of the test digits are right"
+        print(f"{text}; angles of theta with those of the digits: correlation {row['angle_correlation']:.2f}")
+assert event.score.accuracy > 70 > 30 > first.accuracy
 
 # %% [markdown]
 # ## Two ways back
 #
 # In front of the network nobody asks for the gradient of the image. Here the features come from a layer that learns,
-# and they reach the loss in two ways: they are what the grid reads, and they are what the localiser looks at. The
-# tape adds the two up. To see them apart, we cut one way after the other.
+# and they reach the loss in two ways: the grid reads them, and the localiser looks at them. The tape adds the two up.
+# To see them apart, we cut one way after the other.
 
 # %%
-x, y = test_images, test_labels
+x, y = Tensor(task.test().images), task.test().labels
 
 
 def gradient_of_conv1(read, looked_at):
-    """d loss / d conv1.weight, through what is read, through what the localiser looks at, or both."""
+    """The gradient of conv1.weight through the features that are read, those that are looked at, or both."""
     net.zero_grad()
     features = net.features(x)
-    moved = F.grid_sample(
-        features if read else features.detach(),
-        F.affine_grid(net.transformer.theta(features if looked_at else features.detach()), features.shape),
-    )
-    out = F.relu(F.max_pool2d(net.conv2(moved), 2))
-    F.cross_entropy(net.fc(out.reshape(len(x), 16 * 4 * 4)), y).backward()
+    parameters = net.stn.loc_net(features if looked_at else features.detach())
+    grid = net.stn.transformer.grid(parameters, features.shape[2:])
+    moved = F.grid_sample(features if read else features.detach(), grid, align_corners=True)
+    F.nll_loss(net.classify(moved), y).backward()
     return net.conv1.weight.grad
 
 

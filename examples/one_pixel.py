@@ -1,9 +1,10 @@
 # %% [markdown]
 # # The gradient of one pixel, by hand
 #
-# A spatial transformer turns a digit by an angle. How does the loss move when the angle moves? For one pixel of the
+# A spatial transformer turns a digit by an angle. How does the loss change when the angle changes? For one pixel of the
 # turned digit the answer takes six short steps, here in plain arithmetic: no array, no library. The numbers in
-# brackets are those of the formulas in docs/derivation.md. At the end npstn computes the same.
+# brackets are those of the formulas in docs/derivation.md. A gradient of the loss is d and a name: da is what we want.
+# At the end npstn computes the same.
 
 # %%
 from math import cos, floor, sin
@@ -64,7 +65,7 @@ print(f"  it lies {f_x:.4f} of a pixel from the left ones, {f_y:.4f} from the up
 
 # %%
 def slope(i, j, a, dV):
-    """d loss / d angle, as far as it goes through output pixel (i, j); with the steps on the way."""
+    """da, as far as it goes through output pixel (i, j), after the gradients on the way to it."""
     G_x, G_y = place(i, j, a)
     above, below, (f_x, f_y) = neighbours(G_x, G_y)
     dx = dV * ((1 - f_y) * (above[1] - above[0]) + f_y * (below[1] - below[0]))

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # Checking an operation of one's own
+# # Checking an operation of your own
 #
 # An operation is a forward and a backward, arrays in, arrays out. Whether the second is the derivative of the first
-# is a question that should not be left to the loss curve: a network learns with a slightly wrong gradient too, only
-# worse. `npstn.check_op` answers it in a line.
+# cannot be seen in the loss curve: a network learns with a slightly wrong gradient too, only worse. `npstn.check_op`
+# answers the question in a line.
 
 # %%
 import numpy as np
@@ -12,7 +12,7 @@ import npstn
 
 
 class Swish(npstn.Function):
-    """y = x s with the sigmoid s = 1 / (1 + exp(-x)), and so dx = dy (s + x s (1 - s))."""
+    """y = x s with the sigmoid s = 1 / (1 + exp(-x)). Since ∂s/∂x = s (1 - s), dx = dy (s + x s (1 - s))."""
 
     @staticmethod
     def forward(ctx, x):
@@ -32,8 +32,8 @@ print(report)
 
 
 # %% [markdown]
-# Beside the gradient it has checked the contracts of a backward pass. `print` shows what was measured; in code the
-# report is simply true.
+# `check_op` has checked the contracts of a backward pass, too. `print` shows what was measured. In code, the report is
+# true if nothing is wrong.
 
 # %%
 assert report
@@ -43,8 +43,8 @@ print("contracts:", ", ".join(report.contracts))
 # %% [markdown]
 # ## A wrong formula
 #
-# The product rule has two terms. Whoever forgets one gets this answer: which entries are wrong, the worst of them,
-# what backward says there and what the differences say.
+# The product rule has two terms. If one is forgotten, the answer says which entries are wrong, and of the worst of
+# them the slope by backward and by differences.
 
 
 # %%
@@ -64,8 +64,8 @@ else:
 
 
 # %% [markdown]
-# Where the wrong entries have something in common the message says so: a factor that is missing everywhere, or one
-# row or channel alone. Here the last column of an image gets no gradient, the usual slip of the index.
+# If the wrong entries have something in common, the message says so: a factor that is missing everywhere, or one
+# row or channel. Here the last column of an image gets no gradient, a usual slip of the index.
 
 
 # %%
@@ -96,9 +96,9 @@ else:
 # %% [markdown]
 # ## A broken contract
 #
-# The formula may be right, and the backward pass wrong all the same: this one writes into the gradient that it was
-# handed, which may belong to another operation too. No difference quotient sees that. It would show as a network that
-# learns badly as soon as the result is used twice.
+# The formula may be right, and the backward pass wrong all the same: this one writes into the upstream gradient, which
+# may belong to another operation too. No difference quotient sees that. As soon as a result is used twice, the network
+# would learn badly.
 
 
 # %%
@@ -118,5 +118,5 @@ else:
     raise AssertionError("the mistake was let through")
 
 # %% [markdown]
-# The operation that passed is now one like all others: in a network, on the tape, with the optimisers. More on the
-# checker, and the command `npstn gradcheck` for the library's own operations: docs/gradcheck.md.
+# The operation that passed can now stand in a network like any other. docs/gradcheck.md tells more about the checker,
+# and about the command `npstn gradcheck`, which checks the operations of the library.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Weights from PyTorch to npstn and back
 #
-# A network that was trained in PyTorch runs in npstn, and one that was trained in npstn runs in PyTorch. Between the
-# two goes a state dict, the weights under their names, or a safetensors file of it. A file of `torch.save` is not
-# read: it is a pickle, and a pickle can run any program when it is opened.
+# A network that was trained in PyTorch runs in npstn, and one that was trained in npstn runs in PyTorch. The weights
+# travel as a state dict, which holds them by name, or as a safetensors file. A file of `torch.save` is not read: it is
+# a pickle, and a pickle can run any program when it is opened.
 
 # %%
 import sys
@@ -13,7 +13,8 @@ import numpy as np
 import npstn
 import npstn.functional as F
 from npstn import models, optim
-from npstn.data import draw_digits, rotate
+from npstn.data import draw_digits
+from npstn.tasks import rotate
 
 try:
     import safetensors.torch
@@ -26,8 +27,8 @@ except ModuleNotFoundError as error:
 # %% [markdown]
 # ## The network in PyTorch
 #
-# It is the same as `npstn.models.STNClsNet`. The names of its layers count, because the weights go by them: a weight
-# is `cls_net.cnn.conv1.weight` here and there.
+# It is the same as `npstn.models.STNClsNet`. Its layers must have the same names, because weights are found by name:
+# `cls_net.cnn.conv1.weight`, for example, is one in both libraries.
 
 
 # %%
@@ -72,7 +73,7 @@ class TorchSTN(nn.Module):
 # %% [markdown]
 # ## PyTorch to npstn
 #
-# We let PyTorch train it for a few steps, so that its weights are its own.
+# We let PyTorch train it for a few steps, so that it has weights of its own.
 
 # %%
 drawn, labels = draw_digits(320, seed=0)
@@ -97,6 +98,7 @@ ours.load_state_dict(theirs.state_dict())
 
 # %%
 def compare(what):
+    """Predict with both networks; the predictions must be the same."""
     with torch.no_grad():
         expected = theirs(torch.from_numpy(images)).numpy()
     with npstn.no_grad():
@@ -113,7 +115,7 @@ compare("PyTorch -> npstn, state dict")
 # %% [markdown]
 # ## npstn to PyTorch
 #
-# Now npstn trains it on, and hands it back: as a state dict of arrays, which PyTorch wants as tensors.
+# Now npstn trains the network further, and hands it back: as a state dict of arrays, which PyTorch wants as tensors.
 
 # %%
 before = ours.state_dict()

@@ -2,8 +2,8 @@
 # # A trained localiser for another classifier
 #
 # The localiser of a spatial transformer learned to turn digits upright because that helped one classifier. It will
-# help others too. Here it is frozen, and a classifier that could never deal with turned digits itself, a single
-# linear layer, is trained on the images that it hands on.
+# help others too. Here it is frozen, and its images go to a classifier that could never deal with turned digits
+# itself: a single linear layer.
 
 # %%
 import numpy as np
@@ -11,11 +11,18 @@ import numpy as np
 import npstn
 import npstn.functional as F
 from npstn import Tensor, models, nn, optim, training
-from npstn.data import batches, draw_digits
+from npstn.data import Source, draw_digits
+from npstn.tasks import Rotated
 
-angle = 45
-digits = draw_digits(2000, seed=0)
-test = training.fixed_test_set(*draw_digits(500, seed=1), angle, seed=0)
+digits = Source(
+    name="few",
+    title="drawn digits",
+    load=lambda train: draw_digits(2000, seed=0) if train else draw_digits(500, seed=1),
+    size=(28, 28),
+    classes=tuple("0123456789"),
+)
+task = Rotated(digits, angle=45)
+test = task.test()
 
 # %% [markdown]
 # ## The localiser
@@ -27,31 +34,30 @@ test = training.fixed_test_set(*draw_digits(500, seed=1), angle, seed=0)
 
 # %%
 npstn.manual_seed(0)
-net = models.STNClsNet(dropout=0.0)
-optimizer = optim.AdamW(net.parameters())
-epochs, batch_size = 5, 32
-schedule = optim.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * -(-len(digits[0]) // batch_size))
-for _ in range(epochs):
-    for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
-        optimizer.zero_grad()
-        F.nll_loss(net(Tensor(batch.images)), batch.labels).backward()
-        optimizer.step()
-        schedule.step()
-score = training.evaluate(net, test)
-correlation = score.angle_correlation(test.degrees)
-print(f"the network that it was trained in: {score.accuracy:.1f} %, angle correlation {correlation:.2f}")
+recipe = training.Recipe("adamw", lr=4e-3, batch_size=32, epochs=5, dropout=0.0)
+net = models.STNClsNet(recipe.dropout)
+*_, last = training.train(net, task, recipe, training.State(net, recipe, len(task)))
+accuracy, correlation = last.row["test_accuracy"], last.row["angle_correlation"]
+print(f"the network that it was trained in: {accuracy:.1f} %, angle correlation {correlation:.2f}")
 
 # %% [markdown]
 # ## Frozen
 #
 # A weight that does not require grad gets no gradient, so no optimiser moves it, and the tape does not even start
-# there. Since the localiser stays as it is, its images are made without a tape at all: `training.turned`.
+# there. Since the localiser stays as it is, its images are made without a tape at all. `look` gives the parameters, the
+# grid and the image V that is read there.
 
 # %%
 net.eval()
 for parameter in net.loc_net.parameters():
     parameter.requires_grad = False
 before = net.loc_net.state_dict()
+
+
+def upright(images):
+    """The images as the frozen transformer turns them."""
+    with npstn.no_grad():
+        return net.look(Tensor(images)).V.data
 
 
 class Linear(nn.Module):
@@ -65,36 +71,36 @@ class Linear(nn.Module):
 
 
 def train(prepare):
-    """Train a linear classifier on what `prepare` makes of the images; the test digits that it reads, in percent."""
-    npstn.manual_seed(0)  # the same weights, angles and order of the digits, for a fair comparison
-    classifier = Linear()
+    """Train a linear classifier on the images that `prepare` makes; return its test accuracy in percent."""
+    npstn.manual_seed(0)  # the same first weights, and below the same angles and order: for a fair comparison
+    classifier, rng = Linear(), np.random.default_rng(0)
     optimizer = optim.Adam(classifier.parameters(), lr=2e-3)
     for _ in range(6):
-        for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
+        for batch in task.batches(recipe.batch_size, rng):
             optimizer.zero_grad()
             F.cross_entropy(classifier(Tensor(prepare(batch.images))), batch.labels).backward()
             optimizer.step()
     with npstn.no_grad():
         scores = classifier(Tensor(prepare(test.images)))
-    return 100 * (scores.numpy().argmax(axis=1) == test.labels).mean()
+    return 100 * (scores.data.argmax(axis=1) == test.labels).mean()
 
 
 alone = train(lambda images: images)
-behind = train(lambda images: training.turned(net, images))
-print(f"a linear classifier on digits turned within {angle} degrees: {alone:.1f} %")
+behind = train(upright)
+print(f"a linear classifier on digits turned within {task.angle:g} degrees: {alone:.1f} %")
 print(f"the same behind the frozen localiser: {behind:.1f} %")
 assert behind > alone + 3
 
 # %% [markdown]
 # ## Or as one network
 #
-# Where the new classifier is to be trained on, both in one, put it in the place of the old. The frozen weights have
-# no gradient, and the optimiser leaves them alone.
+# If the new classifier is to be trained as a part of the network, put it in the place of the old one. The frozen
+# weights have no gradient, and the optimiser leaves them alone.
 
 # %%
 net.cls_net = Linear()
 optimizer = optim.Adam(net.parameters(), lr=2e-3)
-for batch in batches(*digits, angle, batch_size, npstn.backend.random.generator()):
+for batch in task.batches(recipe.batch_size, np.random.default_rng(0)):
     optimizer.zero_grad()
     loss = F.cross_entropy(net(Tensor(batch.images)), batch.labels)
     loss.backward()

@@ -6,6 +6,7 @@ from npstn.backend.parallel import set_num_threads
 from npstn.backend.random import manual_seed
 from npstn.gradcheck import GradcheckError, check_op, gradcheck
 from npstn.ops import activation, arithmetic, elementary, shaping
+from npstn.ops.reference import reference
 from npstn.storage import load, save
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "reference",
     "save",
     "set_num_threads",
 ]

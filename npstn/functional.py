@@ -1,4 +1,13 @@
-"""The operations under the names of torch.nn.functional."""
+"""The operations under the names of `torch.nn.functional`, with its argument names, order and defaults.
+
+Each is written in a file of its own in `npstn/ops`: formula, gradients, loops. `rotation_theta` has no twin in PyTorch.
+The operators and methods of a Tensor (`+`, `@`, `sum`, `exp` and so on) are listed in `npstn/__init__.py`.
+
+>>> import npstn.functional as F
+>>> from npstn import Tensor
+>>> F.relu(Tensor([-1.0, 2.0]))
+Tensor([0., 2.], dtype=float32)
+"""
 
 from npstn.ops.activation import relu, sigmoid, tanh
 from npstn.ops.affine_grid import affine_grid

@@ -148,13 +148,14 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     """
     looks: list[tuple[Transformer, Look]] = []
     watched = [module for module in net.modules() if isinstance(module, SpatialTransformer)]
+    before = [module._watcher for module in watched]
     for module in watched:
         module._watcher = looks
     try:
         yield looks
     finally:
-        for module in watched:
-            module._watcher = None
+        for module, watcher in zip(watched, before, strict=True):
+            module._watcher = watcher
 
 
 class Transformed(SpatialTransformer):

@@ -30,8 +30,21 @@ def conv2d(U, weight, bias, stride, padding):
     return V
 
 
+def conv2d_gradients(U, weight, dV, stride, padding):
+    """(dU, dweight, dbias): each product of the seven loops sends dV to its two factors."""
+    dU, dweight, dbias = np.zeros(U.shape), np.zeros(weight.shape), np.zeros(len(weight))
+    for b, o, i, j in np.ndindex(dV.shape):
+        dbias[o] += dV[b, o, i, j]
+        for c, k, l in np.ndindex(weight.shape[1:]):
+            n, m = i * stride[0] - padding[0] + k, j * stride[1] - padding[1] + l
+            if 0 <= n < U.shape[2] and 0 <= m < U.shape[3]:
+                dU[b, c, n, m] += dV[b, o, i, j] * weight[o, c, k, l]
+                dweight[o, c, k, l] += dV[b, o, i, j] * U[b, c, n, m]
+    return dU, dweight, dbias
+
+
 def window_counts(size, kernel, stride, padding):
-    """How many windows fit below each other and side by side, counted one by one."""
+    """Count one by one how many windows fit below each other, and how many side by side."""
     counts = []
     for n, k, s, p in zip(size, kernel, stride, padding, strict=True):
         starts = []

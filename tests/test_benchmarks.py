@@ -1,4 +1,4 @@
-"""The benchmark: both libraries do the same work, apart from each other, and what falls short is printed as such."""
+"""The benchmark: both libraries do the same work, in separate processes, and a ratio below its goal is marked."""
 
 import json
 import subprocess
@@ -8,32 +8,32 @@ import numpy as np
 import pytest
 
 import npstn
-from benchmarks import cases, commands, report, scaling, worker
-from npstn import data, models, optim, training
+from benchmarks import cases, command_timings, scaling, tables, worker
+from npstn import data, models, optim, runs, tasks, training
 
 ROW = {"name": "work", "threads": 1, "at_least": 2, "aim": 4}
 
 
-def test_the_ratio_is_that_of_each_turn():
+def test_the_ratio_is_taken_turn_by_turn():
     row = {**ROW, "times": {"npstn": [1.0, 2.0, 1.0, 1.0, 1.0], "torch": [1.0, 4.0, 3.0, 4.0, 5.0]}}
-    assert report.ratio(row) == (3, 2, 4)
+    assert tables.ratio(row) == (3, 2, 4)
 
 
 @pytest.mark.parametrize("theirs, short", [(0.0199, True), (0.02, False)])
-def test_a_ratio_below_the_least_is_said_to_fall_short(theirs, short):
-    text = report.table({"ratios": [{**ROW, "times": {"npstn": [0.01], "torch": [theirs]}}]})
+def test_a_ratio_below_its_goal_is_marked(theirs, short):
+    text = tables.table({"ratios": [{**ROW, "times": {"npstn": [0.01], "torch": [theirs]}}]})
     assert ("(short)" in text) is short
     assert "| work | 1 | 10.000 ms |" in text
 
 
 @pytest.mark.parametrize("values, short", [([0.1, 0.7, 0.9], True), ([0.1, 0.6, 0.9], False)])
-def test_a_limit_that_is_missed_is_said_to_fall_short(values, short):
-    text = report.table({"limits": [commands.limit("start", "import", "s", 0.7, values)]})
+def test_a_value_above_its_limit_is_marked(values, short):
+    text = tables.table({"limits": [command_timings.limit("start", "import", "s", 0.7, values)]})
     assert ("(short)" in text) is short
 
 
 def test_npstn_alone_has_a_time_and_no_ratio():
-    text = report.table({"ratios": [{**ROW, "times": {"npstn": [0.01]}}]})
+    text = tables.table({"ratios": [{**ROW, "times": {"npstn": [0.01]}}]})
     assert text.splitlines()[-1] == "| work | 1 | 10.000 ms | | | | 2 | 4 |"
 
 
@@ -41,17 +41,17 @@ def test_the_tables_of_a_result_are_printed_again(tmp_path):
     found = {"machine": {}, "ratios": [{**ROW, "times": {"npstn": [0.01], "torch": [0.05]}}], "limits": []}
     (tmp_path / "found.json").write_text(json.dumps(found))
     command = [sys.executable, "-m", "benchmarks", "--table", str(tmp_path / "found.json")]
-    said = subprocess.check_output(command, cwd=commands.ROOT, text=True)
-    assert said == report.table(found) + "\n"
-    assert "5.00" in said
+    printed = subprocess.check_output(command, cwd=command_timings.ROOT, text=True)
+    assert printed == tables.table(found) + "\n"
+    assert "5.00" in printed
 
 
-def test_the_line_of_times_that_lie_on_one():
+def test_the_fitted_line_of_times_on_a_line():
     work = np.array([1, 2, 4, 16])
     assert scaling.line({"work": work, "seconds": 0.5 + 0.25 * work}) == pytest.approx((0.5, 0.25))
 
 
-def test_turns_go_forth_and_back():
+def test_turns_alternate_in_their_order():
     order = []
     blocks = [lambda calls, i=i: order.append((i, calls)) or 10.0**-i for i in range(3)]
     times = worker.take_turns(blocks, turns=2)
@@ -60,19 +60,31 @@ def test_turns_go_forth_and_back():
     assert times == [[1, 1], [0.1, 0.1], [0.01, 0.01]]
 
 
-def test_the_first_epoch_that_is_good_enough_in_a_file_that_grows(tmp_path):
+def test_the_first_epoch_with_the_accuracy_is_found_in_a_growing_file(tmp_path):
     metrics = tmp_path / "metrics.csv"
-    assert commands.epoch_reached(metrics, 98.5) is None
+    assert command_timings.epoch_reached(metrics, 98.5) is None
     metrics.write_text("epoch,seconds,test_accuracy\n1,9.0,98.49\n2,9.0,98.")
-    assert commands.epoch_reached(metrics, 98.5) is None
-    assert commands.epoch_reached(metrics, 98.0) == 1
+    assert command_timings.epoch_reached(metrics, 98.5) is None
+    assert command_timings.epoch_reached(metrics, 98.0) == 1
     metrics.write_text("epoch,seconds,test_accuracy\n1,9.0,98.49\n2,9.0,98.5\n3,9.0,98.9\n")
-    assert commands.epoch_reached(metrics, 98.5) == 2
+    assert command_timings.epoch_reached(metrics, 98.5) == 2
 
 
-def test_a_command_that_ends_too_soon_is_an_error_with_what_it_said():
+def test_the_steps_of_a_checkpoint_are_counted(tmp_path):
+    assert command_timings.steps_saved(tmp_path) == 0
+    recipe = training.RECIPES["fast"]
+    state = training.State(models.STNClsNet(recipe.dropout), recipe, images=100)
+    state.steps = 3
+    task = {"name": "rotated", "source": "drawn"}
+    model = {"transformer": "rotation", "image": (1, 28, 28), "classes": 10}
+    config = runs.Config(task, model, recipe, "fast", seed=0, data_folder=None, data_sha256="", versions={})
+    runs.save_checkpoint(tmp_path, config, state)
+    assert command_timings.steps_saved(tmp_path) == 3
+
+
+def test_a_command_that_ends_too_soon_is_an_error_with_its_output():
     with pytest.raises(RuntimeError, match="oh no"):
-        commands.seconds_until([sys.executable, "-c", "print('oh no')"], {}, lambda: None)
+        command_timings.seconds_until([sys.executable, "-c", "print('oh no')"], {}, lambda: None)
 
 
 def small_cases():
@@ -98,17 +110,17 @@ def test_both_libraries_do_the_same_work(torch, case):
         timed = getattr(side, case.timed)(*case.arguments)
         first = [array.copy() for array in timed.result(timed.run(timed.prepare()))]
         if case.timed != "training_step":  # which changes the weights
-            worker.compare([first, timed.result(timed.run(timed.prepare()))])
+            worker.check_same([first, timed.result(timed.run(timed.prepare()))])
         results.append(first)
     assert all(np.any(array) for array in results[1])
-    worker.compare(results)
+    worker.check_same(results)
 
 
 def test_results_that_differ_are_an_error():
     with pytest.raises(AssertionError):
-        worker.compare([[np.zeros(3)], [np.array([0, 1e-4, 0])]])
+        worker.check_same([[np.zeros(3)], [np.array([0, 1e-4, 0])]])
     with pytest.raises(ValueError):
-        worker.compare([[np.zeros(3)], []])
+        worker.check_same([[np.zeros(3)], []])
 
 
 def test_each_library_is_alone_in_its_process(torch):
@@ -129,19 +141,18 @@ def test_the_peers_recipe_is_npstns(torch):
 
     images = 10 * recipe.batch_size + 1
     net, net_torch = models.STNClsNet(recipe.dropout), peer.STNClsNet(peer.DROPOUT)
-    progress = training.begin(net, recipe, images)
+    ours, our_schedule = recipe.optimizer_for(net, images)
     optimizer, schedule = peer.begin(net_torch, images)
     settings = optimizer.param_groups[0]
-    ours = progress.optimizer
     assert isinstance(ours, optim.AdamW)
     assert (settings["weight_decay"], settings["eps"]) == (ours.weight_decay, ours.eps)
     assert tuple(settings["betas"]) == ours.betas
-    assert schedule.total_steps == progress.schedule.total_steps == 11 * recipe.epochs
+    assert schedule.total_steps == our_schedule.total_steps == 11 * recipe.epochs
     for _ in range(schedule.total_steps - 1):
         assert settings["lr"] == pytest.approx(ours.lr, rel=1e-6)
         optimizer.step()
         schedule.step()
-        progress.schedule.step()
+        our_schedule.step()
 
 
 def test_the_peer_starts_as_npstn_does(torch):
@@ -170,10 +181,10 @@ def test_the_peer_turns_digits_as_npstn_does(torch, tmp_path):
     np.testing.assert_array_equal(their_labels.numpy(), labels)
     degrees = np.linspace(-45, 45, 20, dtype=np.float32)
     turned = peer.rotate(theirs, torch.tensor(np.deg2rad(degrees)))
-    np.testing.assert_allclose(data.rotate(images, degrees), turned.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(tasks.rotate(images, degrees), turned.numpy(), rtol=0, atol=1e-5)
 
 
 def test_the_time_of_a_unit_of_work_at_both_ends():
     row = {"name": "step", "unit": "image", "threads": 1, "work": [16, 64, 256], "seconds": [0.016, 0.1, 0.512]}
-    text = report.table({"scaling": [row]})
+    text = tables.table({"scaling": [row]})
     assert "| 1000 µs for each of 16 images | 2000 µs for each of 256 images |" in text

@@ -1,11 +1,12 @@
-"""docs/derivation.md, held to its word: formulas, names, pictures and snippets.
+"""docs/derivation.md is true: its formulas, names, pictures and snippets.
 
-Each formula of the text has a test, with the formula for its docstring. There it is typed once more, with all its sums
-and no shortcut, and compared with what the library computes. `total` is a sum over all indices, `table` an array of
-which the formula gives each entry; brackets [...] are a bool.
+Each formula of the text has a test, whose docstring is the formula. The test evaluates the formula with all its sums,
+and compares the result with the library's. `total` sums over all indices, `table` makes an array from a formula for its
+entries, and brackets [...] are a bool.
 """
 
 import ast
+import contextlib
 import doctest
 import functools
 import importlib.util
@@ -22,11 +23,11 @@ from finite_differences import differentiate
 
 import npstn
 import npstn.functional as F
-from npstn import Tensor, models, no_grad
+from npstn import Tensor, models, no_grad, reference
 from npstn.data import draw_digits
-from npstn.ops import conv2d as conv2d_file
-from npstn.ops import max_pool2d as max_pool2d_file
+from npstn.ops import conv2d_fast, max_pool2d_fast
 from npstn.ops.arguments import rows
+from npstn.transformers import Rotation
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ def test_formula_4(rng):
 
 
 def test_formula_5(rng):
-    r"""\frac{\partial y_{b,j}}{\partial x_{b,k}} = [j = k] - p_{b,k}"""
+    r"""\frac{\partial y_{b,j}}{\partial x_{b,k}} = [j = k] - \pi_{b,k}"""
     x, _ = draw_scores(rng)
     p = np.exp(log_softmax(x))
     for b, j in np.ndindex(4, 5):
@@ -110,7 +111,7 @@ def test_formula_5(rng):
 
 
 def test_formula_6(rng):
-    r"""dx_{b,k} = dy_{b,k} - p_{b,k} \sum_j dy_{b,j}"""
+    r"""dx_{b,k} = dy_{b,k} - \pi_{b,k} \sum_j dy_{b,j}"""
     x, _ = draw_scores(rng)
     _, (dx,), dy = differentiate(lambda x: F.log_softmax(x, 1), x)
     p = np.exp(log_softmax(x))
@@ -118,7 +119,7 @@ def test_formula_6(rng):
 
 
 def test_formula_7(rng):
-    r"""dx_{b,k} = \frac{1}{B} \left( p_{b,k} - [k = t_b] \right)"""
+    r"""dx_{b,k} = \frac{1}{B} \left( \pi_{b,k} - [k = t_b] \right)"""
     x, t = draw_scores(rng)
     _, (dx,), _ = differentiate(lambda x: F.cross_entropy(x, t), x, cotangent=np.array(1.0))
     p = np.exp(log_softmax(x))
@@ -209,10 +210,14 @@ def window(i, j, size, kernel, stride, padding):
             yield k, l, n, m
 
 
-@pytest.fixture
-def pool(rng):
+both_kernels = pytest.fixture(params=[contextlib.nullcontext, reference], ids=["fast", "reference"])
+
+
+@both_kernels
+def pool(rng, request):
     U = rng.integers(0, 6, (2, 2, 5, 6)).astype(np.float64)  # ties
-    V, (dU,), dV = differentiate(lambda U: F.max_pool2d(U, (3, 2), (2, 1), (1, 1)), U)
+    with request.param():
+        V, (dU,), dV = differentiate(lambda U: F.max_pool2d(U, (3, 2), (2, 1), (1, 1)), U)
     return U, V, dU, dV, functools.partial(window, size=(5, 6), kernel=(3, 2), stride=(2, 1), padding=(1, 1))
 
 
@@ -234,10 +239,7 @@ def test_formula_17(pool):
     r"""dU_{b,c,n,m} = \sum_{i,j} dV_{b,c,i,j} \thinspace [A_{b,c,i,j} = (n, m)]"""
     U, V, dU, dV, window = pool
     A = largest(U, V, window)
-    corner, kept = max_pool2d_file.corners(2, 7, 8, 3, 7, (2, 1)), np.empty((2, 2 * 3 * 7), np.uint32)
-    padded = rows(max_pool2d_file.padded(U, (1, 1)))
-    max_pool2d_file.max_pool2d_forward(0, 2, padded, 3, 2, 8, corner, np.empty(kept.shape), kept)
-    kept = kept.reshape(V.shape)
+    kept = max_pool2d_fast.forward(U, 3, 2, (2, 1), (1, 1), np.empty(V.shape)).reshape(V.shape)
 
     def entry(b, c, n, m):
         return total(lambda i, j: dV[b, c, i, j] * (A[b, c, i, j] == (n, m)), 3, 7)
@@ -250,10 +252,11 @@ def test_formula_17(pool):
 STRIDE, PADDING = (2, 1), (1, 2)
 
 
-@pytest.fixture
-def conv(rng):
+@both_kernels
+def conv(rng, request):
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
-    V, gradients, dV = differentiate(lambda *inputs: F.conv2d(*inputs, STRIDE, PADDING), U, weight, bias)
+    with request.param():
+        V, gradients, dV = differentiate(lambda *inputs: F.conv2d(*inputs, STRIDE, PADDING), U, weight, bias)
     assert V.shape == (2, 2, 3, 7)
     return U, weight, bias, V, gradients, dV
 
@@ -323,7 +326,8 @@ class Pieces:
         self.h, self.w = (5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1
         lines, columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
         self.shape = 3 * stride[0] * stride[1], lines, columns
-        self.start, _ = conv2d_file.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
+        self.sizes = *self.shape, 2, self.h, self.w, 2
+        self.start, _ = conv2d_fast.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
         self.stack = np.empty(2 * math.prod(self.shape))
         self.R = np.zeros(2 * (self.start[-1] + self.h * self.w))
 
@@ -341,9 +345,9 @@ def test_formula_22(rng, stride):
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
     pieces, read = Pieces(stride), reader(U, stride)
     h, w = pieces.h, pieces.w
-    phases = conv2d_file.phases(U, *pieces.shape[1:], stride, PADDING)
-    conv2d_file.stack(rows(phases), 0, 2, pieces.stack)
-    conv2d_file.spread(pieces.stack, *pieces.shape, h, w, 2, pieces.R)
+    phases = conv2d_fast.phases(U, *pieces.shape[1:], stride, PADDING)
+    conv2d_fast.stack(rows(phases), 0, 2, pieces.stack)
+    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.R)
     R = np.array([[pieces.R[pieces.places(q, s)] for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, h, w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
     assert all((pieces.R[pieces.places(18, s)] == 1).all() for s in (0, 1))  # the tap whose weight is the bias
@@ -368,9 +372,9 @@ def test_formula_23(rng, stride):
     for s, q in np.ndindex(2, 18):
         pieces.R[pieces.places(q, s)] += dR[s, q]  # pieces overlap: an entry serves several taps
     dR, d_phases = dR.reshape(2, 3, 3, 2, h, w), np.empty((2, *pieces.shape))
-    conv2d_file.gather(pieces.R, *pieces.shape, w, 2, pieces.stack)
-    conv2d_file.unstack(pieces.stack, 0, 2, rows(d_phases))
-    dU = conv2d_file.unphased(d_phases, U.shape, stride, PADDING)
+    conv2d_fast.gather(pieces.R, pieces.sizes, 2, pieces.stack)
+    conv2d_fast.unstack(pieces.stack, 0, 2, rows(d_phases))
+    dU = conv2d_fast.unphased(d_phases, U.shape, stride, PADDING)
 
     def entry(s, c, n, m):
         def term(k, l, i, j):
@@ -394,16 +398,16 @@ def to_pixels(g, size, align_corners):
 
 
 def factors(align_corners):
-    """s_x, s_y."""
+    """sigma_x, sigma_y."""
     return ((W - 1) / 2, (H - 1) / 2) if align_corners else (W / 2, H / 2)
 
 
-def tent(d):
-    return max(0, 1 - abs(d))
+def tent(distance):
+    return max(0, 1 - abs(distance))
 
 
-def tent_slope(d):
-    return int(-1 <= d < 0) - int(0 <= d < 1)
+def tent_slope(distance):
+    return int(-1 <= distance < 0) - int(0 <= distance < 1)
 
 
 class Sampling:
@@ -419,7 +423,7 @@ class Sampling:
         V, (dU, dG), dV = differentiate(functools.partial(F.grid_sample, align_corners=align_corners), self.U, grid)
         self.V, self.dV = V.reshape(2, 2, 12), dV.reshape(2, 2, 12)
         self.dU, self.dG = dU, dG.reshape(2, 12, 2)
-        self.s = factors(align_corners)
+        self.sigma = factors(align_corners)
         self.x, self.y = to_pixels(self.G[..., 0], W, align_corners), to_pixels(self.G[..., 1], H, align_corners)
         integers = (self.x if align_corners else self.y)[:, :4]
         assert (integers == np.rint(integers)).all()
@@ -472,7 +476,7 @@ def test_formula_25(rng):
 
 
 def test_formula_26():
-    r"""\Lambda(d) = \max(0, 1 - |d|)"""
+    r"""\Lambda(\delta) = \max(0, 1 - |\delta|)"""
     x = np.linspace(-2, 6, 65)
     G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]  # along row 0
     for m in range(W):
@@ -526,7 +530,7 @@ def test_formula_30(sampling):
 
 
 def test_formula_31():
-    r"""\Lambda'(d) = [-1 \leq d \lt 0] - [0 \leq d \lt 1]"""
+    r"""\Lambda'(\delta) = [-1 \leq \delta \lt 0] - [0 \leq \delta \lt 1]"""
     x = np.linspace(-2, 6, 65)
     G = np.stack([x * 2 / (W - 1) - 1, np.full(65, -1.0)], axis=-1)[None, None]
     for m in range(W):
@@ -559,7 +563,7 @@ def test_formula_32(sampling):
     dx_{b,p} = \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda'(x_{b,p} - m) \thinspace
     \Lambda(y_{b,p} - n)
     """
-    same(sampling.dG[..., 0] / sampling.s[0], table(functools.partial(slope_along_x, sampling), 2, 12))
+    same(sampling.dG[..., 0] / sampling.sigma[0], table(functools.partial(slope_along_x, sampling), 2, 12))
 
 
 def test_formula_33(sampling):
@@ -567,7 +571,7 @@ def test_formula_33(sampling):
     dy_{b,p} = \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \thinspace \Lambda(x_{b,p} - m) \thinspace
     \Lambda'(y_{b,p} - n)
     """
-    same(sampling.dG[..., 1] / sampling.s[1], table(functools.partial(slope_along_y, sampling), 2, 12))
+    same(sampling.dG[..., 1] / sampling.sigma[1], table(functools.partial(slope_along_y, sampling), 2, 12))
 
 
 def test_formula_34(sampling):
@@ -583,7 +587,7 @@ def test_formula_34(sampling):
 
         return total(term, 2)
 
-    same(sampling.dG[..., 0] / sampling.s[0], table(entry, 2, 12))
+    same(sampling.dG[..., 0] / sampling.sigma[0], table(entry, 2, 12))
 
 
 def test_formula_35(sampling):
@@ -599,26 +603,26 @@ def test_formula_35(sampling):
 
         return total(term, 2)
 
-    same(sampling.dG[..., 1] / sampling.s[1], table(entry, 2, 12))
+    same(sampling.dG[..., 1] / sampling.sigma[1], table(entry, 2, 12))
 
 
 def test_formula_36(rng):
     r"""
-    s_x = \frac{W - 1}{2}, \quad s_y = \frac{H - 1}{2} \quad (\mathrm{align \enspace corners}), \qquad s_x =
-    \frac{W}{2}, \quad s_y = \frac{H}{2} \quad (\mathrm{else})
+    \sigma_x = \frac{W - 1}{2}, \quad \sigma_y = \frac{H - 1}{2} \quad (\mathrm{align \enspace corners}), \qquad
+    \sigma_x = \frac{W}{2}, \quad \sigma_y = \frac{H}{2} \quad (\mathrm{else})
     """
     G = rng.uniform(-0.75, 0.75, (20, 2))
-    for align_corners, s_x, s_y in (True, (W - 1) / 2, (H - 1) / 2), (False, W / 2, H / 2):
+    for align_corners, sigma_x, sigma_y in (True, (W - 1) / 2, (H - 1) / 2), (False, W / 2, H / 2):
         _, (along_x, along_y) = ramps(G[:, 0], G[:, 1], align_corners=align_corners)
-        same(along_x, np.full(20, s_x))
-        same(along_y, np.full(20, s_y))
+        same(along_x, np.full(20, sigma_x))
+        same(along_y, np.full(20, sigma_y))
 
 
 def test_formula_37(sampling):
-    r"""dG_{b,p,0} = s_x \thinspace dx_{b,p}, \qquad dG_{b,p,1} = s_y \thinspace dy_{b,p}"""
-    s_x, s_y = sampling.s
-    same(sampling.dG[..., 0], table(lambda b, p: s_x * slope_along_x(sampling, b, p), 2, 12))
-    same(sampling.dG[..., 1], table(lambda b, p: s_y * slope_along_y(sampling, b, p), 2, 12))
+    r"""dG_{b,p,0} = \sigma_x \thinspace dx_{b,p}, \qquad dG_{b,p,1} = \sigma_y \thinspace dy_{b,p}"""
+    sigma_x, sigma_y = sampling.sigma
+    same(sampling.dG[..., 0], table(lambda b, p: sigma_x * slope_along_x(sampling, b, p), 2, 12))
+    same(sampling.dG[..., 1], table(lambda b, p: sigma_y * slope_along_y(sampling, b, p), 2, 12))
 
 
 def border(x, size):
@@ -634,7 +638,7 @@ def reflection(x, size, align_corners):
 
 @both_conventions
 def test_formula_38(rng, align_corners):
-    r"""x' = \min(\max(x, 0), W - 1), \qquad \frac{dx'}{dx} = [0 \lt x \lt W - 1]"""
+    r"""x' = \min(\max(x, 0), W - 1), \qquad \frac{\partial x'}{\partial x} = [0 \lt x \lt W - 1]"""
     G = rng.uniform(-3, 3, (60, 2))
     places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="border", align_corners=align_corners)
     for r, size in (0, W), (1, H):
@@ -647,7 +651,7 @@ def test_formula_38(rng, align_corners):
 def test_formula_39(rng, align_corners):
     r"""
     x' = z + \rho \thinspace [e \thinspace \mathrm{even}] + (S - \rho) \thinspace [e \thinspace \mathrm{odd}],
-    \qquad \frac{dx'}{dx} = (-1)^e \left( [x \geq z] - [x \lt z] \right)
+    \qquad \frac{\partial x'}{\partial x} = (-1)^e \left( [x \geq z] - [x \lt z] \right)
     """
     G = rng.uniform(-9, 9, (60, 2))
     places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="reflection", align_corners=align_corners)
@@ -659,7 +663,7 @@ def test_formula_39(rng, align_corners):
             assert slopes[r][p] == pytest.approx(factors(align_corners)[r] * turned * inside, rel=1e-12)
 
 
-# 40 to 50: the grid, the angle, and all of it composed
+# 40 to 50: the grid, the angle, and everything composed
 
 
 def normalised(j, w, align_corners):
@@ -730,7 +734,10 @@ def slopes_of_theta(a):
 
 
 def test_formula_46(rng):
-    r"""\frac{d\theta_b}{da_b} = \begin{pmatrix} -\sin a_b & -\cos a_b & 0 \cr \cos a_b & -\sin a_b & 0 \end{pmatrix}"""
+    r"""
+    \frac{\partial \theta_b}{\partial a_b} = \begin{pmatrix} -\sin a_b & -\cos a_b & 0 \cr \cos a_b & -\sin a_b & 0
+    \end{pmatrix}
+    """
     a = rng.uniform(-4, 4, 5)
     for b, r, column in np.ndindex(5, 2, 3):
         _, (da,), _ = differentiate(F.rotation_theta, a, cotangent=one_hot((b, r, column), (5, 2, 3)))
@@ -752,31 +759,49 @@ def test_formula_47(rng):
     same(da, table(entry, 5))
 
 
-def test_formula_48(rng):
+def rotation_grid(h, w):
+    """From angles (B,) to the grid of the transformer."""
+    return lambda a: Rotation().grid(a.reshape(len(a), 1), (h, w))
+
+
+square_or_not = pytest.mark.parametrize(("h", "w"), [(4, 4), (3, 4), (5, 3)])
+
+
+@square_or_not
+def test_formula_48(rng, h, w):
     r"""
-    \frac{\partial G_{b,p,0}}{\partial a_b} = -G_{b,p,1}, \qquad \frac{\partial G_{b,p,1}}{\partial a_b} = G_{b,p,0}
+    \frac{\partial G_{b,p,0}}{\partial a_b} = -\alpha \thinspace G_{b,p,1}, \qquad \frac{\partial
+    G_{b,p,1}}{\partial a_b} = \frac{1}{\alpha} \thinspace G_{b,p,0}
     """
-    a = rng.uniform(-4, 4, 2)
-    generate = models.RotateGridGen(3, 4)
+    a, alpha = rng.uniform(-4, 4, 2), (h - 1) / (w - 1)
+    generate = rotation_grid(h, w)
     G = generate(Tensor(a)).data
-    for b, i, j in np.ndindex(2, 3, 4):
-        for r, expected in (0, -G[b, i, j, 1]), (1, G[b, i, j, 0]):
+    for b, i, j in np.ndindex(2, h, w):
+        for r, expected in (0, -alpha * G[b, i, j, 1]), (1, 1 / alpha * G[b, i, j, 0]):
             _, (da,), _ = differentiate(generate, a, cotangent=one_hot((b, i, j, r), G.shape))
             np.testing.assert_allclose(da, one_hot(b, 2) * expected, rtol=1e-12, atol=1e-14)
 
 
-def test_formula_49(rng):
-    r"""da_b = \sum_p \left( G_{b,p,0} \thinspace dG_{b,p,1} - G_{b,p,1} \thinspace dG_{b,p,0} \right)"""
-    a = rng.uniform(-4, 4, 3)
-    G, (da,), dG = differentiate(models.RotateGridGen(5, 4), a)
-    G, dG = G.reshape(3, 20, 2), dG.reshape(3, 20, 2)
-    same(da, table(lambda b: total(lambda p: G[b, p, 0] * dG[b, p, 1] - G[b, p, 1] * dG[b, p, 0], 20), 3))
+@square_or_not
+def test_formula_49(rng, h, w):
+    r"""
+    da_b = \sum_p \left( \frac{1}{\alpha} \thinspace G_{b,p,0} \thinspace dG_{b,p,1} - \alpha \thinspace G_{b,p,1}
+    \thinspace dG_{b,p,0} \right)
+    """
+    a, alpha = rng.uniform(-4, 4, 3), (h - 1) / (w - 1)
+    G, (da,), dG = differentiate(rotation_grid(h, w), a)
+    G, dG = G.reshape(3, h * w, 2), dG.reshape(3, h * w, 2)
+
+    def entry(b):
+        return total(lambda p: 1 / alpha * G[b, p, 0] * dG[b, p, 1] - alpha * G[b, p, 1] * dG[b, p, 0], h * w)
+
+    same(da, table(entry, 3))
 
 
 def slope_in_the_angle(U, G, dV, align_corners):
     """da by formula 50, from U (B, C, H, W), G (B, points, 2), dV (B, C, points)."""
     B, C, H, W = U.shape
-    s_x, s_y = ((W - 1) / 2, (H - 1) / 2) if align_corners else (W / 2, H / 2)
+    sigma_x, sigma_y = ((W - 1) / 2, (H - 1) / 2) if align_corners else (W / 2, H / 2)
 
     def entry(b):
         def term(p):
@@ -787,8 +812,8 @@ def slope_in_the_angle(U, G, dV, align_corners):
             along_y = [tent(x - m) for m in range(W)], [tent_slope(y - n) for n in range(H)]
 
             def pull(c, n, m):
-                turning_y = s_y * G[b, p, 0] * along_y[0][m] * along_y[1][n]
-                turning_x = s_x * G[b, p, 1] * along_x[0][m] * along_x[1][n]
+                turning_y = sigma_y * G[b, p, 0] * along_y[0][m] * along_y[1][n]
+                turning_x = sigma_x * G[b, p, 1] * along_x[0][m] * along_x[1][n]
                 return dV[b, c, p] * U[b, c, n, m] * (turning_y - turning_x)
 
             return total(pull, C, H, W)
@@ -801,9 +826,9 @@ def slope_in_the_angle(U, G, dV, align_corners):
 @both_conventions
 def test_formula_50(rng, align_corners):
     r"""
-    da_b = \sum_p \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \left( s_y G_{b,p,0} \thinspace \Lambda(x_{b,p} - m)
-    \thinspace \Lambda'(y_{b,p} - n) - s_x G_{b,p,1} \thinspace \Lambda'(x_{b,p} - m) \thinspace \Lambda(y_{b,p} -
-    n) \right)
+    da_b = \sum_p \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \left( \sigma_y G_{b,p,0} \thinspace \Lambda(x_{b,p} -
+    m) \thinspace \Lambda'(y_{b,p} - n) - \sigma_x G_{b,p,1} \thinspace \Lambda'(x_{b,p} - m) \thinspace
+    \Lambda(y_{b,p} - n) \right)
     """
     a, U = rng.uniform(-4, 4, 2), rng.standard_normal((2, 2, H, W))
 
@@ -819,11 +844,11 @@ def test_formula_50_in_the_model(rng):
     net = models.STNClsNet(dropout=0.0).double()
     net.loc_net.cnn.fc2.bias.data[:] = 0.3
     U = draw_digits(1, seed=1)[0][:, None] / 255.0
-    V, angle = net.transform(Tensor(U))
-    dV = rng.standard_normal(V.shape) * (rng.uniform(size=V.shape) < 0.05)  # a few pixels will do
-    V.backward(dV)
+    look = net.look(Tensor(U))
+    dV = rng.standard_normal(look.V.shape) * (rng.uniform(size=look.V.shape) < 0.05)  # a few pixels will do
+    look.V.backward(dV)
     pixels = np.flatnonzero(dV)
-    G = net.rotate(angle.detach()).data.reshape(1, 784, 2)[:, pixels]
+    G = look.grid.data.reshape(1, 784, 2)[:, pixels]
     # A single image: the gradient of the last bias is da.
     same(net.loc_net.cnn.fc2.bias.grad, slope_in_the_angle(U, G, dV.reshape(1, 1, 784)[:, :, pixels], True), 1e-11)
 
@@ -832,9 +857,9 @@ def test_formula_50_in_the_model(rng):
 
 
 class Walk:
-    """One training pass of a whole STNClsNet: what it computes on its way through the localisation network, and da.
+    """One training pass of a whole STNClsNet: the results in the localisation network, and da.
 
-    `results[name]` is the array of that name in the text; `gradient(name)` what the library sends back to it.
+    `results[name]` is the array of this name in the text, and `gradient(name)` is its gradient by the library.
     """
 
     def __init__(self):
@@ -869,7 +894,7 @@ class Walk:
                 self.results[name] = x.data
                 x = stage(x)
         angle = Tensor(x.data, requires_grad=True)
-        upright = F.grid_sample(Tensor(self.U), net.rotate(angle), align_corners=True)
+        upright = F.grid_sample(Tensor(self.U), rotation_grid(28, 28)(angle), align_corners=True)
         F.nll_loss(net.cls_net(upright), labels).backward()
         self.da = angle.grad
         self.A1 = self.where_largest(self.results["V1"], (2, 10, 12, 12))
@@ -916,27 +941,27 @@ def test_formula_52(walk):
 
 
 def test_formula_53(walk):
-    r"""dW^1_{i,q} = \sum_b ds_{b,i} \thinspace f_{b,q}"""
+    r"""dW^1_{i,g} = \sum_b ds_{b,i} \thinspace f_{b,g}"""
     ds, f = walk.gradient("s"), walk.results["f"]
-    same(walk.gradients["fc1.weight"], table(lambda i, q: total(lambda b: ds[b, i] * f[b, q], 2), 50, 320), LONG)
+    same(walk.gradients["fc1.weight"], table(lambda i, g: total(lambda b: ds[b, i] * f[b, g], 2), 50, 320), LONG)
 
 
 def test_formula_54(walk):
-    r"""df_{b,q} = \sum_i ds_{b,i} \thinspace W^1_{i,q}"""
+    r"""df_{b,g} = \sum_i ds_{b,i} \thinspace W^1_{i,g}"""
     ds, W1 = walk.gradient("s"), walk.weights["fc1.weight"]
-    same(walk.gradient("f"), table(lambda b, q: total(lambda i: ds[b, i] * W1[i, q], 50), 2, 320), LONG)
+    same(walk.gradient("f"), table(lambda b, g: total(lambda i: ds[b, i] * W1[i, g], 50), 2, 320), LONG)
 
 
 def test_formula_55(walk):
     r"""
-    dV^2_{b,c,n,m} = Q_{b,c} \sum_i \sum_j [A^2_{b,c,i,j} = (n, m)] \thinspace [f_{b,q} \gt 0] \thinspace df_{b,q}
+    dV^2_{b,c,n,m} = Q_{b,c} \sum_i \sum_j [A^2_{b,c,i,j} = (n, m)] \thinspace [f_{b,g} \gt 0] \thinspace df_{b,g}
     """
     df, f, R, A2 = walk.gradient("f"), walk.results["f"], walk.R_channels, walk.A2
 
     def entry(b, c, n, m):
         def term(i, j):
-            q = 16 * c + 4 * i + j
-            return (tuple(A2[b, c, i, j]) == (n, m)) * (f[b, q] > 0) * df[b, q]
+            g = 16 * c + 4 * i + j
+            return (tuple(A2[b, c, i, j]) == (n, m)) * (f[b, g] > 0) * df[b, g]
 
         return R[b, c] * total(term, 4, 4)
 
@@ -1110,7 +1135,7 @@ def words_of_the_sources():
 
 
 def faults(text, tests):
-    """What is wrong with the text's formulas, names and links; `tests` are the tests that there are, by name."""
+    """The faults in the formulas, names and links of a text, against the tests that exist, by name."""
     found = []
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     if text.count("$$") != 2 * len(FORMULA.findall(prose)):
@@ -1165,7 +1190,7 @@ def faults(text, tests):
 
 
 def math_faults(prose):
-    """Mathematics that Markdown would change before it is typeset: GitHub reads the text as Markdown first."""
+    """Formulas that Markdown would change: GitHub reads the text as Markdown before it typesets them."""
     displayed = FORMULA.findall(prose)
     found, inline = [], []
     for paragraph in re.split(r"\n\n+|^\|", FORMULA.sub("", prose), flags=re.M):
@@ -1185,6 +1210,7 @@ def math_faults(prose):
         r"\*": "a star may begin an emphasis",
         r"[<>]": "may begin HTML: use \\lt, \\gt",
         r"\]\(": "a link",
+        r"frac\{d": "a plain derivative: write it with the round \\partial, d and a name is a gradient of the loss",
         r"\\(operatorname|mbox|phantom|newcommand|def)": "a macro that GitHub does not allow",
     }
     for formula, (pattern, why) in itertools.product(displayed + inline, forbidden.items()):
@@ -1216,9 +1242,10 @@ def test_text_and_tests_name_each_other():
         ("`F.dropout2d`", "`F.dropout3d`", "F.dropout3d does not exist"),
         ("derivation_tents.png", "derivation_tent.png", "no file"),
         ("(#13-the-angle)", "(#13-an-angle)", "no heading"),
-        ("Put into (1)", "Put into (99)", "(99) is mentioned"),
-        (r"$p_{b,k} = ", r"$p\_{b,k} = ", "a backslash before punctuation"),
+        ("Put this into (1)", "Put this into (99)", "(99) is mentioned"),
+        (r"$\pi_{b,k} = ", r"$\pi\_{b,k} = ", "a backslash before punctuation"),
         (r"$V$ stays", r"$V $ stays", "ends with a space"),
+        (r"\frac{\partial x'}{\partial x}", r"\frac{dx'}{dx}", "a plain derivative"),
         (r"\Lambda'(x_{b,p} - m)", r"\Lambda(x_{b,p} - m)", "(32) is another formula than its test's"),
         ("`STNClsNet`", "`STNModel`", "STNModel is nowhere in the sources"),
     ],

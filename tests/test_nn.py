@@ -319,7 +319,10 @@ def test_layers_without_inputs_have_no_weights_but_biases_of_zero():
         (lambda: nn.Linear(2, "2"), "Linear: expected out_features to be an integer from 0 to below 2^31, got '2'"),
         (lambda: nn.Conv2d(1.5, 2, 3), "Conv2d: expected in_channels to be an integer from 0 to below 2^31, got 1.5"),
         (lambda: nn.Conv2d(1, -1, 3), "Conv2d: expected out_channels to be an integer from 0 to below 2^31, got -1"),
-        (lambda: nn.Conv2d(1, 2, (1, 2, 3)), "Conv2d: expected kernel_size to be an integer or two, got (1, 2, 3)"),
+        (
+            lambda: nn.Conv2d(1, 2, (1, 2, 3)),
+            "Conv2d: expected kernel_size to be an integer or a pair of integers, got (1, 2, 3)",
+        ),
         (lambda: nn.Conv2d(1, 2, 0), "Conv2d: expected kernel_size of at least 1, got 0"),
     ],
 )

@@ -1,72 +1,66 @@
-"""Activations: y = f(x), element by element, so dx = dy f'(x).
+"""Activations: y = f(x), element by element, so dx = dy ∂y/∂x.
 
     x, dx   the input and its gradient        y, dy   the result and its gradient
 
-| y                 | f'(x)                                                     |
-|-------------------|-----------------------------------------------------------|
-| relu max(x, 0)    | 1 where x > 0, else 0: at the kink x = 0 the slope is 0   |
-| tanh x            | 1 - y^2                                                   |
-| sigmoid 1/(1+e^-x)| y (1 - y)                                                 |
+| y                     | ∂y/∂x                                                      |
+|-----------------------|------------------------------------------------------------|
+| relu, max(x, 0)       | 1 where x > 0, else 0: at the kink x = 0 the slope is 0    |
+| tanh x                | 1 - y^2                                                    |
+| sigmoid, 1/(1 + e^-x) | y (1 - y)                                                  |
 
-All three derivatives follow from the result alone, so that is what is saved. NaN stays NaN, and an infinite or NaN dy
-makes dx NaN where the slope is 0.
+All three slopes follow from the result alone: the result is kept for backward. NaN stays NaN, and where the slope is 0
+an infinite or NaN dy makes dx NaN. Source: Goodfellow et al., Deep Learning, sections 6.2.2 and 6.3.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats
+from npstn.autograd import Tensor
+from npstn.ops.elementwise import Elementwise
 
 
-class Relu(Function):
-    @staticmethod
-    def forward(ctx: Context, x: np.ndarray) -> np.ndarray:
-        check_floats("relu", input=x)
-        y = np.maximum(x, 0)
-        ctx.save_for_backward(y)
-        return y
+class Relu(Elementwise):
+    keeps_result = True
 
     @staticmethod
-    def backward(ctx: Context, dy: np.ndarray) -> Any:
-        (y,) = ctx.saved
-        return dy * ~(y <= 0)  # np.where has a branch, that a processor guesses wrong: ten times as long
-
-
-class Tanh(Function):
-    @staticmethod
-    def forward(ctx: Context, x: np.ndarray) -> np.ndarray:
-        check_floats("tanh", input=x)
-        y = np.tanh(x)
-        ctx.save_for_backward(y)
-        return y
+    def value(x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, 0)
 
     @staticmethod
-    def backward(ctx: Context, dy: np.ndarray) -> Any:
-        (y,) = ctx.saved
+    def gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return dy * ~(y <= 0)  # np.where has a branch, which a processor guesses wrong: ten times as long
+
+
+class Tanh(Elementwise):
+    keeps_result = True
+
+    @staticmethod
+    def value(x: np.ndarray) -> np.ndarray:
+        return np.tanh(x)
+
+    @staticmethod
+    def gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         return dy * (1 - y * y)
 
 
-class Sigmoid(Function):
-    @staticmethod
-    @np.errstate(over="ignore")  # far below zero e^-x is inf and y is 0, as it should be
-    def forward(ctx: Context, x: np.ndarray) -> np.ndarray:
-        check_floats("sigmoid", input=x)
-        y = 1 / (1 + np.exp(-x))
-        ctx.save_for_backward(y)
-        return y
+class Sigmoid(Elementwise):
+    keeps_result = True
 
     @staticmethod
-    def backward(ctx: Context, dy: np.ndarray) -> Any:
-        (y,) = ctx.saved
+    @np.errstate(over="ignore")  # far below zero e^-x is inf and y is 0, as it should be
+    def value(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    @staticmethod
+    def gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         return dy * y * (1 - y)
 
 
 def relu(input: Tensor) -> Tensor:
-    """max(input, 0), element by element. Any shape; TypeError unless float32 or float64.
+    """max(input, 0), element by element.
+
+    Any shape, kept with the dtype. TypeError unless float32 or float64.
 
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.], dtype=float32)
@@ -75,7 +69,9 @@ def relu(input: Tensor) -> Tensor:
 
 
 def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent, element by element. Any shape; TypeError unless float32 or float64.
+    """The hyperbolic tangent, element by element.
+
+    Any shape, kept with the dtype. TypeError unless float32 or float64.
 
     >>> tanh(Tensor([0.0]))
     Tensor([0.], dtype=float32)
@@ -84,7 +80,9 @@ def tanh(input: Tensor) -> Tensor:
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-input)), element by element. Any shape; TypeError unless float32 or float64.
+    """1 / (1 + exp(-input)), element by element.
+
+    Any shape, kept with the dtype. TypeError unless float32 or float64.
 
     >>> sigmoid(Tensor([0.0]))
     Tensor([0.5], dtype=float32)

@@ -1,4 +1,4 @@
-"""What every operation says of a bad argument: its name, what was expected, what came."""
+"""Arguments of operations: the messages about bad ones, and the layout of arrays that kernels take."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import numpy as np
 
 from npstn.autograd import FLOATS
 
-MOST = 2**31  # pixels of an image, and less: places in it are remembered in 32 bits
+MOST = 2**31  # an image has fewer pixels than this: kernels keep places in it in 32 bits
 
 
 def check_floats(operation: str, **arrays: Any) -> None:
-    """Raise TypeError unless each is an array of float32 or float64, and all of the same."""
+    """Raise TypeError unless each argument is an array of float32 or float64, and all have the same dtype.
+
+    >>> check_floats("relu", input=np.zeros(2, np.int64))
+    Traceback (most recent call last):
+    TypeError: relu: expected input of float32 or float64, got int64
+    """
     first = None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -48,7 +53,11 @@ def _fits(lengths: tuple[int, ...], shape: str) -> bool:
 
 
 def whole(operation: str, name: str, value: int, least: int) -> int:
-    """`value` as an integer from `least` to below 2^31; ValueError for any other."""
+    """Return `value` as an int. Raises ValueError unless it is an integer from `least` to below 2^31.
+
+    >>> whole("Linear", "in_features", np.int32(3), 0)
+    3
+    """
     try:
         n = operator.index(value)
     except TypeError:
@@ -59,12 +68,19 @@ def whole(operation: str, name: str, value: int, least: int) -> int:
 
 
 def pair(operation: str, name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
-    """`value` for rows and columns: one integer stands for both. Raises ValueError below `least`, and from 2^31 on."""
+    """Return `value` as two ints, for rows and columns; one integer stands for both.
+
+    Raises ValueError for anything else, and for integers below `least` or from 2^31 on.
+
+    >>> pair("conv2d", "stride", 2, least=1)
+    (2, 2)
+    """
     try:
         y, x = value if isinstance(value, (tuple, list)) else (value, value)
         y, x = operator.index(y), operator.index(x)
     except (TypeError, ValueError):
-        raise ValueError(f"{operation}: expected {name} to be an integer or two, got {value!r}") from None
+        message = f"{operation}: expected {name} to be an integer or a pair of integers, got {value!r}"
+        raise ValueError(message) from None
     if y < least or x < least:
         raise ValueError(f"{operation}: expected {name} of at least {least}, got {value!r}")
     if y >= MOST or x >= MOST:
@@ -73,15 +89,22 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:
-    """The array itself where it lies row after row in writeable memory, else a copy that does.
+    """Return the array itself if it lies row after row in writeable memory, else a copy that does.
 
-    Numba compiles a kernel again for every other layout that it meets; so they all get this one.
+    Numba compiles a kernel again for every other layout that it meets. So all arrays get this one.
+
+    >>> contiguous(np.zeros((2, 3)).T).flags.c_contiguous
+    True
     """
     return array if array.flags.carray else array.copy(order="C")
 
 
 def rows(array: np.ndarray) -> np.ndarray:
-    """(B, ...) as one row of numbers for each sample, in the same memory."""
+    """Return (B, ...) as (B, all the rest), in the same memory.
+
+    >>> rows(np.zeros((2, 3, 4))).shape
+    (2, 12)
+    """
     return array.reshape(len(array), array.size // max(len(array), 1))
 
 

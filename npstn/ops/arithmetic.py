@@ -1,7 +1,9 @@
 """Arithmetic with broadcasting: y = f(a, b), element by element, and the matrix product.
 
     a, b    the operands          y       the result, in the shape that both broadcast to
-    da, db  d loss / d operand    dy      d loss / d y
+    da, db  their gradients       dy      its gradient
+
+The chain rule, da = dy ∂y/∂a and db = dy ∂y/∂b, gives
 
 | y     | gradients                                                                     |
 |-------|-------------------------------------------------------------------------------|
@@ -12,8 +14,9 @@
 | a^b   | da = dy b a^(b-1), and 0 where b = 0     db = dy y ln a, and 0 where a = 0    |
 | a @ b | da = dy @ b^T                            db = a^T @ dy                        |
 
-An operand that was broadcast was used several times; its gradients add up over the copies: see `unbroadcast`.
-Beside a Tensor, numbers and arrays are constants. Domain errors give inf or NaN, as in NumPy and PyTorch.
+An operand that was broadcast was used several times, and its gradients add up over the copies: see `unbroadcast`.
+One operand may be a number or an array: it is a constant. Outside the domain the result is inf or NaN, as in NumPy and
+PyTorch. The zeros in the row of a^b are choices: the slopes there are 0 times infinity, or 0 times ln 0.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ Operand = Tensor | np.ndarray | float
 
 
 def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The gradient of an operand of `shape` that was broadcast to dy's: summed over the axes it was repeated along.
+    """Sum dy over the axes along which an operand of `shape` was repeated: the gradient of that operand.
 
     >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
     array([[12.],
@@ -43,7 +46,7 @@ def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class _Binary(Function):
-    """An operation on two operands, one of which may be a number or an array: then it is a constant."""
+    """An operation on two operands. One of them may be a number or an array, and is a constant then."""
 
     @classmethod
     def apply(cls, a: Operand, b: Operand) -> Tensor:
@@ -66,7 +69,7 @@ def _array(x: Tensor | np.ndarray) -> np.ndarray:
 
 
 def _constant(x: np.ndarray | float, dtype: np.dtype) -> np.ndarray:
-    """A number, or an array of integers, in the dtype of the Tensor beside it; an array of floats stays as it is."""
+    """Give a number or an array of integers the dtype of the other operand; leave an array of floats as it is."""
     x = np.asarray(x)
     return x.astype(dtype) if x.dtype.kind in "biu" or (x.ndim == 0 and x.dtype.kind == "f") else x
 
@@ -175,7 +178,13 @@ class Matmul(_Binary):
 
 
 def add(input: Operand, other: Operand) -> Tensor:
-    """input + other, broadcast; `-`, `*`, `/`, `**` alike: see the table on top for their gradients.
+    """input + other, element by element.
+
+    Args:
+        input, other: any shapes that broadcast. One of them may be a number or an array: a constant.
+
+    Returns the common dtype of the two; a number or an array of integers takes the dtype of the other operand. Raises
+    TypeError unless both are float32 or both float64, ValueError for shapes that do not broadcast.
 
     >>> add(Tensor([1.0, 2.0]), 1)
     Tensor([2., 3.], dtype=float32)
@@ -184,30 +193,64 @@ def add(input: Operand, other: Operand) -> Tensor:
 
 
 def sub(input: Operand, other: Operand) -> Tensor:
-    """input - other, broadcast."""
+    """input - other, element by element. Shapes, dtypes and errors as for `add`.
+
+    >>> sub(Tensor([1.0, 2.0]), 1)
+    Tensor([0., 1.], dtype=float32)
+    """
     return Sub.apply(input, other)
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
-    """input times other, element by element, broadcast."""
+    """input times other, element by element. Shapes, dtypes and errors as for `add`.
+
+    >>> mul(Tensor([1.0, 2.0]), Tensor([[3.0], [4.0]]))
+    Tensor([[3., 6.],
+            [4., 8.]], dtype=float32)
+    """
     return Mul.apply(input, other)
 
 
 def div(input: Operand, other: Operand) -> Tensor:
-    """input / other, element by element, broadcast; a zero divisor gives inf or NaN."""
+    """input / other, element by element; a zero divisor gives inf or NaN. Shapes, dtypes and errors as for `add`.
+
+    >>> div(1, Tensor([2.0, 0.0]))
+    Tensor([0.5, inf], dtype=float32)
+    """
     return Div.apply(input, other)
 
 
 def pow(input: Operand, exponent: Operand) -> Tensor:
-    """input to the power of exponent, element by element, broadcast; a negative base with a fraction gives NaN."""
+    """input to the power of exponent, element by element; NaN for a negative input with a fraction as exponent.
+
+    Shapes, dtypes and errors as for `add`.
+
+    >>> pow(Tensor([2.0, 3.0]), 2)
+    Tensor([4., 9.], dtype=float32)
+    """
     return Pow.apply(input, exponent)
 
 
 def matmul(input: Operand, other: Operand) -> Tensor:
-    """The matrix product (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. ValueError for others."""
+    """The product of matrices.
+
+    Args:
+        input: (..., n, k).
+        other: (..., k, m). The leading axes of the two broadcast, and one of the two may be an array: a constant.
+
+    Returns (..., n, m) in their common dtype. Raises TypeError unless both are float32 or both float64, ValueError for
+    other shapes.
+
+    >>> matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]))
+    Tensor([[11.]], dtype=float32)
+    """
     return Matmul.apply(input, other)
 
 
 def neg(input: Tensor) -> Tensor:
-    """-input."""
+    """-input, in its shape and dtype. TypeError unless float32 or float64.
+
+    >>> neg(Tensor([1.0, -2.0]))
+    Tensor([-1.,  2.], dtype=float32)
+    """
     return Mul.apply(input, -1)

@@ -8,10 +8,15 @@
 
     V[b, c, i, j] = 1 / (K L) sum_{k, l} U[b, c, n, m],  n = i stride_y - padding_y + k,  m = j stride_x - padding_x + l
 
-with U = 0 outside the image: the padding counts as pixels, as it does by default in PyTorch. By the chain rule each
-pixel gets its share from every window that it was in:
+with U = 0 outside the image: the padding counts as pixels, as it does by default in PyTorch. V is linear in U:
+
+    ∂V[b, c, i, j] / ∂U[b, c, n, m] = 1 / (K L) where the window of (i, j) holds (n, m), else 0
+
+so by the chain rule a pixel gets its share from every window that holds it, and there are no kinks:
 
     dU[b, c, n, m] = 1 / (K L) sum of dV[b, c, i, j] over all (i, j) whose window holds (n, m)
+
+Source: LeCun et al. 1998, section II, where it is called sub-sampling.
 """
 
 from __future__ import annotations
@@ -21,14 +26,15 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats, check_shape, contiguous, pair
-from npstn.ops.windows import window_positions
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.ops.arguments import contiguous
+from npstn.ops.windows import pooling_windows
 
 
 @kernel
 def avg_pool2d_forward(first, end, U, K, L, stride, padding, V):
+    """V of the samples first .. end-1."""
     _, C, H, W = U.shape
     for b in range(first, end):
         for c in range(C):
@@ -36,6 +42,7 @@ def avg_pool2d_forward(first, end, U, K, L, stride, padding, V):
                 top = i * stride[0] - padding[0]
                 for j in range(V.shape[3]):
                     left = j * stride[1] - padding[1]
+                    # 1 / (K L) sum_{k, l} U[b, c, n, m], over the pixels inside the image
                     total = U.dtype.type(0)
                     for n in range(max(top, 0), min(top + K, H)):
                         for m in range(max(left, 0), min(left + L, W)):
@@ -45,6 +52,7 @@ def avg_pool2d_forward(first, end, U, K, L, stride, padding, V):
 
 @kernel
 def avg_pool2d_backward(first, end, dV, K, L, stride, padding, dU):
+    """dU of the samples first .. end-1."""
     _, C, H, W = dU.shape
     for b in range(first, end):
         for c in range(C):
@@ -55,6 +63,7 @@ def avg_pool2d_backward(first, end, dV, K, L, stride, padding, dU):
                 top = i * stride[0] - padding[0]
                 for j in range(dV.shape[3]):
                     left = j * stride[1] - padding[1]
+                    # every pixel that the window of (i, j) holds gets 1 / (K L) dV[b, c, i, j]
                     share = dV[b, c, i, j] / (K * L)
                     for n in range(max(top, 0), min(top + K, H)):
                         for m in range(max(left, 0), min(left + L, W)):
@@ -66,24 +75,17 @@ class AvgPool2d(Function):
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, kernel_size: Any, stride: Any, padding: Any) -> np.ndarray:
-        check_floats("avg_pool2d", input=U)
-        check_shape("avg_pool2d", "input", U, "B, C, H, W")
-        K, L = pair("avg_pool2d", "kernel_size", kernel_size, 1)
-        stride = (K, L) if stride is None else pair("avg_pool2d", "stride", stride, 1)
-        padding = pair("avg_pool2d", "padding", padding, 0)
-        if 2 * padding[0] > K or 2 * padding[1] > L:
-            raise ValueError(f"avg_pool2d: expected padding of at most half the kernel {(K, L)}, got {padding}")
-        h, w = window_positions("avg_pool2d", U.shape[2:], (K, L), stride, padding)
-        ctx.geometry = K, L, stride, padding
+        (K, L), stride, padding, (h, w) = pooling_windows("avg_pool2d", U, kernel_size, stride, padding)
+        ctx.windows = K, L, stride, padding
         ctx.shape_of_U = U.shape
         V = np.empty((*U.shape[:2], h, w), U.dtype)
-        share_out(avg_pool2d_forward, len(V), contiguous(U), *ctx.geometry, V)
+        share_out(avg_pool2d_forward, len(V), contiguous(U), *ctx.windows, V)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dU = np.empty(ctx.shape_of_U, dV.dtype)
-        share_out(avg_pool2d_backward, len(dV), contiguous(dV), *ctx.geometry, dU)
+        share_out(avg_pool2d_backward, len(dV), contiguous(dV), *ctx.windows, dU)
         return dU, None, None, None
 
 
@@ -98,12 +100,12 @@ def avg_pool2d(
     Args:
         input: (B, C, H, W).
         kernel_size: rows and columns of the window in pixels; one number, or (rows, columns).
-        stride: pixels from one window to the next; the window's size where None.
-        padding: pixels of zeros round the image, that count in the mean; at most half the window.
+        stride: pixels from one window to the next; the size of the window where None.
+        padding: pixels of zeros round the image, which count in the mean; at most half the window.
 
-    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the input's dtype. Raises
-    TypeError for dtypes other than float32 and float64, ValueError for another rank, a window larger than the padded
-    image, and more padding than half the window.
+    Returns (B, C, h, w), h = floor((H + 2 padding - K) / stride) + 1 and w alike, in the dtype of the input. Raises
+    TypeError for dtypes other than float32 and float64; ValueError for another rank, for a window larger than the
+    padded image, and for more padding than half the window.
 
     >>> avg_pool2d(Tensor([[[[1.0, 2.0], [4.0, 3.0]]]]), 2).data
     array([[[[2.5]]]], dtype=float32)

@@ -1,14 +1,15 @@
-"""Dropout: numbers set to zero at random while training.
+"""Dropout: set numbers to zero at random during training.
 
-    p       the probability of being dropped, 0 .. 1
+    p       the probability that an element is dropped, 0 .. 1
     R       a random factor for each element: 0 with probability p, else 1 / (1 - p)
-    U, V    input and result, of one shape
+    U, V    input and result, of the same shape
 
-    V = R U        dU = R dV
+    V = R U        ∂V/∂U = R        dU = R dV,        element by element
 
-Dividing by 1 - p keeps the expected value, so that nothing is to be done when training is over. `dropout2d` draws one
-factor for each channel of each sample, (B, C, 1, 1), and drops whole feature maps: neighbouring pixels are so alike
-that dropping one of them alone would take nothing away. Sources: Hinton et al. 2012; Tompson et al. 2015.
+The division by 1 - p keeps the expected value, so that evaluation needs no correction. `dropout2d` draws one factor for
+each channel of each sample, (B, C, 1, 1), and drops whole feature maps: neighbouring pixels are so alike that to drop
+one of them alone would take nothing away. R is drawn in forward and kept for backward.
+Sources: Hinton et al. 2012; Tompson et al. 2015.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats
 from npstn.backend.random import generator
+from npstn.ops.arguments import check_floats
 
 
 def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.ndarray:
-    """R: drawn in float32 whatever the dtype, so that both drop the same elements."""
+    """Draw R. The random numbers are float32 for both dtypes, so that both drop the same elements."""
     if p == 1:
         return np.zeros(shape, dtype)
     kept = generator().random(shape, np.float32) >= np.float32(p)
@@ -50,10 +51,15 @@ def _check(operation: str, input: Tensor, p: float) -> None:
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Set each element to zero with probability p, and divide the others by 1 - p; not `training`: leave all alone.
+    """Set each element to zero with probability p, and divide the others by 1 - p.
 
-    Any shape; the random numbers are `npstn.manual_seed`'s. Raises TypeError for dtypes other than float32 and float64,
-    ValueError for p outside 0 .. 1.
+    Args:
+        input: any shape.
+        p: from 0 to 1.
+        training: where False, the input is returned as it is.
+
+    Returns the shape and dtype of the input. `npstn.manual_seed` repeats the random numbers. Raises TypeError for
+    dtypes other than float32 and float64, ValueError for p outside 0 .. 1.
 
     >>> dropout(Tensor([1.0, 2.0]), p=0.5, training=False)
     Tensor([1., 2.], dtype=float32)
@@ -70,10 +76,10 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Args:
         input: (B, C, H, W).
         p: from 0 to 1.
-        training: where False, the input is left alone.
+        training: where False, the input is returned as it is.
 
-    The random numbers are `npstn.manual_seed`'s. Raises TypeError for dtypes other than float32 and float64, ValueError
-    for another rank and for p outside 0 .. 1.
+    Returns the shape and dtype of the input. `npstn.manual_seed` repeats the random numbers. Raises TypeError for
+    dtypes other than float32 and float64, ValueError for another rank and for p outside 0 .. 1.
 
     >>> dropout2d(Tensor(np.ones((1, 2, 1, 1))), p=1.0).data.ravel()
     array([0., 0.])

@@ -9,12 +9,12 @@
 
 1. From normalised to pixels, a factor that the paper leaves out (size is W for x, H for y):
 
-    x = (g + 1) (W - 1) / 2        dx/dg = (W - 1) / 2      align_corners: -1 and 1 are the corner pixels' centres
-    x = (g + 1) W / 2 - 1/2        dx/dg = W / 2            else: they are the image's outer edges
+    x = (g + 1) (W - 1) / 2        ∂x/∂g = (W - 1) / 2      align_corners: -1 and 1 are the corner pixels' centres
+    x = (g + 1) W / 2 - 1/2        ∂x/∂g = W / 2            else: they are the outer edges of the image
 
 2. A point outside, by padding_mode: "zeros" leaves x alone, and the image is 0 outside; "border" moves x to the nearest
-   pixel, where dx/dg = 0; "reflection" mirrors x at g = -1 and 1 until it is inside, which may turn the sign of dx/dg,
-   and then, where these are the outer edges, moves it by up to half a pixel to the nearest pixel, as "border" does.
+   pixel, where ∂x/∂g = 0; "reflection" mirrors x at g = -1 and 1 until it is inside, which may turn the sign of ∂x/∂g.
+   Where the mirrors are the outer edges, it then moves x by up to half a pixel to the nearest pixel, as "border" does.
 
 3. The bilinear sampler, eq. 5. Every pixel pulls with the weight of a tent one pixel wide:
 
@@ -24,20 +24,20 @@
 
     V[b, c, p] = (1 - fy) ((1 - fx) U[n, m] + fx U[n, m+1]) + fy ((1 - fx) U[n+1, m] + fx U[n+1, m+1])
 
-By the chain rule, with dV = d loss / d V:
+V is linear in U, and each tent depends on x or on y alone. With dV, the gradient of the loss in V, the chain rule gives
 
     eq. 6   dU[b, c, n, m] += dV[b, c, p] (1 - fx)(1 - fy), and the other three pixels with their own weights:
             the sum runs over the output pixels p that read this input pixel, a scatter-add
     eq. 7   dx = sum_c dV[b, c, p] ((1 - fy) (U[n, m+1] - U[n, m]) + fy (U[n+1, m+1] - U[n+1, m]))
             dy = sum_c dV[b, c, p] ((1 - fx) (U[n+1, m] - U[n, m]) + fx (U[n+1, m+1] - U[n, m+1]))
-            dG[b, p] = (dx dx/dg_x, dy dy/dg_y)
+            dG[b, p] = (dx ∂x/∂g_x, dy ∂y/∂g_y)
 
 Where x is an integer the tents have a kink; floor and floor + 1 give the right-hand derivative. "nearest" (eq. 4) reads
 the one pixel at (round(y), round(x)), halves to the even one: dG = 0.
 
-Not-a-number: a NaN coordinate gives V = NaN, dG = NaN and touches no dU. So does an infinite one, except that "border"
-moves it to the border like any other that is outside. A huge finite one is outside and nothing else: whether a point is
-inside is decided in floating point, and only then do its coordinates become integers.
+A NaN coordinate gives V = NaN, dG = NaN and touches no dU. So does an infinite one, except that "border" moves it to
+the border like any other coordinate outside. A huge finite one is just outside: whether a point is inside is decided in
+floating point, and only then do its coordinates become integers.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats, check_shape, contiguous, rows
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, rows
 
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")
@@ -59,7 +59,7 @@ ZEROS, BORDER, REFLECTION = range(3)
 
 @kernel
 def bring_inside(x, size, padding, edge, slope):
-    """Step 2 for one axis: move each x[p] by "border" or "reflection", and change slope[p] = dx/dg with it."""
+    """Step 2 for one axis: move each x[p] by "border" or "reflection", and change slope[p] = ∂x/∂g with it."""
     real = x.dtype.type
     zero, last, slopes = real(0), real(size - 1), slope.size > 0
     if padding == REFLECTION:
@@ -81,14 +81,16 @@ def bring_inside(x, size, padding, edge, slope):
 
 
 @kernel
-def locate(g, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y):
-    """Where the points of one sample lie: offset[p] of pixel (n, m) in a `ringed` plane, fractions, and dx/dg, dy/dg
-    unless there is no room for these.
+def locate(g, options, points):
+    """Write where the points of one sample lie: the offset of pixel (n, m) in a `ringed` plane, the fractions, and the
+    slopes ∂x/∂g and ∂y/∂g, unless these have no room.
 
-    A point that reaches no pixel lies NOWHERE, among the zeros behind the plane. Its fractions are x - x, which is 0,
-    or NaN where a coordinate is not finite; so the loops after this need no test.
+    A point that reaches no pixel lies among the zeros behind the plane, "nowhere". Its fractions are x - x, which is 0,
+    or NaN where a coordinate is not finite. So the loops that read the plane need no test.
     """
-    real = fx.dtype.type  # beside a float32, the literals 1 and 0.5 would turn the arithmetic into float64's
+    H, W, mode, padding, align_corners = options
+    offset, fx, fy, slope_x, slope_y = points
+    real = fx.dtype.type  # with a float32, the literals 1 and 0.5 would give a float64
     zero, half, one = real(0), real(0.5), real(1)
     scale_x, scale_y, edge = real(W) * half, real(H) * half, half
     if align_corners:
@@ -125,8 +127,11 @@ def locate(g, H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope
 
 @kernel
 def ringed(H, W, dtype):
-    """A plane of zeros for an image (H, W): a ring of one pixel round it, so that the four pixels round any point are
-    there, and more zeros behind it, for NOWHERE and its neighbours. Pixel (n, m) is at (n + 1) (W + 2) + m + 1."""
+    """A plane of zeros for an image (H, W). Pixel (n, m) is at (n + 1) (W + 2) + m + 1.
+
+    A ring of one pixel round the image provides the four pixels round any point; more zeros behind the plane provide
+    those of a point that lies nowhere.
+    """
     plane = np.empty((H + 2) * (W + 2) + (W + 2) + 2, dtype)
     for o in range(plane.size):
         plane[o] = 0
@@ -144,7 +149,7 @@ def put_image(U, W, plane):
 
 @kernel
 def take_image(plane, W, dU):
-    """Copy it out again, and leave zeros behind."""
+    """Copy the image out of a `ringed` plane, and leave zeros behind."""
     for n in range(dU.size // W):
         row, inner = dU[n * W :], plane[(n + 1) * (W + 2) + 1 :]
         for m in range(W):
@@ -154,32 +159,37 @@ def take_image(plane, W, dU):
 
 
 @kernel(fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
-def grid_sample_forward(first, end, U, G, H, W, mode, padding, align_corners, V):
+def grid_sample_forward(first, end, U, G, options, V):
     """V (B, C, h w) of the samples first .. end-1 of U (B, C, H W) and G (B, 2 h w)."""
-    points, one = V.shape[2], U.dtype.type(1)
-    offset = np.empty(points, np.uint32)  # unsigned, as above
-    fx, fy, no_slopes = np.empty(points, U.dtype), np.empty(points, U.dtype), np.empty(0, U.dtype)
+    H, W, mode, _, _ = options
+    count, one = V.shape[2], U.dtype.type(1)
+    offset = np.empty(count, np.uint32)  # unsigned, as above
+    fx, fy, no_slopes = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(0, U.dtype)
+    points = offset, fx, fy, no_slopes, no_slopes
     plane = ringed(H, W, U.dtype)
     right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
     for b in range(first, end):
-        locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, no_slopes, no_slopes)
+        locate(G[b], options, points)
         for c in range(U.shape[1]):
             put_image(U[b, c], W, plane)
             V_c = V[b, c]
             if mode == NEAREST:
-                for p in range(points):
+                for p in range(count):
                     V_c[p] = plane[offset[p]] + fx[p]  # fx is 0, or NaN
             else:
-                for p in range(points):
+                for p in range(count):
                     o = offset[p]
+                    # (1 - fy) ((1 - fx) U[n, m] + fx U[n, m+1]) + fy ((1 - fx) U[n+1, m] + fx U[n+1, m+1])
                     above = (one - fx[p]) * plane[o] + fx[p] * right[o]
                     under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
                     V_c[p] = (one - fy[p]) * above + fy[p] * under
 
 
 @kernel
-def grid_sample_backward_input(dV, W, mode, offset, fx, fy, plane, dU):
-    """dU (C, H W) of a sample whose points have been located."""
+def grid_sample_backward_input(dV, options, points, plane, dU):
+    """dU (C, H W) of a sample with located points."""
+    _, W, mode, _, _ = options
+    offset, fx, fy, _, _ = points
     one = dU.dtype.type(1)
     right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
     for c in range(dU.shape[0]):
@@ -189,6 +199,7 @@ def grid_sample_backward_input(dV, W, mode, offset, fx, fy, plane, dU):
             if mode == NEAREST:
                 plane[o] += dV_c[p]
             else:
+                # eq. 6: dV (1 - fx)(1 - fy) for pixel (n, m), and the weights of the other three
                 above, under = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
                 plane[o] += (one - fx[p]) * above
                 right[o] += fx[p] * above
@@ -198,8 +209,10 @@ def grid_sample_backward_input(dV, W, mode, offset, fx, fy, plane, dU):
 
 
 @kernel(fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
-def grid_sample_backward_grid(U, dV, W, mode, offset, fx, fy, slope_x, slope_y, plane, dx, dy, dg):
-    """dG (2 h w) of a sample whose points have been located."""
+def grid_sample_backward_grid(U, dV, options, points, plane, dx, dy, dg):
+    """dG (2 h w) of a sample with located points. Of dx and dy (h w) only the memory is used."""
+    _, W, mode, _, _ = options
+    offset, fx, fy, slope_x, slope_y = points
     right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
     for p in range(offset.size):
         dx[p] = dy[p] = fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
@@ -210,6 +223,7 @@ def grid_sample_backward_grid(U, dV, W, mode, offset, fx, fy, slope_x, slope_y, 
             o = offset[p]
             along_above, along_below = right[o] - plane[o], below_right[o] - below[o]
             down_left, down_right = below[o] - plane[o], below_right[o] - right[o]
+            # eq. 7, regrouped: the difference between neighbours above, and what it changes by below
             dx[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
             dy[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
     next_ = np.uintp(1)
@@ -218,20 +232,25 @@ def grid_sample_backward_grid(U, dV, W, mode, offset, fx, fy, slope_x, slope_y, 
 
 
 @kernel
-def grid_sample_backward(first, end, U, G, dV, H, W, mode, padding, align_corners, need_U, need_G, dU, dG):
-    """Both gradients, or one: the points of a sample are located once for both."""
-    points = dV.shape[2]
-    offset = np.empty(points, np.uint32)
-    fx, fy = np.empty(points, U.dtype), np.empty(points, U.dtype)
-    slope_x, slope_y = np.empty(points, U.dtype), np.empty(points, U.dtype)
-    dx, dy = np.empty(points, U.dtype), np.empty(points, U.dtype)
+def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
+    """dU and dG of the samples first .. end-1; an empty one is not asked for.
+
+    The points of a sample are located once for both.
+    """
+    H, W, _, _, _ = options
+    count = dV.shape[2]
+    offset = np.empty(count, np.uint32)
+    fx, fy = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    slope_x, slope_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    points = offset, fx, fy, slope_x, slope_y
     plane_U, plane_dU = ringed(H, W, U.dtype), ringed(H, W, U.dtype)
     for b in range(first, end):
-        locate(G[b], H, W, mode, padding, align_corners, offset, fx, fy, slope_x, slope_y)
-        if need_U:
-            grid_sample_backward_input(dV[b], W, mode, offset, fx, fy, plane_dU, dU[b])
-        if need_G:
-            grid_sample_backward_grid(U[b], dV[b], W, mode, offset, fx, fy, slope_x, slope_y, plane_U, dx, dy, dG[b])
+        locate(G[b], options, points)
+        if dU.size > 0:
+            grid_sample_backward_input(dV[b], options, points, plane_dU, dU[b])
+        if dG.size > 0:
+            grid_sample_backward_grid(U[b], dV[b], options, points, plane_U, dx, dy, dG[b])
 
 
 class GridSample(Function):
@@ -247,14 +266,14 @@ class GridSample(Function):
         if padding_mode not in PADDINGS:
             known = ", ".join(PADDINGS)
             raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
-        if not 1 <= U.shape[2] * U.shape[3] < 2**31:  # offsets are 32 bits wide
+        if not 1 <= U.shape[2] * U.shape[3] < MOST:
             raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
         (B, C, H, W), (h, w) = U.shape, G.shape[1:3]
         U, G = contiguous(U).reshape(B, C, H * W), rows(contiguous(G))
         ctx.save_for_backward(U, G)
         ctx.options = H, W, MODES.index(mode), PADDINGS.index(padding_mode), bool(align_corners)
         V = np.empty((B, C, h, w), U.dtype)
-        share_out(grid_sample_forward, B, U, G, *ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns
+        share_out(grid_sample_forward, B, U, G, ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns
         return V
 
     @staticmethod
@@ -265,7 +284,7 @@ class GridSample(Function):
         B, C, h, w = dV.shape
         dU, dG = np.empty_like(U if need_U else U[:0]), np.empty_like(G if need_G else G[:0])
         dV = contiguous(dV).reshape(B, C, h * w)
-        share_out(grid_sample_backward, B, U, G, dV, *ctx.options, need_U, need_G, dU, dG, work=8 * dV.size)
+        share_out(grid_sample_backward, B, U, G, dV, ctx.options, dU, dG, work=8 * dV.size)
         dU, dG = dU.reshape(B, C, H, W) if need_U else None, dG.reshape(B, h, w, 2) if need_G else None
         return dU, dG, None, None, None
 
@@ -280,11 +299,12 @@ def grid_sample(
         grid: (B, h, w, 2) of (x, y), normalised: -1 .. 1 over the image; h and w may differ from H and W.
         mode: "bilinear", or "nearest".
         padding_mode: what lies outside: "zeros", the "border" pixels, or a "reflection".
-        align_corners: whether -1 and 1 are the centres of the corner pixels, or the image's outer edges.
+        align_corners: True: -1 and 1 are the centres of the corner pixels. False: they are the image's outer edges.
 
-    Returns (B, C, h, w) in the inputs' dtype. Raises TypeError for dtypes other than one of float32 and float64,
-    ValueError for shapes that do not fit, an image without pixels, an unknown mode or padding_mode.
-    A NaN or infinite coordinate gives NaN (with "border" an infinite one the border), and its gradient no pixel's.
+    Returns (B, C, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends no gradient to any
+    pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs are float32 or both
+    float64; ValueError for shapes that do not fit, for an image without pixels or of 2^31 and more, and for an unknown
+    mode or padding_mode.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])

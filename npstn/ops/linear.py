@@ -1,19 +1,24 @@
-"""The linear layer: y = x W^T + b.
+"""The linear layer: y = x W^T + bias.
 
-    b       a row of the input, 0 .. B-1 (all leading axes of it, flattened)
+    b       a row of the input, 0 .. B-1: all its leading axes, flattened
     i, o    an input feature, 0 .. I-1; an output feature, 0 .. O-1
     x (B, I)   W (O, I)   bias (O)   y (B, O)
 
     y[b, o] = sum_i x[b, i] W[o, i] + bias[o]
 
-By the chain rule, with dy[b, o] = d loss / d y[b, o]:
+y is linear in each of x, W and bias:
+
+    ∂y[b, o] / ∂x[b, i] = W[o, i]      ∂y[b, o] / ∂W[o, i] = x[b, i]      ∂y[b, o] / ∂bias[o] = 1
+
+so by the chain rule, with dy the gradient of the loss in y:
 
     dx[b, i]  = sum_o dy[b, o] W[o, i]       dx = dy W
     dW[o, i]  = sum_b dy[b, o] x[b, i]       dW = dy^T x
     dbias[o]  = sum_b dy[b, o]
 
-Each is one product of matrices, by SciPy's BLAS on one thread: NumPy's own would start threads that get in the way of
-the kernels', for products too small to be worth them.
+There are no kinks. Each product of matrices is done by SciPy's BLAS on one thread: the products are too small for
+several, and NumPy's BLAS would start threads that compete with those of the kernels.
+Source: Goodfellow et al., Deep Learning, section 6.5.6.
 """
 
 from __future__ import annotations
@@ -24,20 +29,20 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.backend.blas import blas_of_one_thread
+from npstn.ops.arguments import check_floats, check_shape, contiguous
 
 
-def add_product(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """y += a b, for a and b that lie in memory row after row or column after column, and y row after row."""
-    if 0 in (*a.shape, *b.shape):
-        return  # BLAS has no matrices without rows
+def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
+    """y += left right. These lie in memory row after row or column after column, y row after row."""
+    if 0 in (*left.shape, *right.shape):
+        return  # BLAS refuses matrices without rows
     blas = blas_of_one_thread()
     gemm = blas.sgemm if y.dtype == np.float32 else blas.dgemm
-    # BLAS's matrices lie column after column, as the transposes of ours do: y^T += b^T a^T.
-    b, transpose_b = (b.T, 0) if b.flags.c_contiguous else (b, 1)
-    a, transpose_a = (a.T, 0) if a.flags.c_contiguous else (a, 1)
-    gemm(1, b, a, 1, y.T, transpose_b, transpose_a, overwrite_c=1)
+    # BLAS reads matrices column after column, as the transposes of ours lie: y^T += right^T left^T.
+    right, transpose_right = (right.T, 0) if right.flags.c_contiguous else (right, 1)
+    left, transpose_left = (left.T, 0) if left.flags.c_contiguous else (left, 1)
+    gemm(1, right, left, 1, y.T, transpose_right, transpose_left, overwrite_c=1)
 
 
 class Linear(Function):
@@ -86,7 +91,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: (O, I).
         bias: (O,) or None.
 
-    Returns (..., O), in the inputs' dtype. Raises TypeError for dtypes other than one of float32 and float64,
+    Returns (..., O), in the dtype of the inputs. Raises TypeError unless all inputs are float32 or all float64, and
     ValueError for shapes that do not fit.
 
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0, 4.0]]), Tensor([5.0]))

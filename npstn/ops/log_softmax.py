@@ -1,14 +1,19 @@
 """The logarithm of the softmax: scores to log-probabilities.
 
-    k       a class        x, y   scores and log-probabilities, along one axis        p_k = exp(y_k)
+    j, k    a class        x, y   scores and log-probabilities, along one axis        p_k = exp(y_k)
 
     y_k = x_k - ln sum_j exp(x_j)
 
-Since dy_j/dx_k = [j = k] - p_k, the chain rule gives
+With [j = k] for 1 where j = k and 0 elsewhere,
+
+    ∂y_j / ∂x_k = [j = k] - p_k
+
+so the chain rule, dx_k = sum_j dy_j ∂y_j/∂x_k, gives
 
     dx_k = dy_k - p_k sum_j dy_j
 
-Taking the largest score off all of them first changes no y_k, and no exp overflows.
+There are no kinks. The largest score is subtracted from all of them first: that changes no y_k, and no exp overflows.
+Source: Goodfellow et al., Deep Learning, section 6.2.2.3.
 """
 
 from __future__ import annotations
@@ -43,7 +48,8 @@ class LogSoftmax(Function):
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """Log-probabilities of scores along the axis `dim`, in the input's shape and dtype.
 
-    Raises TypeError for dtypes other than float32 and float64, ValueError for an axis that is not there.
+    The result is NaN along a line of scores that holds NaN or inf, or only -inf. Raises TypeError for dtypes other than
+    float32 and float64, ValueError for an axis that does not exist.
 
     >>> log_softmax(Tensor([0.0, 0.0]), dim=0).data.round(4)
     array([-0.6931, -0.6931], dtype=float32)

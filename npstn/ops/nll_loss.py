@@ -1,11 +1,18 @@
-"""The negative log-likelihood: how unlikely the right answers were.
+"""The negative log-likelihood: how unlikely a network finds the right answers.
 
     b, k     a sample of the batch, 0 .. B-1; a class, 0 .. K-1
     y (B, K) log-probabilities        t (B) the right classes
 
-    loss = -1/B sum_b y[b, t_b]        dy[b, k] = -dloss / B where k = t_b, else 0
+    loss = -1/B sum_b y[b, t_b]
 
-With log_softmax before it (`cross_entropy`) the two backward passes make dx = (p - onehot(t)) / B.
+    ∂loss / ∂y[b, k] = -1/B where k = t_b, else 0
+
+so the chain rule gives
+
+    dy[b, k] = -dloss / B where k = t_b, else 0
+
+There are no kinks. After log_softmax (in `cross_entropy`) the two backward passes give, with p = exp(y) and dloss = 1,
+dx[b, k] = (p[b, k] - [k = t_b]) / B. Source: Goodfellow et al., Deep Learning, section 6.2.2.3.
 """
 
 from __future__ import annotations
@@ -15,16 +22,16 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
+from npstn.backend.compiler import kernel
 from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.log_softmax import log_softmax
-from npstn.backend.compiler import kernel
 
 
 @kernel
 def nll_loss_forward(y, t, loss):
-    """Set loss[0], and return -1; or the first b whose t_b is no class."""
+    """Write loss[0], and return -1. If some t_b is no class, return the first such b instead."""
     B, K = y.shape
-    total = 0.0
+    total = np.float64(0)
     for b in range(B):
         if t[b] < 0 or t[b] >= K:
             return b
@@ -65,7 +72,8 @@ def nll_loss(input: Tensor, target: np.ndarray) -> Tensor:
         input: (B, K) log-probabilities.
         target: (B,) ndarray of integers, the right classes, 0 .. K-1.
 
-    Raises TypeError for dtypes other than these, ValueError for other shapes and for a class outside 0 .. K-1.
+    Returns a single number in the dtype of the input. Raises TypeError for an input other than float32 and float64 and
+    for a target that is not of integers; ValueError for other shapes and for a class outside 0 .. K-1.
 
     >>> nll_loss(Tensor([[-0.25, -2.0]]), np.array([0])).item()
     0.25
@@ -74,7 +82,13 @@ def nll_loss(input: Tensor, target: np.ndarray) -> Tensor:
 
 
 def cross_entropy(input: Tensor, target: np.ndarray) -> Tensor:
-    """`nll_loss` of the `log_softmax` of scores (B, K); the rest as there.
+    """The `nll_loss` of the `log_softmax` of scores.
+
+    Args:
+        input: (B, K) scores.
+        target: (B,) ndarray of integers, the right classes, 0 .. K-1.
+
+    Returns a single number in the dtype of the input. Raises as `nll_loss` does.
 
     >>> round(cross_entropy(Tensor([[0.0, 0.0]]), np.array([1])).item(), 4)
     0.6931

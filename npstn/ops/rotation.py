@@ -2,15 +2,15 @@
 
     b   a sample of the batch        a (B)   its angle, radians        theta (B, 2, 3)
 
-    theta_b = [[cos a, -sin a, 0],         dtheta_b/da = [[-sin a, -cos a, 0],
-               [sin a,  cos a, 0]]                        [ cos a, -sin a, 0]]
+    theta = [[cos a, -sin a, 0],         ∂theta/∂a = [[-sin a, -cos a, 0],
+             [sin a,  cos a, 0]]                      [ cos a, -sin a, 0]]
 
-so the chain rule over the four entries that depend on a gives
+so the chain rule sums over the four entries that depend on a:
 
     da = -sin a dtheta_00 - cos a dtheta_01 + cos a dtheta_10 - sin a dtheta_11
 
-Theta carries output coordinates to input coordinates, with y pointing down: the picture that is sampled turns
-counter-clockwise on the screen for a > 0. Source: Jaderberg et al. 2015, section 3.2, confined to rotations.
+There are no kinks. Theta takes output coordinates to input coordinates, and y points down: for a > 0 the sampled
+picture turns counter-clockwise on the screen. Source: Jaderberg et al. 2015, section 3.2, confined to rotations.
 """
 
 from __future__ import annotations
@@ -42,9 +42,13 @@ class RotationTheta(Function):
 
 
 def rotation_theta(angle: Tensor) -> Tensor:
-    """The matrices (B, 2, 3) that rotate by `angle` (B,), in radians, for `affine_grid`.
+    """The matrices of rotations, for `affine_grid`.
 
-    Raises TypeError for dtypes other than float32 and float64, ValueError for another rank.
+    Args:
+        angle: (B,), in radians.
+
+    Returns theta (B, 2, 3) in the dtype of the angle; NaN for an angle that is not finite. Raises TypeError for dtypes
+    other than float32 and float64, ValueError for another rank.
 
     >>> rotation_theta(Tensor([0.0])).data[0]
     array([[ 1., -0.,  0.],

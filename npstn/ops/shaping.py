@@ -1,13 +1,16 @@
-"""Sums over axes, and the same elements in another shape.
+"""Sums over axes, another shape for the same elements, and indexing.
 
     x, dx   the input and its gradient        y, dy   the result and its gradient
+    k       an element that a sum or a mean runs over, 0 .. K-1
 
-| y             | dx                                                              |
-|---------------|-----------------------------------------------------------------|
-| sum_k x_k     | dx_k = dy: each element is in the sum once                      |
-| mean_k x_k    | dx_k = dy / K, K the number of elements                         |
-| x reshaped    | dy reshaped back                                                |
-| x[index]      | dx[index] += dy, a scatter-add: an element may be taken twice   |
+| y                | by the chain rule                                               |
+|------------------|-----------------------------------------------------------------|
+| sum_k x_k        | dx_k = dy: ∂y/∂x_k = 1                                          |
+| 1/K sum_k x_k    | dx_k = dy / K: ∂y/∂x_k = 1/K                                    |
+| x, reshaped      | dx is dy, reshaped back                                         |
+| x[index]         | dx[index] += dy, a scatter-add: an element may be taken twice   |
+
+All are linear: there are no kinks. NumPy adds pairwise, so that long sums in float32 stay exact.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class Sum(Function):
         try:
             y = x.sum(axis=dim, keepdims=True)
         except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
-            raise ValueError(f"sum: expected dim to name axes of an array of {x.ndim}, got {dim}") from None
+            raise ValueError(f"sum: expected dim to name axes of an array with {x.ndim} axes, got {dim}") from None
         ctx.save_for_backward(x.shape, y.shape)
         return y if keepdim else np.squeeze(y, dim) if dim is not None else y.reshape(())
 
@@ -60,7 +63,7 @@ class Index(Function):
         try:
             return x[index]
         except (IndexError, TypeError, ValueError, OverflowError) as error:
-            message = f"index: expected an index into an array of shape {x.shape}, got one that is none: {error}"
+            message = f"index: expected an index into an array of shape {x.shape}, got a wrong one: {error}"
             raise IndexError(message) from None
 
     @staticmethod
@@ -72,18 +75,47 @@ class Index(Function):
 
 
 def sum(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
-    """The sum over the axes `dim` (all where None), which `keepdim` leaves with length 1."""
+    """The sum over some axes.
+
+    Args:
+        input: any shape.
+        dim: an axis or a tuple of axes, counted from either end; all axes where None.
+        keepdim: whether these axes stay, with length 1.
+
+    Returns the dtype of the input; 0 for a sum without elements. Raises ValueError for an axis that does not exist.
+
+    >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    Tensor([4., 6.], dtype=float32)
+    """
     return Sum.apply(input, dim, keepdim)
 
 
 def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
-    """The mean over the axes `dim` (all where None), which `keepdim` leaves with length 1; NaN of no elements."""
+    """The mean over some axes.
+
+    Args:
+        input: any shape.
+        dim: an axis or a tuple of axes, counted from either end; all axes where None.
+        keepdim: whether these axes stay, with length 1.
+
+    Returns the dtype of the input; NaN for a mean without elements. Raises ValueError for an axis that does not exist.
+
+    >>> mean(Tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1, keepdim=True)
+    Tensor([[1.5],
+            [3.5]], dtype=float32)
+    """
     total = sum(input, dim, keepdim)
     return div(total, input.data.size // total.data.size if total.data.size else 1)
 
 
 def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
-    """The same elements in another shape, in the same memory where that is possible; -1 stands for what remains.
+    """The same elements in another shape, in the same memory where that is possible.
+
+    Args:
+        input: any shape and dtype; the dtype is kept.
+        shape: the new lengths, as numbers or as one tuple; -1, once, stands for the length that remains.
+
+    Raises ValueError for a shape with another number of elements.
 
     >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1)
     Tensor([1., 2., 3., 4.], dtype=float32)
@@ -92,5 +124,16 @@ def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
 
 
 def index(input: Tensor, index: Any) -> Tensor:
-    """input[index] as in NumPy: integers, slices, arrays of integers or booleans."""
+    """input[index] as in NumPy.
+
+    Args:
+        input: any shape and dtype; the dtype is kept.
+        index: integers, slices, None, `...`, arrays of integers or booleans, or a tuple of these.
+
+    A result of integers and slices shares the memory of the input; one of arrays is a copy. Raises IndexError for an
+    index that does not fit.
+
+    >>> index(Tensor([[1.0, 2.0], [3.0, 4.0]]), (slice(None), 1))
+    Tensor([2., 4.], dtype=float32)
+    """
     return Index.apply(input, index)

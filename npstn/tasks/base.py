@@ -13,7 +13,7 @@ import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.transformers.base import Setting, choose
-from npstn.transformers.words import in_words
+from npstn.transformers.words import sizes_in_words
 
 FEW = 3  # test images of each class, for the pictures
 AT_ONCE = 1000  # test images that are distorted at once: their grids take more memory than they
@@ -68,7 +68,8 @@ class Task:
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
         self.source, self.seed = source, seed
         self.chosen = choose(self.name, self.settings, settings)
-        self.image, self.classes = (1, *source.size), source.classes
+        self.image = getattr(self, "image", (1, *source.size))
+        self.classes = getattr(self, "classes", source.classes)
 
     def __len__(self) -> int:
         """How many training images there are."""
@@ -97,10 +98,13 @@ class Task:
         return self._test
 
     def few(self) -> np.ndarray:
-        """A few test images for the pictures: FEW rows, in each an image of every class that has as many."""
+        """A few test images for the pictures: FEW rows, in each an image of every class that has any.
+
+        A class with fewer than FEW images shows them again.
+        """
         test = self.test()
-        numbers = [np.flatnonzero(test.labels == label)[:FEW] for label in range(len(self.classes))]
-        return test.images[np.stack([n for n in numbers if len(n) == FEW], axis=1).ravel()]
+        numbers = [np.flatnonzero(test.labels == label) for label in range(len(self.classes))]
+        return test.images[np.stack([np.resize(n, FEW) for n in numbers if len(n)], axis=1).ravel()]
 
     @functools.cached_property
     def _test(self) -> Batch:
@@ -141,7 +145,7 @@ class Task:
         spreads = {name: (own, needed) for name, (own, needed) in spreads.items() if needed > 0}
         if not spreads or not all(own < 0.05 * needed for own, needed in spreads.values()):
             return ""
-        own, needed = (in_words({name: pair[k] for name, pair in spreads.items()}, signed=False) for k in range(2))
+        own, needed = (sizes_in_words({name: pair[k] for name, pair in spreads.items()}) for k in range(2))
         return (
             f"the localisation network answers nearly the same for every image. Its answers spread by {own}, the "
             f"images by {needed}. So the transformer does nothing. Early in training it may yet wake up; otherwise "

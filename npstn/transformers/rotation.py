@@ -23,10 +23,9 @@ class Rotation(Transformer):
     """Turns an image about its centre.
 
     >>> quarter = Tensor([[np.pi / 2]])
-    >>> np.rint(Rotation().grid(quarter, (3, 3)).data[0, 0]).astype(int)  # the upper row reads the right column
-    array([[ 1, -1],
-           [ 1,  0],
-           [ 1,  1]])
+    >>> middle_row = Rotation().grid(quarter, (3, 3)).data[0, 1]
+    >>> (middle_row.round() + 0).tolist()  # it reads the middle column
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
     """
 
     name = "rotation"

@@ -3,7 +3,7 @@
 import numpy as np
 import oracles
 import pytest
-from contracts import assert_adjoint, assert_close, assert_parity, dtypes, geometries, normal, refuses, seeds
+from assertions import assert_adjoint, assert_close, assert_parity, dtypes, geometries, normal, refuses, seeds
 from finite_differences import assert_gradients
 from hypothesis import example, given
 
@@ -88,7 +88,11 @@ def test_stride_is_the_kernel_unless_given_and_a_number_stands_for_both():
             {"kernel_size": 2, "padding": (0, -1)},
             "avg_pool2d: expected padding of at least 0, got (0, -1)",
         ),
-        ((1, 1, 4, 4), {"kernel_size": "2"}, "avg_pool2d: expected kernel_size to be an integer or two, got '2'"),
+        (
+            (1, 1, 4, 4),
+            {"kernel_size": "2"},
+            "avg_pool2d: expected kernel_size to be an integer or a pair of integers, got '2'",
+        ),
     ],
 )
 def test_ill_shaped_arguments_are_refused(shape, options, message):

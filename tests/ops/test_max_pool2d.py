@@ -3,7 +3,7 @@
 import numpy as np
 import oracles
 import pytest
-from contracts import assert_close, assert_parity, dtypes, geometries, refuses, seeds
+from assertions import assert_close, assert_parity, dtypes, geometries, refuses, seeds
 from finite_differences import assert_gradients, differentiate
 from hypothesis import example, given
 
@@ -120,7 +120,11 @@ def test_an_image_without_pixels_is_refused(size):
         ((1, 1, 4, 4), {"kernel_size": 0}, "max_pool2d: expected kernel_size of at least 1, got 0"),
         ((1, 1, 4, 4), {"kernel_size": 2, "stride": 0}, "max_pool2d: expected stride of at least 1, got 0"),
         ((1, 1, 4, 4), {"kernel_size": 2, "padding": -1}, "max_pool2d: expected padding of at least 0, got -1"),
-        ((1, 1, 4, 4), {"kernel_size": 2.0}, "max_pool2d: expected kernel_size to be an integer or two, got 2.0"),
+        (
+            (1, 1, 4, 4),
+            {"kernel_size": 2.0},
+            "max_pool2d: expected kernel_size to be an integer or a pair of integers, got 2.0",
+        ),
     ],
 )
 def test_ill_shaped_arguments_are_refused(shape, options, message):

@@ -1,7 +1,11 @@
-"""What was measured, in words: the tables, the chart, the machine.
+"""A result as tables in Markdown and as a chart, and the machine that it was measured on.
 
-A report is what the JSON file has: "machine"; "ratios", rows with the times of both libraries, seconds turn by turn;
-"limits", rows of npstn alone with values and what they are to stay under; "scaling", the curves of time over work.
+A result is the content of a JSON file:
+
+    "machine"   the date, the machine, the versions
+    "ratios"    rows with the times of both libraries, in seconds, turn by turn
+    "limits"    rows of npstn alone, with the values and the limit that they must stay under
+    "scaling"   rows with the work and the time that it takes
 """
 
 from __future__ import annotations
@@ -17,16 +21,16 @@ import numpy as np
 
 
 def ratio(row: dict[str, Any]) -> tuple[float, float, float]:
-    """PyTorch's time over npstn's, turn by turn: the median and the quartiles."""
+    """The median and the quartiles of PyTorch's time over npstn's, taken turn by turn."""
     turns = np.array(row["times"]["torch"]) / np.array(row["times"]["npstn"])
     low, middle, high = np.percentile(turns, (25, 50, 75))
     return float(middle), float(low), float(high)
 
 
-def table(report: dict[str, Any]) -> str:
-    """All that a report has, as tables in Markdown."""
+def table(result: dict[str, Any]) -> str:
+    """The tables of a result, in Markdown."""
     parts = ("ratios", _ratios), ("limits", _limits), ("scaling", _scaling)
-    return "\n\n".join(as_table(report[part]) for part, as_table in parts if report.get(part))
+    return "\n\n".join(as_table(result[part]) for part, as_table in parts if result.get(part))
 
 
 def _ratios(rows: list[dict[str, Any]]) -> str:
@@ -71,7 +75,7 @@ def _scaling(rows: list[dict[str, Any]]) -> str:
 
 
 def chart(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the ratios as bars, with what each has to reach."""
+    """Draw the ratios as bars, each with the ratio to reach."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.28 * len(rows) + 1.2), layout="constrained")
@@ -91,7 +95,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """The date, the machine, and the versions of what is measured."""
+    """The date, the machine and the versions."""
     about: dict[str, Any] = {"date": datetime.date.today().isoformat(), "cores": os.cpu_count()}
     about["system"] = platform.platform()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:

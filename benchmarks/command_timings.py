@@ -1,4 +1,4 @@
-"""The command `npstn` as a person meets it, in processes of its own: how fast it starts, trains, and what it takes."""
+"""The command `npstn`, each time in a new process: how long it takes to start and to train, and how much memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-ACCURACY = 98.5  # percent, of the test digits, to train to
+ACCURACY = 98.5  # percent of the test digits: a training is timed until it reaches this
 
 IMPORT = """
 import sys, time
@@ -23,7 +23,7 @@ import npstn
 print(time.perf_counter() - start, *(name for name in ("matplotlib", "torch") if name in sys.modules))
 """
 
-# In a process as small as can be: at its start, the peak of a child is that of its parent.
+# Runs in a process as small as possible, because the peak of a child starts at that of its parent.
 PEAK = """
 import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
@@ -37,26 +37,26 @@ def limit(group: str, name: str, unit: str, under: float, values: list[float]) -
 
 
 def train_command(digits: Path, run: Path, *options: str) -> list[str]:
-    """That a person gives to train on MNIST."""
+    """The command that trains on MNIST."""
     where = ["--data-dir", str(digits), "--out", str(run)]
     return [sys.executable, "-m", "npstn", "train", "--data", "mnist", *where, *options]
 
 
 def as_installed() -> dict[str, str]:
-    """An environment in which Python keeps its bytecode, as pip does of what it installs."""
+    """An environment in which Python keeps bytecode, as it does for an installed package."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def afresh(folder: Path) -> dict[str, str]:
-    """An environment in which npstn was never compiled, if nothing has yet been in this folder."""
+    """An environment in which npstn was never compiled, if this folder is new."""
     return {**as_installed(), "NUMBA_CACHE_DIR": str(folder)}
 
 
 def seconds_until(command: list[str], environment: dict[str, str], happened: Callable[[], Any]) -> tuple[float, Any]:
-    """The time from the start of a command until something has happened, and what; the command is then ended."""
-    with tempfile.TemporaryFile("w+") as said:
+    """Start a command, wait until `happened` returns something true, and end it: the seconds, and what it returned."""
+    with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=said)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
         try:
             while True:
                 ended = process.poll() is not None
@@ -64,8 +64,8 @@ def seconds_until(command: list[str], environment: dict[str, str], happened: Cal
                 if what:
                     return time.perf_counter() - start, what
                 if ended:
-                    said.seek(0)
-                    raise RuntimeError(f"{' '.join(command)} ended, and what was waited for never came:\n{said.read()}")
+                    output.seek(0)
+                    raise RuntimeError(f"the command ended too soon: {' '.join(command)}\n{output.read()}")
                 time.sleep(0.01)
         finally:
             process.kill()
@@ -73,7 +73,7 @@ def seconds_until(command: list[str], environment: dict[str, str], happened: Cal
 
 
 def epoch_reached(metrics: Path, accuracy: float) -> int | None:
-    """The first epoch in a metrics.csv, which may be growing, whose test accuracy is high enough."""
+    """The first epoch in a metrics.csv with at least this test accuracy, if any; the file may be growing."""
     if not metrics.exists():
         return None
     whole, _, _ = metrics.read_text().rpartition("\n")
@@ -82,15 +82,15 @@ def epoch_reached(metrics: Path, accuracy: float) -> int | None:
 
 
 def steps_saved(run: Path) -> int:
-    """How many steps a run's checkpoint has seen, of its first epoch."""
-    from safetensors.numpy import load_file
+    """How many steps of its epoch a run's checkpoint has done; 0 while there is no checkpoint."""
+    from npstn.storage import read_notes
 
     path = run / "checkpoint.safetensors"
-    return int(load_file(path)["steps"]) if path.exists() else 0
+    return read_notes(path)["state"]["steps"] if path.exists() else 0
 
 
 def training(digits: Path, libraries: list[str], accuracy: float = ACCURACY) -> dict[str, Any]:
-    """From the command to the end of the first epoch with that accuracy, on all cores; compiling included."""
+    """Time a training from the command to the end of the first epoch with this accuracy, compiling included."""
     threads = os.cpu_count() or 1
     times, epochs = {}, {}
     for library in libraries:
@@ -110,20 +110,20 @@ def training(digits: Path, libraries: list[str], accuracy: float = ACCURACY) -> 
 
 
 def starting(digits: Path | None, repeats: int = 5) -> Iterator[dict[str, Any]]:
-    """The time that `import npstn` takes, and from the command to the first training step."""
+    """Time `import npstn`, and the command until its first training step."""
     importing = [sys.executable, "-c", IMPORT]
     subprocess.run(importing, cwd=ROOT, env=as_installed(), stdout=subprocess.DEVNULL, check=True)  # writes bytecode
-    said = [subprocess.check_output(importing, cwd=ROOT, env=as_installed(), text=True).split() for _ in range(9)]
-    for _, *heavy in said:
+    printed = [subprocess.check_output(importing, cwd=ROOT, env=as_installed(), text=True).split() for _ in range(9)]
+    for _, *heavy in printed:
         assert not heavy, f"import npstn imports {', '.join(heavy)}"
-    yield limit("start", "import npstn", "s", 0.7, [float(seconds) for seconds, *_ in said])
+    yield limit("start", "import npstn", "s", 0.7, [float(seconds) for seconds, *_ in printed])
     if digits is None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         environment, first_steps = afresh(Path(temporary, "cache")), []
         for repeat in range(1 + repeats):
             run = Path(temporary, f"run{repeat}")
-            # A checkpoint as soon as there is a step shows from outside when that was.
+            # A checkpoint after each step shows from outside when the first one is done.
             command = train_command(digits, run, "--checkpoint-minutes", "0")
             first_steps.append(seconds_until(command, environment, partial(steps_saved, run))[0])
     yield limit("start", "to the first training step, compiling", "s", 15, first_steps[:1])
@@ -131,9 +131,9 @@ def starting(digits: Path | None, repeats: int = 5) -> Iterator[dict[str, Any]]:
 
 
 def peak_memory(digits: Path) -> dict[str, Any]:
-    """Of a training run with an epoch, its compiling and its pictures."""
+    """Measure the peak memory of a training run of one epoch, with compiling and pictures."""
     with tempfile.TemporaryDirectory() as temporary:
         command = train_command(digits, Path(temporary, "run"), "--epochs", "1")
         small = [sys.executable, "-c", PEAK, *command]
-        said = subprocess.check_output(small, cwd=ROOT, env=afresh(Path(temporary, "cache")), text=True)
-    return limit("memory", "peak memory of a training run", "MB", 500, [int(said) / 1e6])
+        peak = subprocess.check_output(small, cwd=ROOT, env=afresh(Path(temporary, "cache")), text=True)
+    return limit("memory", "peak memory of a training run", "MB", 500, [int(peak) / 1e6])
