@@ -5,7 +5,7 @@ from npstn.autograd import Function, Tensor, no_grad
 from npstn.backend.parallel import set_num_threads
 from npstn.backend.random import manual_seed
 from npstn.gradcheck import GradcheckError, check_op, gradcheck
-from npstn.ops import activation, arithmetic, elementary, shaping
+from npstn.ops import activation, arithmetic, clamp, elementary, maximum, shaping
 from npstn.ops.reference import reference
 from npstn.storage import load, save
 
@@ -47,6 +47,11 @@ _OPERATORS = {
     "sum": shaping.sum,
     "mean": shaping.mean,
     "reshape": shaping.reshape,
+    "transpose": shaping.transpose,
+    "max": maximum.max,
+    "abs": clamp.abs,
+    "__abs__": clamp.abs,
+    "clamp": clamp.clamp,
     "exp": elementary.exp,
     "log": elementary.log,
     "sqrt": elementary.sqrt,

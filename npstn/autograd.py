@@ -50,6 +50,8 @@ class Tensor:
 
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
 
+        def __getitem__(self, index: Any) -> Tensor: ...
+
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data.data
@@ -80,6 +82,13 @@ class Tensor:
     @property
     def dtype(self) -> np.dtype:
         return self.data.dtype
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order; of a matrix, its transpose. Raises ValueError for more than two axes."""
+        if self.ndim > 2:
+            raise ValueError(f"T: expected at most two axes, got shape {self.shape}; use transpose(dim0, dim1)")
+        return self.transpose(0, 1) if self.ndim == 2 else self
 
     @property
     def ndim(self) -> int:

@@ -22,7 +22,7 @@ from npstn.autograd import Tensor
 from npstn.backend.random import manual_seed
 from npstn.gradcheck import Report, check_op
 from npstn.gradcheck.gradients import Options
-from npstn.ops import arithmetic, elementary, shaping
+from npstn.ops import arithmetic, clamp, elementary, maximum, shaping
 
 PRECISE = 1e-9  # the tolerance for functions that are elementary, or linear in each argument between their kinks
 SOFTMAX = 1e-8
@@ -125,13 +125,36 @@ def _elementary(rng: np.random.Generator) -> list[Sample]:
         *[Sample(fn, (positive,), batch=(0,)) for fn in (elementary.log, elementary.sqrt)],
         Sample(F.relu, (x,), batch=(0,)),
         Sample(F.relu, (kinked,), batch=(0,)),
+        Sample(clamp.abs, (kinked,), batch=(0,)),
+        Sample(clamp.clamp, (x,), {"min": -0.5, "max": 0.7}, batch=(0,)),
+        Sample(clamp.clamp, (kinked,), {"min": 0.0}, batch=(0,)),
     ]
 
 
 def _shaping(rng: np.random.Generator) -> list[Sample]:
     x = rng.normal(size=(2, 3, 4))
     twice, mask = np.array([0, 2, 2, 1]), np.array([True, False, True])
+    other = rng.normal(size=(2, 2, 4))
+
+    @functools.wraps(F.cat)
+    def cat(*tensors: Tensor, dim: int = 0) -> Tensor:
+        return F.cat(tensors, dim)
+
+    @functools.wraps(F.stack)
+    def stack(*tensors: Tensor, dim: int = 0) -> Tensor:
+        return F.stack(tensors, dim)
+
+    @functools.wraps(maximum.max)
+    def max_along(input: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+        return maximum.max(input, dim, keepdim).values  # type: ignore[union-attr]
+
     return [
+        Sample(cat, (x, other, x[:, 1:]), {"dim": 1}, linear=(0, 1, 2), batch=(0, 1, 2)),
+        Sample(stack, (x, 2 * x), {"dim": -1}, linear=(0, 1), batch=(0, 1)),
+        Sample(maximum.max, (x,)),
+        Sample(max_along, (x, 1), {"keepdim": True}, batch=(0,)),
+        Sample(max_along, (x, -1), batch=(0,)),
+        Sample(shaping.transpose, (x, 1, 2), linear=(0,), batch=(0,)),
         Sample(shaping.sum, (x,), linear=(0,)),
         Sample(shaping.sum, (x,), {"dim": (0, 2)}, linear=(0,)),
         Sample(shaping.sum, (x,), {"dim": -1, "keepdim": True}, linear=(0,), batch=(0,)),
@@ -176,6 +199,8 @@ def _losses(rng: np.random.Generator) -> list[Sample]:
     return [
         Sample(F.log_softmax, (scores,), {"dim": 1}, batch=(0,), rtol=SOFTMAX),
         Sample(F.log_softmax, (rng.normal(size=(2, 4, 3)),), {"dim": -2}, batch=(0,), rtol=SOFTMAX),
+        Sample(F.softmax, (scores,), {"dim": 1}, batch=(0,), rtol=SOFTMAX),
+        Sample(F.mse_loss, (scores, rng.normal(size=(4, 5))), batch=(0, 1), rtol=SOFTMAX),
         Sample(F.nll_loss, (scores, target), linear=(0,), batch=(0, 1)),
         Sample(F.cross_entropy, (scores, target), batch=(0, 1), rtol=SOFTMAX),
     ]
@@ -199,8 +224,15 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
         for align_corners, grid in ((False, G), (True, kinked)):
             options = {"padding_mode": padding_mode, "align_corners": align_corners}
             found.append(Sample(F.grid_sample, (U, grid), options, linear=(0,), batch=(0, 1)))
+            found.append(Sample(F.grid_sample, (U, grid), {"mode": "bicubic", **options}, linear=(0,), batch=(0, 1)))
+    homography = np.eye(3) + rng.normal(0, 0.2, (2, 3, 3))
+    control_points = np.array([[-1.0, -1.0], [1.0, -0.8], [0.1, 0.2], [-0.9, 1.0], [0.8, 0.9]])
+    moved = control_points + rng.normal(0, 0.2, (2, 5, 2))
+    fixed = {"control_points": control_points, "size": (3, 4)}
     return [
         *found,
+        Sample(F.projective_grid, (homography,), {"size": (3, 4)}, batch=(0,), rtol=SOFTMAX),
+        Sample(F.tps_grid, (moved,), fixed, linear=(0,), batch=(0,)),
         Sample(F.grid_sample, (many, points), linear=(0,), batch=(0, 1)),
         Sample(F.grid_sample, (U, G), {"mode": "nearest"}, linear=(0,), batch=(0, 1)),
     ]

@@ -50,8 +50,9 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, rows
+from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
-MODES = ("bilinear", "nearest")
+MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
@@ -257,21 +258,11 @@ class GridSample(Function):
     gives_new_arrays = True
 
     @staticmethod
-    def forward(ctx: Context, U: Any, G: Any, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
-        check_floats("grid_sample", input=U, grid=G)
-        check_shape("grid_sample", "input", U, "B, C, H, W")
-        check_shape("grid_sample", "grid", G, f"{len(U)}, h, w, 2")
-        if mode not in MODES:
-            raise ValueError(f"grid_sample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-        if padding_mode not in PADDINGS:
-            known = ", ".join(PADDINGS)
-            raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
-        if not 1 <= U.shape[2] * U.shape[3] < MOST:
-            raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:
         (B, C, H, W), (h, w) = U.shape, G.shape[1:3]
         U, G = contiguous(U).reshape(B, C, H * W), rows(contiguous(G))
         ctx.save_for_backward(U, G)
-        ctx.options = H, W, MODES.index(mode), PADDINGS.index(padding_mode), bool(align_corners)
+        ctx.options = H, W, mode, padding, align_corners
         V = np.empty((B, C, h, w), U.dtype)
         share_out(grid_sample_forward, B, U, G, ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns
         return V
@@ -297,7 +288,7 @@ def grid_sample(
     Args:
         input: (B, C, H, W) images or feature maps.
         grid: (B, h, w, 2) of (x, y), normalised: -1 .. 1 over the image; h and w may differ from H and W.
-        mode: "bilinear", or "nearest".
+        mode: "bilinear", "nearest", or "bicubic" (see `grid_sample_bicubic.py`).
         padding_mode: what lies outside: "zeros", the "border" pixels, or a "reflection".
         align_corners: True: -1 and 1 are the centres of the corner pixels. False: they are the image's outer edges.
 
@@ -311,4 +302,18 @@ def grid_sample(
     >>> grid_sample(image, centre, align_corners=True).item()
     2.5
     """
-    return GridSample.apply(input, grid, mode, padding_mode, align_corners)
+    U, G = (x.data if isinstance(x, Tensor) else x for x in (input, grid))
+    check_floats("grid_sample", input=U, grid=G)
+    check_shape("grid_sample", "input", U, "B, C, H, W")
+    check_shape("grid_sample", "grid", G, f"{len(U)}, h, w, 2")
+    if mode not in MODES:
+        raise ValueError(f"grid_sample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
+    if padding_mode not in PADDINGS:
+        known = ", ".join(PADDINGS)
+        raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
+    if not 1 <= U.shape[2] * U.shape[3] < MOST:
+        raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
+    if mode == "bicubic":
+        return GridSampleBicubic.apply(input, grid, padding, align_corners)
+    return GridSample.apply(input, grid, MODES.index(mode), padding, align_corners)

@@ -21,7 +21,7 @@ Theta and any multiple of it give the same grid. Where q_2 = 0, on the horizon o
 the sampler treats it as such; next to the horizon G is far away, and finite. With align_corners -1 and 1 are the
 centres of the corner pixels, and a single row or column lies at 0, the middle, as for `affine_grid`.
 
-Source: Hartley and Zisserman, Multiple View Geometry, section 2.3; Jaderberg et al. 2015, section 3.2, for its use here.
+Source: Hartley and Zisserman, Multiple View Geometry, section 2.3; its use here: Jaderberg et al. 2015, section 3.2.
 """
 
 from __future__ import annotations

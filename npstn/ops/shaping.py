@@ -1,4 +1,4 @@
-"""Sums over axes, another shape for the same elements, and indexing.
+"""Sums over axes, another shape or order for the same elements, and indexing.
 
     x, dx   the input and its gradient        y, dy   the result and its gradient
     k       an element that a sum or a mean runs over, 0 .. K-1
@@ -8,6 +8,7 @@
 | sum_k x_k        | dx_k = dy: ∂y/∂x_k = 1                                          |
 | 1/K sum_k x_k    | dx_k = dy / K: ∂y/∂x_k = 1/K                                    |
 | x, reshaped      | dx is dy, reshaped back                                         |
+| x, transposed    | dx is dy, with the same two axes exchanged                      |
 | x[index]         | dx[index] += dy, a scatter-add: an element may be taken twice   |
 
 All are linear: there are no kinks. NumPy adds pairwise, so that long sums in float32 stay exact.
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
+from npstn.ops.arguments import check_axis
 from npstn.ops.arithmetic import div
 
 Axes = int | tuple[int, ...] | None
@@ -54,6 +56,19 @@ class Reshape(Function):
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         (x_shape,) = ctx.saved
         return dy.reshape(x_shape), None
+
+
+class Transpose(Function):
+    @staticmethod
+    def forward(ctx: Context, x: np.ndarray, dim0: int, dim1: int) -> np.ndarray:
+        check_axis("transpose", dim0, x.ndim)
+        check_axis("transpose", dim1, x.ndim)
+        ctx.dims = dim0, dim1
+        return np.swapaxes(x, dim0, dim1)
+
+    @staticmethod
+    def backward(ctx: Context, dy: np.ndarray) -> Any:
+        return np.swapaxes(dy, *ctx.dims), None, None
 
 
 class Index(Function):
@@ -121,6 +136,22 @@ def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
     Tensor([1., 2., 3., 4.], dtype=float32)
     """
     return Reshape.apply(input, shape[0] if len(shape) == 1 else shape)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """The same elements with two axes exchanged, in the same memory.
+
+    Args:
+        input: any shape and dtype; the dtype is kept.
+        dim0, dim1: the two axes, counted from either end.
+
+    Raises ValueError for an axis that does not exist.
+
+    >>> transpose(Tensor([[1.0, 2.0], [3.0, 4.0]]), 0, 1)
+    Tensor([[1., 3.],
+            [2., 4.]], dtype=float32)
+    """
+    return Transpose.apply(input, dim0, dim1)
 
 
 def index(input: Tensor, index: Any) -> Tensor:

@@ -29,7 +29,7 @@ M is solved once for each size, in float64, and kept. The backward pass is its t
 The rows of M sum to 1, and M c = z: points that are an affine map of the control points give that affine map.
 With align_corners -1 and 1 are the centres of the corner pixels, and a single row or column lies at 0, the middle.
 
-Source: Bookstein 1989, "Principal warps"; Jaderberg et al. 2015, section 3.2, for its use here.
+Source: Bookstein 1989, "Principal warps"; its use here: Jaderberg et al. 2015, section 3.2.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Similarity(Transformer):
         B = len(parameters)
         s = parameters[:, 1].reshape(B, 1, 1)
         shift = (parameters[:, 2:] @ LAST_COLUMN.astype(parameters.dtype)).reshape(B, 2, 3)
-        theta = s * rotation_matrix(parameters[:, 0], size) + shift
+        theta = rotation_matrix(parameters[:, 0], size) * s + shift
         return F.affine_grid(theta, (B, 1, *size), align_corners=True)
 
     def describe(self, parameters: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
