@@ -52,6 +52,10 @@ class Tensor:
 
         def __getitem__(self, index: Any) -> Tensor: ...
 
+        def __mul__(self, other: Any) -> Tensor: ...
+
+        def __add__(self, other: Any) -> Tensor: ...
+
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data.data

@@ -28,9 +28,9 @@ By the chain rule, with dV = ∂loss/∂V:
     dx = sum_c dV[b, c, i, j] sum_{k, l} wy_k wx'_l U[b, c, n_k, m_l]      with wx' = ∂wx/∂x; dy alike with wy'
     dG[b, i, j] = (dx ∂x/∂g_x, dy ∂y/∂g_y)
 
-kappa has a continuous derivative, so V has no kinks. Where a coordinate is NaN or infinite, V and dG are NaN, and no
-dU is touched; except that "border" takes an infinite one for a finite one far outside. Whether a tap is inside is
-decided in floating point, and only then does its place become an integer.
+kappa has a continuous derivative, so V has no kinks; its curvature jumps where x is an integer. Where a coordinate is
+NaN or infinite, V and dG are NaN, and no dU is touched; except that "border" takes an infinite one for a finite one far
+outside. Whether a tap is inside is decided in floating point, and only then does its place become an integer.
 
 Source: Keys 1981, "Cubic convolution interpolation"; the paper's eq. 3 with this kernel for k.
 """

@@ -12,7 +12,7 @@ NaN counts as the largest. Both choices for ties are PyTorch's.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -62,7 +62,15 @@ class MaxAlongAxis(Function):
         return dx, None, None
 
 
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxAlong:
+@overload
+def max(input: Tensor) -> Tensor: ...
+
+
+@overload
+def max(input: Tensor, dim: int, keepdim: bool = False) -> MaxAlong: ...
+
+
+def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The largest of all elements; or, with `dim`, (values, indices) of the largest along that axis.
 
     Args:
