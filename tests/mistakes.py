@@ -38,17 +38,17 @@ class Mistake(NamedTuple):
 
     @property
     def samples(self):
-        names = self.operations.split() or [self.where.split(":")[0]]
+        names = self.operations.split() or [self.where.split(":")[0].removesuffix("_fast")]
         found = [sample for sample in SAMPLES if sample.operation in names]
         assert found, f"no samples of {names}"
         return found
 
 
-_EVERY_TIED_PIXEL = """U, dU = ctx.sources[0].data, dU[:, :, y : H - y, x : W - x]
-    for b, c in np.ndindex(U.shape[:2]):
-        for p in np.flatnonzero(dU[b, c]):
-            dU[b, c][U[b, c] == U[b, c].flat[p]] = dU[b, c].flat[p]
-    return dU,"""
+_EVERY_TIED_PIXEL = """U, dU = ctx.sources[0].data, max_pool2d_fast.backward(dV, A, ctx.shape_of_U, ctx.padding)
+        for b, c in np.ndindex(U.shape[:2]):
+            for p in np.flatnonzero(dU[b, c]):
+                dU[b, c][U[b, c] == U[b, c].flat[p]] = dU[b, c].flat[p]
+        return dU,"""
 
 MISTAKES = [
     # arithmetic, elementary functions, shapes
@@ -66,13 +66,13 @@ MISTAKES = [
             "a ** (b - 1)", "a ** b", "pow"),
     Mistake("arithmetic:Matmul.backward", "the transpose of the wrong axes, by a reshape",
             "np.swapaxes(a, -1, -2)", "a.reshape(*a.shape[:-2], a.shape[-1], a.shape[-2])", "matmul"),
-    Mistake("elementary:Exp.backward", "writes into its own result",
+    Mistake("elementary:Exp.gradient", "writes into its own result",
             "return dy * y", "return np.multiply(dy, y, out=y)", "exp"),
-    Mistake("elementary:Sqrt.backward", "an epsilon of 1e-8 in the divisor",
+    Mistake("elementary:Sqrt.gradient", "an epsilon of 1e-8 in the divisor",
             "(2 * y)", "(2 * y + 1e-8)", "sqrt"),
-    Mistake("elementary:Sin.backward", "the slope in float32",
+    Mistake("elementary:Sin.gradient", "the slope in float32",
             "np.cos(x)", "np.cos(x.astype(np.float32))", "sin"),
-    Mistake("elementary:Cos.backward", "the sign",
+    Mistake("elementary:Cos.gradient", "the sign",
             "-dy", "dy", "cos"),
     Mistake("shaping:Index.backward", "a race: elements taken twice get one of their gradients",
             "np.add.at(dx, index, dy)", "dx[index] += dy", "index"),
@@ -81,39 +81,41 @@ MISTAKES = [
     Mistake("shaping:Sum.backward", "a hundred-thousandth too little",
             "dy.reshape(kept_shape)", "0.99999 * dy.reshape(kept_shape)", "sum mean"),
     # activations
-    Mistake("activation:Relu.backward", "returns the upstream array, changed",
+    Mistake("elementwise:Elementwise.backward", "the upstream gradient left out",
+            "function.gradient(dy, kept)", "function.gradient(np.ones_like(dy), kept)", "relu tanh sin"),
+    Mistake("activation:Relu.gradient", "returns the upstream array, changed",
             "dy * ~(y <= 0)", "np.multiply(dy, y > 0, out=dy)", "relu"),
-    Mistake("activation:Relu.backward", "a leak of a millionth",
+    Mistake("activation:Relu.gradient", "a leak of a millionth",
             "dy * ~(y <= 0)", "np.where(y <= 0, 1e-6 * dy, dy)", "relu"),
-    Mistake("activation:Tanh.backward", "the derivative at y, not at x",
+    Mistake("activation:Tanh.gradient", "the derivative at y, not at x",
             "y * y", "np.tanh(y) ** 2", "tanh"),
-    Mistake("activation:Sigmoid.backward", "a float32 constant",
+    Mistake("activation:Sigmoid.gradient", "a float32 constant",
             "(1 - y)", "(np.float32(1.0000001) - y)", "sigmoid"),
     # layers
     Mistake("linear:Linear.backward", "the bias' mean over the batch for its sum",
             "dy.sum(axis=0)", "dy.mean(axis=0)"),
     Mistake("linear:Linear.backward", "the last sample left out",
             "add_product(dy.T, x, dW)", "add_product(dy[:-1].T, x[:-1], dW)"),
-    Mistake("conv2d:unphased", "row and column exchanged in the strides",
+    Mistake("conv2d_fast:unphased", "row and column exchanged in the strides",
             "transpose(0, 1, 4, 2, 5, 3)", "transpose(0, 1, 4, 3, 5, 2)"),
-    Mistake("conv2d:gather", "a race: where windows overlap the last one wins",
+    Mistake("conv2d_fast:gather", "a race: where windows overlap the last one wins",
             "] += line[p]", "] = line[p]"),
-    Mistake("conv2d:Conv2d.backward", "the first run of samples not added up",
+    Mistake("conv2d_fast:backward", "the first run of samples not added up",
             "parts.sum(", "parts[1:].sum("),
-    Mistake("conv2d:add_products_transposed", "the filters left out that remain after the fours",
-            "range(0, dF.shape[0] - 3, 4)", "range(0, dF.shape[0] - 6, 4)"),
-    Mistake("conv2d:unphased", "the padding cut off one column early",
+    Mistake("conv2d_fast:add_products_transposed", "the filters left out that remain after the fours",
+            "dF.shape[0] - SPARE, GROUP", "dF.shape[0] - 2 * SPARE, GROUP"),
+    Mistake("conv2d_fast:unphased", "the padding cut off one column early",
             "padding[1] :]", "max(padding[1] - 1, 0) :]"),
-    Mistake("conv2d:Conv2d.backward", "asked for without the weight, the bias gets zeros",
-            "need_F = need_weight or need_bias", "need_F = need_weight"),
+    Mistake("conv2d_fast:backward", "asked for without the weight, the bias gets zeros",
+            "dF[:O, C * K * L].copy()", "dF[:O, C * K * L] * need_weight"),
     Mistake("conv2d:Conv2d.backward", "the upstream gradient read in the order of memory",
             "contiguous(dV)", "dV.ravel(order='K').reshape(dV.shape)"),
-    Mistake("max_pool2d:max_pool2d_backward", "off by one",
+    Mistake("max_pool2d_fast:max_pool2d_fast_backward", "off by one",
             "A_b[p]", "int(A_b[p]) - 1"),
-    Mistake("max_pool2d:max_pool2d_backward", "a race: where windows overlap the last one wins",
+    Mistake("max_pool2d_fast:max_pool2d_fast_backward", "a race: where windows overlap the last one wins",
             "] += dV", "] = dV"),
     Mistake("max_pool2d:MaxPool2d.backward", "a tie counted for each of its pixels",
-            "return np.ascontiguousarray(dU[:, :, y : H - y, x : W - x]),", _EVERY_TIED_PIXEL),
+            "return max_pool2d_fast.backward(dV, A, ctx.shape_of_U, ctx.padding),", _EVERY_TIED_PIXEL),
     Mistake("avg_pool2d:avg_pool2d_backward", "the last column left out",
             "min(left + L, W)", "min(left + L, W - 1)"),
     Mistake("avg_pool2d:avg_pool2d_backward", "divided by the pixels inside only, unlike forward",
@@ -286,7 +288,7 @@ def picture():
     """The V of a smooth function, of a piecewise linear one, and of a wrong gradient."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     smooth, kinked = (next(s for s in SAMPLES if s.operation == name) for name in ("sin", "conv2d"))
-    wrong = next(m for m in MISTAKES if m.where == "elementary:Sin.backward")
+    wrong = next(m for m in MISTAKES if m.where == "elementary:Sin.gradient")
     panels = [(smooth, "sin"), (kinked, "conv2d, piecewise linear")]
     axes = figure.subplots(1, 3)
     for ax, (sample, title) in zip(axes, panels, strict=False):

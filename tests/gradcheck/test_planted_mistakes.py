@@ -43,7 +43,7 @@ def test_planted_in_every_file():
             for value in vars(importlib.import_module(f"npstn.ops.{module.name}")).values()
         )
     }
-    assert {mistake.where.split(":")[0] for mistake in MISTAKES} == files
+    assert {mistake.where.split(":")[0].removesuffix("_fast") for mistake in MISTAKES} == files
     assert len(set(MISTAKES)) == len(MISTAKES) >= 25
 
 
