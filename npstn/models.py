@@ -105,7 +105,7 @@ class SpatialTransformer(nn.Module):
         padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
     >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
-    >>> turn(Tensor(np.zeros((2, 1, 28, 28)))).shape
+    >>> turn(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape
     (2, 1, 14, 14)
     """
 
@@ -141,19 +141,20 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
 
     >>> net = STNClsNet().eval()
     >>> with watch(net) as looks:
-    ...     log_probabilities = net(Tensor(np.zeros((2, 1, 28, 28))))
+    ...     log_probabilities = net(Tensor(np.zeros((2, 1, 28, 28), np.float32)))
     >>> [(transformer.name, look.parameters.shape) for transformer, look in looks]
     [('rotation', (2, 1))]
     """
     looks: list[tuple[Transformer, Look]] = []
     watched = [module for module in net.modules() if isinstance(module, SpatialTransformer)]
+    before = [module._watcher for module in watched]
     for module in watched:
         module._watcher = looks
     try:
         yield looks
     finally:
-        for module in watched:
-            module._watcher = None
+        for module, watcher in zip(watched, before, strict=True):
+            module._watcher = watcher
 
 
 class STNClsNet(SpatialTransformer):

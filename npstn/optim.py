@@ -16,25 +16,28 @@ import numpy as np
 from npstn.autograd import Tensor
 from npstn.nn import Parameter
 from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 # One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
 
 
 @kernel
-def sgd_step(p, g, m, lr, momentum, weight_decay):
+def sgd_step(first, end, p, g, m, lr, momentum, weight_decay):
     real = p.dtype.type
     lr, momentum, weight_decay = real(lr), real(momentum), real(weight_decay)
+    p, g, m = p[first:end], g[first:end], m[first:end]  # so that no index can be counted from the end
     for i in range(p.size):
         m[i] = momentum * m[i] + (g[i] + weight_decay * p[i])
         p[i] -= lr * m[i]
 
 
 @kernel
-def adam_step(p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
+def adam_step(first, end, p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
     real = p.dtype.type
     keep, rate, small = real(1 - lr * weight_decay), real(lr / (1 - beta1**t)), real(eps)
     old1, new1, old2, new2 = real(beta1), real(1 - beta1), real(beta2), real(1 - beta2)
     root = real(1 / np.sqrt(1 - beta2**t))
+    p, g, m, v = p[first:end], g[first:end], m[first:end], v[first:end]
     for i in range(p.size):
         m[i] = old1 * m[i] + new1 * g[i]
         v[i] = old2 * v[i] + new2 * (g[i] * g[i])
@@ -138,7 +141,8 @@ class SGD(Optimizer):
     def step(self) -> None:
         for p, m in zip(self.params, self._m, strict=True):
             if p.grad is not None:
-                sgd_step(*_flat(p, m), self.lr, self.momentum, self.weight_decay)
+                numbers = self.lr, self.momentum, self.weight_decay
+                share_out(sgd_step, p.data.size, *_flat(p, m), *numbers, work=p.data.size // 5)  # ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f"m.{i}": m for i, m in enumerate(self._m)}
@@ -181,7 +185,8 @@ class Adam(Optimizer):
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 self._t[i] += 1
-                adam_step(*_flat(p, self._m[i], self._v[i]), *numbers, self._t[i])
+                state = self._m[i], self._v[i]
+                share_out(adam_step, p.data.size, *_flat(p, *state), *numbers, self._t[i], work=p.data.size // 3)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         of_each = {f"{letter}.{i}": a for letter, of in (("m", self._m), ("v", self._v)) for i, a in enumerate(of)}

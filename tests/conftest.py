@@ -1,4 +1,7 @@
-"""What all tests share: Hypothesis' profile, seeded random numbers, the peer, the threads."""
+"""What all tests share: Hypothesis' profile, seeded random numbers, the peer, the threads, a run."""
+
+import shutil
+from pathlib import Path
 
 import hypothesis
 import numba
@@ -7,7 +10,7 @@ import pytest
 
 import npstn
 
-pytest.register_assert_rewrite("oracles", "finite_differences", "contracts", "pictures")
+pytest.register_assert_rewrite("command", "oracles", "assertions", "finite_differences", "kills", "pictures")
 
 # The same examples each time, and few of them: a test that fails does so on every machine.
 hypothesis.settings.register_profile(
@@ -57,3 +60,28 @@ def two_threads():
     before = npstn.backend.parallel.get_num_threads()
     yield on_one_and_two
     npstn.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def small_world():
+    """Few drawn digits, no MNIST, no network, one thread; see `command.small_world`."""
+    import command  # here, so that tests of operations do not wait for the command to be imported
+
+    with command.small_world():
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a short run, which no test may change, and what the command said."""
+    import command
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with command.small_world():
+        return folder, command.npstn_("train", *command.QUICK, "--seed", "3", "--angle", "30", "--out", folder)
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A copy of that run, to be changed."""
+    return Path(shutil.copytree(trained[0], tmp_path / "copy"))

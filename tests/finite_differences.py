@@ -1,4 +1,4 @@
-"""Gradients by finite differences: the judge of every backward pass."""
+"""Gradients by finite differences, which judge every backward pass."""
 
 import numpy as np
 
@@ -6,9 +6,10 @@ import npstn
 
 
 def differentiate(fn, *arrays, asked=None, cotangent=None):
-    """Run fn on Tensors of the arrays, and backward from a random cotangent (or the one given).
+    """Run fn on Tensors of the arrays, then backward from a random cotangent (or from the given one).
 
-    Returns (y, gradients, cotangent), all ndarrays; of an input that is not `asked` for, whatever its `.grad` holds.
+    Returns (y, gradients, cotangent), all ndarrays; a gradient is what `.grad` holds after backward. Only inputs that
+    are `asked` for require grad.
     """
     asked = asked or (True,) * len(arrays)
     tensors = [npstn.Tensor(array, requires_grad=wanted) for array, wanted in zip(arrays, asked, strict=True)]
@@ -20,21 +21,21 @@ def differentiate(fn, *arrays, asked=None, cotangent=None):
 
 
 def random_cotangent(shape, dtype=np.float64):
-    """Signed numbers of about 1, the same each time: errors of two signs cannot cancel in them as they do in ones."""
+    """Signed numbers of about 1, the same each time: with a cotangent of ones, errors of two signs would cancel."""
     return np.random.default_rng(20150605).standard_normal(shape).astype(dtype)
 
 
 def evaluate(fn, *arrays):
-    """fn's value on Tensors of the arrays, without a tape."""
+    """The value of fn on Tensors of the arrays, without a tape."""
     with npstn.no_grad():
         return fn(*(npstn.Tensor(array) for array in arrays)).data
 
 
 def numeric_gradients(fn, *arrays, cotangent, step):
-    """The gradient of sum(cotangent * fn(arrays)) in every entry of every array, by central differences in float64.
+    """The gradient of sum(cotangent * fn(arrays)) for every entry of every array, by central differences in float64.
 
-    The differences are taken before the sum, output by output, so that unconcerned outputs cancel exactly; and divided
-    by the distance of the points as they are represented, not by 2 step.
+    The differences are taken before the sum, for each output alone, so that outputs that do not change cancel exactly.
+    They are divided by the distance of the two points as floating point represents it, not by 2 step.
     """
     arrays = [np.array(array, np.float64) for array in arrays]
     gradients = [np.zeros(array.shape) for array in arrays]
@@ -53,11 +54,12 @@ def numeric_gradients(fn, *arrays, cotangent, step):
 
 
 def assert_gradients(fn, *arrays, step=1e-5, tolerance=1e-9):
-    """fn's gradients in all its arrays equal the numeric ones, relative to the largest of each array's, or to 1.
+    """Assert that fn's gradients equal the numeric ones to within `tolerance`.
 
-    To 1, for where terms of about 1 cancel to nearly nothing, their rounding errors remain. The default step leaves
-    smooth functions an error of about 1e-10. Piecewise linear ones have no error that grows with the step: give them a
-    large one that crosses no kink, and a tolerance near the rounding.
+    The tolerance is relative to the largest entry of each array, or to 1 if that is larger: where terms of about 1
+    cancel to nearly nothing, their rounding errors remain. The default step gives an error of
+    about 1e-10 for smooth functions. For piecewise linear functions the error does not grow with the step: choose a
+    large step that crosses no kink, and a tolerance near the rounding errors.
     """
     assert all(array.dtype == np.float64 for array in arrays)
     _, gradients, cotangent = differentiate(fn, *arrays)

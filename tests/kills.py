@@ -23,19 +23,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from npstn import checkpoint, cli, data, runs, saving  # noqa: E402  (the sources that stand here)
+import npstn.data.sources  # noqa: E402  (the sources that stand here)
+from npstn import storage  # noqa: E402
+from npstn.cli.parser import main as npstn_  # noqa: E402
+from npstn.runs import Saver  # noqa: E402
+from npstn.runs.folder import FILES  # noqa: E402
 
 # 225 steps and a checkpoint every few of them; with dropout, whose random numbers have the same source as all others.
-RECIPE = "--data digits --recipe blog --lr 0.05 --epochs 3 --batch-size 4 --seed 7".split()
+RECIPE = "--data drawn --recipe blog --lr 0.05 --epochs 3 --batch-size 4 --seed 7".split()
 HOW = "--threads 1 --checkpoint-minutes 0.0005".split()
 DIGITS_LESS = 200  # times fewer digits than the command draws
 
 
 def child(journal: Path, name: str, die_at: int, cut: float, arguments: list[str]) -> int:
-    """The process that is killed: the command, which notes in a journal what it has done.
+    """Run the command in this process, note each step and each save in a journal, and kill the process.
 
-    It kills itself at the `die_at`-th change of a file in the run whose name contains `name`. Where that is a renaming,
-    the file to be renamed is first cut to a part, as a kill in the midst of writing would have left it.
+    It dies at change number `die_at` of a file of the run whose name contains `name`. Before a renaming the file is cut
+    to a part, as a kill in the midst of writing would have left it.
     """
     folder = next(value for option, value in zip(arguments, arguments[1:]) if option in ("--out", "--resume"))
     notes = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -56,16 +60,16 @@ def child(journal: Path, name: str, die_at: int, cut: float, arguments: list[str
         @functools.wraps(method)
         def call(self):
             method(self)
-            os.write(notes, f"{word} {len(self.progress.epochs)} {self.progress.steps}\n".encode())
+            os.write(notes, f"{word} {len(self.state.epochs)} {self.state.steps}\n".encode())
 
         return call
 
-    saving.Saver.save = noting("saved", saving.Saver.save)
-    saving.Saver.after_step = noting("step", saving.Saver.after_step)
-    draw = data.draw_digits
-    data.draw_digits = lambda count, seed: draw(count // DIGITS_LESS, seed=seed)
+    Saver.save = noting("saved", Saver.save)
+    Saver.after_step = noting("step", Saver.after_step)
+    draw = npstn.data.sources.draw_digits
+    npstn.data.sources.draw_digits = lambda count, seed: draw(count // DIGITS_LESS, seed=seed)
     sys.addaudithook(audit)
-    return cli.main(arguments)
+    return npstn_(arguments)
 
 
 class Runs:
@@ -85,14 +89,14 @@ class Runs:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     def finish(self, run: Path) -> dict[str, object]:
-        """Let a run come to its end; give what it wrote and what it said at last."""
+        """Let a run come to its end; return what it wrote and its last lines."""
         process = self.start(run)
         out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, ""), err
         return {"said": out.replace(str(run), "RUN").splitlines()[-4:], **contents(run)}
 
     def kill_until_the_end(self, run: Path, kills: int) -> int:
-        """Kill a run `kills` times, or as often as it can be killed before it ends; give how often that was."""
+        """Kill a run `kills` times, or as often as it can be killed before it ends; return how often that was."""
         place, killed = (-1, -1), 0
         while killed < kills and place != (3, 0):
             chance = self.random.random()
@@ -102,7 +106,7 @@ class Runs:
                 time.sleep(self.random.uniform(0, 0.01))
                 process.kill()
             else:
-                name, most = ("", 30) if chance < 0.9 else (self.random.choice(runs.FILES), 3)
+                name, most = ("", 30) if chance < 0.9 else (self.random.choice(FILES), 3)
                 cut = self.random.choice([0.0, self.random.random(), 1.0])
                 process = self.start(run, name, self.random.randrange(1, most), cut)
             _, err = process.communicate(timeout=300)
@@ -110,22 +114,22 @@ class Runs:
             killed += process.returncode != 0
             place = self.check(run, place)
         assert self.finish(run) == self.wanted, f"{run} did not end as the uninterrupted run"
-        assert checkpoint.leftovers(run, runs.FILES) == []
+        assert storage.leftovers(run, FILES) == []
         return killed
 
     def wait(self, process: subprocess.Popen, run: Path, lines: int) -> None:
-        """Until the process has written so many lines of its journal, or has ended."""
+        """Wait until the process has written so many lines of its journal, or has ended."""
         wanted = len(noted(run)) + lines
         while process.poll() is None and len(noted(run)) < wanted:
             time.sleep(0.002)
 
     def check(self, run: Path, before: tuple[int, int]) -> tuple[int, int]:
-        """The place of the checkpoint, which is whole and not behind what was saved, if anything was."""
+        """Check that the checkpoint is whole and not behind what was saved; return where it stands."""
         saved = [tuple(map(int, line.split()[1:])) for line in noted(run) if line.startswith("saved")]
         if not saved and not (run / "checkpoint.safetensors").exists():
             return before
-        state = checkpoint.read(run / "checkpoint.safetensors")  # refuses what is damaged
-        place = len(state["epochs"]), int(state["steps"])
+        storage.load(run / "checkpoint.safetensors")  # raises an error if it is damaged
+        place = place_of(run)
         assert place >= max([before, *saved[-1:]]), f"{run}: {place} after {before} and {saved[-1:]}"
         return place
 
@@ -136,13 +140,21 @@ def noted(run: Path) -> list[str]:
     return journal.read_text().splitlines() if journal.exists() else []
 
 
+def place_of(run: Path) -> tuple[int, int]:
+    """Where the checkpoint of a run stands: epochs that are done, and steps in the current one."""
+    state = storage.read_notes(run / "checkpoint.safetensors")["state"]
+    return len(state["epochs"]), state["steps"]
+
+
 def contents(run: Path) -> dict[str, object]:
     """Every file of a run, without how long it took."""
     files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir()}
     files["metrics.csv"] = [line.split(",")[:1] + line.split(",")[2:] for line in files["metrics.csv"].decode().split()]
-    state = checkpoint.read(run / "checkpoint.safetensors")
-    state["epochs"][:, 1] = 0
-    files["checkpoint.safetensors"] = {name: array.tobytes() for name, array in state.items() if name != "seconds"}
+    state = storage.read_notes(run / "checkpoint.safetensors")["state"]
+    for timed in (state, *state["epochs"]):
+        del timed["seconds"]
+    arrays = storage.load(run / "checkpoint.safetensors")
+    files["checkpoint.safetensors"] = state, {name: array.tobytes() for name, array in arrays.items()}
     files["config.json"] = json.loads(files["config.json"])
     return files
 

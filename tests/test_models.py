@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn
 import npstn.functional as F
-from npstn import Tensor, models, optim
+from npstn import Tensor, models, nn, optim
+from npstn.transformers import Rotation
 
 PARTS = {
     "cnn.conv1.weight": (10, 1, 5, 5),
@@ -27,60 +28,12 @@ SHAPES = {
 }
 
 
-def torch_model():
-    """The model of the blog post, in PyTorch."""
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
+@pytest.fixture
+def peer(torch):
+    """The same model in PyTorch, in eval mode."""
+    from benchmarks.peer import STNClsNet
 
-    class CNN(torch.nn.Module):
-        def __init__(self, num_output):
-            super().__init__()
-            self.conv1 = torch.nn.Conv2d(1, 10, kernel_size=5)
-            self.conv2 = torch.nn.Conv2d(10, 20, kernel_size=5)
-            self.conv2_drop = torch.nn.Dropout2d()
-            self.fc1 = torch.nn.Linear(320, 50)
-            self.fc1_drop = torch.nn.Dropout()
-            self.fc2 = torch.nn.Linear(50, num_output)
-
-        def forward(self, x):
-            x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
-            x = functional.relu(functional.max_pool2d(self.conv2_drop(self.conv2(x)), 2))
-            x = functional.relu(self.fc1(x.view(-1, 320)))
-            return self.fc2(self.fc1_drop(x))
-
-    class ClsNet(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.cnn = CNN(10)
-
-        def forward(self, x):
-            return functional.log_softmax(self.cnn(x), dim=1)
-
-    class LocNet(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.cnn = CNN(1)
-            torch.nn.init.zeros_(self.cnn.fc2.weight)
-            torch.nn.init.zeros_(self.cnn.fc2.bias)
-
-        def forward(self, x):
-            return self.cnn(x).view(-1)
-
-    class RotateGridGen(torch.nn.Module):
-        def forward(self, angle):
-            cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
-            theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
-            return functional.affine_grid(theta, (len(angle), 1, 28, 28), align_corners=True)
-
-    class STNClsNet(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.loc_net, self.rotate, self.cls_net = LocNet(), RotateGridGen(), ClsNet()
-
-        def forward(self, x):
-            return self.cls_net(functional.grid_sample(x, self.rotate(self.loc_net(x)), align_corners=True))
-
-    return torch, STNClsNet()
+    return STNClsNet().eval()
 
 
 def turning_net(seed=0, **options):
@@ -114,8 +67,7 @@ def test_state_dict_names_and_shapes():
     assert {array.dtype for array in state.values()} == {np.dtype(np.float32)}
 
 
-def test_state_dict_is_pytorchs():
-    _, peer = torch_model()
+def test_state_dict_is_pytorchs(peer):
     own, state = models.STNClsNet().state_dict(), peer.state_dict()
     assert list(own) == list(state)
     for name, array in own.items():
@@ -123,8 +75,7 @@ def test_state_dict_is_pytorchs():
 
 
 @pytest.mark.parametrize("by_file", [False, True], ids=["in memory", "safetensors"])
-def test_weights_move_both_ways(tmp_path, by_file):
-    torch, peer = torch_model()
+def test_weights_move_both_ways(torch, peer, tmp_path, by_file):
     own = turning_net()
     path = tmp_path / "weights.safetensors"
     if by_file:
@@ -149,11 +100,9 @@ def test_weights_move_both_ways(tmp_path, by_file):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 @pytest.mark.parametrize("B", [1, 6])
-def test_same_answers_as_pytorch(B, dtype, tolerance):
-    torch, peer = torch_model()
+def test_same_answers_as_pytorch(torch, peer, B, dtype, tolerance):
     own = turning_net()
     peer.load_state_dict({name: torch.from_numpy(array) for name, array in own.state_dict().items()})
-    peer.eval()
     if dtype == np.float64:
         own.double(), peer.double()
     images, labels = batch(B, dtype)
@@ -187,31 +136,25 @@ def test_loc_net_starts_by_turning_nothing():
     assert not np.any(net.loc_net.cnn.fc2.weight.data)
     assert not np.any(net.loc_net.cnn.fc2.bias.data)
     x = Tensor(batch(3)[0])
-    upright, angle = net.transform(x)
-    assert_array_equal(angle.data, np.zeros(3))
-    assert_allclose(upright.data, x.data, rtol=0, atol=4e-6)  # a grid coordinate's last bit times 13.5 pixels
+    look = net.look(x)
+    assert_array_equal(look.parameters.data, np.zeros((3, 1)))
+    assert_allclose(look.V.data, x.data, rtol=0, atol=4e-6)  # a grid coordinate's last bit times 13.5 pixels
     assert_allclose(net(x).data, net.cls_net(x).data, rtol=1e-4)
 
 
-def test_transform_turns_by_the_angles_it_gives():
+def test_a_look_turns_by_the_angles_that_it_gives():
     net = turning_net()
     x = Tensor(batch(4)[0])
-    upright, angle = net.transform(x)
-    assert (upright.shape, angle.shape) == ((4, 1, 28, 28), (4,))
-    assert_array_equal(angle.data, net.loc_net(x).data)
-    theta = np.array([[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]] for a in angle.data], np.float32)
+    look = net.look(x)
+    assert look.U is x
+    assert (look.parameters.shape, look.grid.shape, look.V.shape) == ((4, 1), (4, 28, 28, 2), (4, 1, 28, 28))
+    assert_array_equal(look.parameters.data, net.loc_net(x).data)
+    angles = look.parameters.data[:, 0]
+    theta = np.array([[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]] for a in angles], np.float32)
     grid = F.affine_grid(Tensor(theta), (4, 1, 28, 28), align_corners=True)
-    assert_allclose(net.rotate(angle).data, grid.data, atol=1e-6)
-    assert_allclose(upright.data, F.grid_sample(x, grid, align_corners=True).data, atol=1e-5)
-    assert_array_equal(net(x).data, net.cls_net(upright).data)
-
-
-def test_rotate_grid_gen_turns_the_corners():
-    grid = models.RotateGridGen(3, 5)(Tensor(np.array([0.0, np.pi / 2]))).data
-    assert grid.shape == (2, 3, 5, 2)
-    corners = grid[:, ::2, ::4]  # (x, y) of the corner pixels' centres: -1 and 1, as align_corners has it
-    assert_array_equal(corners[0], [[[-1, -1], [1, -1]], [[-1, 1], [1, 1]]])
-    assert_allclose(corners[1], [[[1, -1], [1, 1]], [[-1, -1], [-1, 1]]], atol=1e-15)
+    assert_allclose(look.grid.data, grid.data, atol=1e-6)
+    assert_allclose(look.V.data, F.grid_sample(x, grid, align_corners=True).data, atol=1e-5)
+    assert_array_equal(net(x).data, net.cls_net(look.V).data)
 
 
 def test_log_probabilities():
@@ -220,7 +163,7 @@ def test_log_probabilities():
         assert output.shape == (3, 10)
         assert_allclose(np.exp(output.astype(np.float64)).sum(axis=1), np.ones(3), atol=1e-6)
     assert models.CNN(7)(Tensor(batch(3)[0])).shape == (3, 7)
-    assert models.LocNet()(Tensor(batch(3)[0])).shape == (3,)
+    assert models.LocNet()(Tensor(batch(3)[0])).shape == (3, 1)
 
 
 def test_dropout_is_switched_by_train_and_eval():
@@ -324,3 +267,99 @@ def test_learns_a_batch_by_heart():
 def test_what_is_no_tensor_is_refused(net, x):
     with pytest.raises(TypeError, match=rf"^CNN: expected images in a Tensor, got {type(x).__name__}$"):
         net(x)
+
+
+# Other sizes, other places in a network
+
+
+@pytest.mark.parametrize("image", [(1, 28, 28), (3, 16, 16), (2, 17, 50)])
+def test_images_of_any_size_and_any_number_of_classes(image):
+    npstn.manual_seed(0)
+    net = models.STNClsNet(image=image, classes=4)
+    output = net(Tensor(np.ones((2, *image), np.float32)))
+    assert output.shape == (2, 4)
+    F.nll_loss(output, np.array([0, 3])).backward()
+    assert all(np.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("image", [(1, 15, 28), (1, 28, 15)])
+def test_images_that_are_too_small_are_refused(image):
+    with pytest.raises(ValueError, match=f"^CNN: expected images of at least 16 x 16 pixels, got {image[1]} x {image[2]}$"):
+        models.STNClsNet(image=image)
+
+
+def test_a_transformer_of_another_size_and_padding():
+    npstn.manual_seed(0)
+    part = models.SpatialTransformer(models.LocNet(0.0), Rotation(), size=(9, 14), padding_mode="border")
+    part.loc_net.cnn.fc2.bias.data[...] = 0.8
+    U = Tensor(np.ones((2, 1, 28, 28), np.float32))
+    assert part(U).shape == (2, 1, 9, 14)
+    assert_allclose(part(U).data, 1, rtol=1e-6)  # black comes in nowhere
+    part.padding_mode = "zeros"
+    assert part(U).data.min() == 0
+
+
+def test_build_gives_the_network_of_each_transformer():
+    nets = [models.build("rotation", (1, 28, 28), 10, dropout=0.25), models.build("none", (2, 20, 30), 3, dropout=0.25)]
+    assert [type(net) for net in nets] == [models.STNClsNet, models.ClsNet]
+    for net in nets:
+        assert {m.p for m in net.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))} == {0.25}
+    assert nets[1](Tensor(np.zeros((4, 2, 20, 30), np.float32))).shape == (4, 3)
+    assert {m.p for m in models.build("rotation", (1, 28, 28), 10).modules() if isinstance(m, nn.Dropout)} == {0.0}
+
+
+def test_build_refuses_an_unknown_transformer():
+    with pytest.raises(ValueError, match="^build: expected transformer to be one of rotation, .*none; got 'turn'$"):
+        models.build("turn", (1, 28, 28), 10)
+
+
+# watch
+
+
+class Double(nn.Module):
+    """One transformer behind another, and a third one twice."""
+
+    def __init__(self):
+        parts = [models.SpatialTransformer(models.LocNet(0.0), Rotation()) for _ in range(3)]
+        self.first, self.second, self.twice = parts
+        for i, part in enumerate(parts):
+            part.loc_net.cnn.fc2.bias.data[...] = i + 1
+
+    def forward(self, x):
+        return self.twice(self.twice(self.second(self.first(x))))
+
+
+def test_watch_sees_every_look_in_order_and_only_within():
+    net, x = Double(), Tensor(batch(2)[0])
+    net(x)
+    with models.watch(net) as looks:
+        net(x)
+    net(x)
+    assert [float(look.parameters.data[0, 0]) for _, look in looks] == [1, 2, 3, 3]
+    assert all(isinstance(transformer, Rotation) for transformer, _ in looks)
+    assert looks[0][1].U is x
+    assert looks[1][1].U is looks[0][1].V
+
+
+def test_watch_within_watch():
+    net, x = Double(), Tensor(batch(2)[0])
+    with models.watch(net) as outer:
+        with models.watch(net.second) as inner:
+            net(x)
+        net(x)
+    assert (len(outer), len(inner)) == (3 + 4, 1)
+
+
+def test_watch_ends_with_an_error():
+    net, x = Double(), Tensor(batch(2)[0])
+    with pytest.raises(KeyError), models.watch(net) as looks:
+        raise KeyError
+    net(x)
+    assert looks == []
+
+
+def test_watch_of_a_network_without_a_transformer():
+    net = models.ClsNet()
+    with models.watch(net) as looks:
+        net(Tensor(batch(2)[0]))
+    assert looks == []

@@ -14,7 +14,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> Any:
     """Compile a loop with Numba and keep its machine code on disk.
 
-    Where no folder can be written to (a read-only installation without a home), each process compiles it again.
+    Each process compiles the loop again where no folder can be written to (a read-only installation without a home).
+
+    >>> @kernel
+    ... def double(x):
+    ...     return x + x
+    >>> double(1.5)
+    3.0
     """
     if function is None:
         return functools.partial(kernel, fastmath=fastmath)
@@ -27,3 +33,12 @@ def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> A
         if "cache" not in str(error):
             raise
         return compile_()(function)
+
+
+def signature_of(*arguments: Any) -> tuple[numba.types.Type, ...]:
+    """The types for which Numba compiles a kernel that is called with these arguments.
+
+    >>> signature_of(1, 2.5)
+    (int64, float64)
+    """
+    return tuple(map(numba.typeof, arguments))

@@ -1,47 +1,57 @@
-"""The threads that an operation's work is shared out to: Numba's, but without its parallel loops.
+"""How kernels are run: `share_out` divides the work of a kernel among threads.
 
-For a loop written as `prange` Numba compiles the code in it three times over, in ever larger pieces: 3 to 7 seconds for
-each kernel here. `share_out` gives the threads the address of a kernel that is compiled already, which takes 0.2.
+The threads are Numba's, used through `npstn.backend.numba_internals`. Where this Numba has other private parts than
+those that file expects, they are plain Python threads: slower to start, with the same results to the last bit.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.callconv import excinfo_t
-from numba.core.compiler_lock import global_compiler_lock
-from numba.extending import intrinsic
 
-from npstn.backend.compiler import kernel
+from npstn.backend.compiler import signature_of
 from npstn.backend.forking import hold_while_forking
 from npstn.backend.memory import keep_freed_memory
 
-LEAST = 30_000  # ns, of a part: to hand one to another thread, and its memory to another core, takes about as long
-WORD, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
+_internals: ModuleType | None  # None where they cannot be used
+try:
+    from npstn.backend import numba_internals as _internals
+except Exception:  # names that this Numba does not have: ImportError or AttributeError; more may come
+    _internals = None
 
-_most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # of the cores, those that we may use
+LEAST = 30_000  # ns, the work of a part: to hand it to another thread, and its memory to another core, takes as long
+PLENTY = 10**18  # ns, enough work for any number of threads
+
+_most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # the cores that this process may use
 _threads = _most
-# Plain Python has no address.
+# Plain Python has no address, and gains nothing from threads.
 _alone = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
-_one_at_a_time: contextlib.AbstractContextManager | None = None  # None until Numba's threads have been started
-_turn = threading.RLock()
-_addresses: dict[tuple, int] = {}
+_plain_turn = threading.RLock()
+_ready = False  # whether `share_out` has been called, and Numba's private parts can be used
+_rehearsals = 0  # how many threads are rehearsing
+_changing = threading.Lock()
 
 
-def share_out(loop: Any, count: int, *arguments: Any, work: float = math.inf) -> None:
-    """Have a kernel, loop(first, end, *arguments), do 0 .. count-1 in as many parts as there are threads, all at once.
+class _Mode(threading.local):
+    rehearse: Callable[[Any, int, int, tuple], None] | None = None
 
-    What a kernel computes must not depend on where a part begins. An error in any part is raised when all have ended.
-    If `work`, the time in ns that all takes one thread, more or less, is small, there are fewer parts.
+
+_mode = _Mode()
+
+
+def share_out(loop: Any, count: int, *arguments: Any, work: float = PLENTY) -> None:
+    """Run a kernel, loop(first, end, *arguments), on 0 .. count-1, divided among the threads.
+
+    The results of the kernel must not depend on where a part begins. When all parts have ended, an error in any of them
+    is raised. `work` is roughly the time in ns that one thread would need: if it is short, there are fewer parts.
 
     >>> from npstn.backend.compiler import kernel
     >>> @kernel
@@ -53,116 +63,101 @@ def share_out(loop: Any, count: int, *arguments: Any, work: float = math.inf) ->
     >>> x.tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
     """
-    keep_freed_memory()
-    parts = min(_threads, count, work // LEAST)
-    if parts <= 1 or _alone:
+    global _ready
+    if work < 2 * LEAST and _ready and not _rehearsals:  # the short way: an optimiser calls once for each parameter
         loop(0, count, *arguments)
         return
-    key = loop, numba._dispatcher.compute_fingerprint(arguments)  # half a microsecond; numba.typeof takes 90
-    address = _addresses.get(key) or _addresses.setdefault(key, _address(loop, arguments))
-    with _one_at_a_time or _start():
-        _call_in_parts(address, count, parts, arguments)
+    keep_freed_memory()
+    internals = _internals
+    _ready = internals is not None
+    parts = 1 if _alone else int(min(_threads, count, work // LEAST))
+    if _mode.rehearse is not None:
+        _mode.rehearse(loop, count, parts, arguments)
+    elif internals is None:
+        _run_on_plain_threads(loop, count, parts, arguments)
+    elif parts <= 1:
+        loop(0, count, *arguments)
+    else:
+        _run_on_numbas_threads(internals, loop, count, parts, arguments)
 
 
-def _address(loop: Any, arguments: tuple) -> int:
-    """Where the machine code of a kernel for such arguments is, to be called as from C."""
-    signature = (types.intp, types.intp, *map(numba.typeof, arguments))
-    loop.compile(signature)
-    compiled = loop.overloads[signature]
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+def _run_on_numbas_threads(internals: ModuleType, loop: Any, count: int, parts: int, arguments: tuple) -> None:
+    global _internals, _ready
+    try:
+        address = internals.address_of(loop, arguments)
+    except Exception:
+        loop.compile(signature_of(0, 0, *arguments))  # raises the error if it is the kernel's own
+        _internals, _ready = None, False
+        _run_on_plain_threads(loop, count, parts, arguments)
+    else:
+        internals.run_in_parts(address, count, parts, arguments)
 
 
-def _start() -> contextlib.AbstractContextManager:
-    """Start Numba's threads.
-
-    Where it finds neither TBB nor OpenMP they are its own, "workqueue", which abort the process if two Python threads
-    set them to work at once.
-    """
-    global _one_at_a_time
-    with _turn, _short_waits():
-        numba.get_num_threads()
-        _one_at_a_time = _turn if numba.threading_layer() == "workqueue" else contextlib.nullcontext()
-        return _one_at_a_time
+def _run_on_plain_threads(loop: Any, count: int, parts: int, arguments: tuple) -> None:
+    """Each part on a Python thread: they run at the same time, because a kernel releases the interpreter's lock."""
+    with _plain_turn:  # a fork waits for it: the child could never release Numba's lock if a thread were compiling
+        if parts <= 1:
+            loop(0, count, *arguments)
+            return
+        bounds = [count * part // parts for part in range(parts + 1)]
+        with ThreadPoolExecutor(parts) as threads:  # new ones each time: a forked process has none of its parent's
+            running = [threads.submit(loop, *bounds[part : part + 2], *arguments) for part in range(parts)]
+        for part in running:
+            part.result()
 
 
 @contextlib.contextmanager
-def _short_waits() -> Iterator[None]:
-    """Let the threads of GNU's OpenMP, if it is loaded now, wait for work in a loop for a moment only, and then sleep.
+def rehearsing(missing: Callable[[Any, tuple], None]) -> Iterator[None]:
+    """Find out which kernels a piece of code needs compiled, without running any.
 
-    By itself it lets them wait thirty times as long, on a core that another program may need, or the very thread that
-    they wait for: beside one busy program a step of 64 took 144 ms on two threads, with this 42, and 28 on one.
+    Inside, `share_out` runs nothing in this thread. It calls missing(kernel, signature) for each kernel that it would
+    run, if its machine code for these types can be kept on disk and is not there. Arrays that a kernel would fill keep
+    the numbers that happen to be in their memory, so the code must not use these as indices. Where Numba does not tell
+    what is on disk, `missing` is never called.
+
+    >>> from npstn.backend.compiler import kernel
+    >>> @kernel
+    ... def square(first, end, x):
+    ...     for i in range(first, end):
+    ...         x[i] = i * i
+    >>> x = np.zeros(6)
+    >>> with rehearsing(lambda kernel, signature: None):
+    ...     share_out(square, 6, x)
+    >>> x.tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    mine = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-    if mine:
-        os.environ["GOMP_SPINCOUNT"] = "10000"
+    seen = set()
+
+    def look_up(kernel: Any, arguments: tuple) -> None:
+        wanted = kernel, signature_of(*arguments)
+        if wanted not in seen:
+            seen.add(wanted)
+            if _internals is not None and _internals.is_to_be_compiled(*wanted):
+                missing(*wanted)
+
+    def rehearse(loop: Any, count: int, parts: int, arguments: tuple) -> None:
+        look_up(loop, (0, count, *arguments))
+        if parts > 1 and _internals is not None:
+            look_up(*_internals.launcher_of(arguments))
+
+    global _rehearsals
+    with _changing:
+        _rehearsals += 1
+    _mode.rehearse = rehearse
     try:
-        yield
+        with np.errstate(all="ignore"):  # the numbers that happen to be there
+            yield
     finally:
-        if mine:
-            del os.environ["GOMP_SPINCOUNT"]
-
-
-@intrinsic
-def _in_parts(_: Any, address: Any, count: Any, parts: Any, arguments: Any) -> Any:
-    """Call the kernel at an address once for each part of 0 .. count-1, through the function that Numba's own parallel
-    loops end in: numba_parallel_for(task, numbers, how_many, steps, data, 0, 1, threads)."""
-    argument_types = arguments.types
-
-    def task(context: Any, module: ir.Module, name: str, data_type: ir.Type) -> ir.Function:
-        """What a thread runs: parts numbers[0] .. numbers[0] + how_many[0] - 1 of the data."""
-        signature = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer(), *[WORD.as_pointer()] * 2, POINTER])
-        function = ir.Function(module, signature, name)
-        function.linkage = "internal"
-        numbers, how_many, _, data = function.args
-        builder = ir.IRBuilder(function.append_basic_block())
-        data = builder.load(builder.bitcast(data, data_type.as_pointer()))
-        address, count, parts, arguments, code, error = cgutils.unpack_tuple(builder, data)
-        number = builder.ptrtoint(builder.load(numbers), WORD)
-        after = builder.add(number, builder.load(how_many))
-        first, end = (builder.sdiv(builder.mul(n, count), parts) for n in (number, after))
-        given = [first, end, *cgutils.unpack_tuple(builder, arguments)]
-        kernel_types = [types.intp, types.intp, *argument_types]
-        kernel_type = context.call_conv.get_function_type(types.none, kernel_types).as_pointer()
-        loop = builder.inttoptr(address, kernel_type)
-        status, _ = context.call_conv.call_function(builder, loop, types.none, kernel_types, given)
-        with builder.if_then(status.is_error, likely=False):
-            builder.store(status.excinfoptr, error)  # of whichever part is the last to fail
-            builder.store(status.code, code)
-        builder.ret_void()
-        return function
-
-    def generate(context: Any, builder: ir.IRBuilder, _: Any, values: list) -> Any:
-        def in_memory(value: ir.Value) -> ir.Value:
-            return builder.bitcast(cgutils.alloca_once_value(builder, value), POINTER)
-
-        code = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(32), 0))
-        excinfo_type = ir.PointerType(excinfo_t)
-        error = cgutils.alloca_once_value(builder, ir.Constant(excinfo_type, None))
-        data, parts = cgutils.pack_struct(builder, [*values, code, error]), values[2]
-        function = task(context, builder.module, f"{builder.function.name}.task", data.type)
-        signature = ir.FunctionType(ir.VoidType(), [POINTER] * 5 + [WORD] * 3)
-        parallel_for = cgutils.get_or_insert_function(builder.module, signature, "numba_parallel_for")
-        numbers, how_many, steps = in_memory(WORD(0)), in_memory(parts), in_memory(WORD(1))
-        function = builder.bitcast(function, POINTER)
-        builder.call(parallel_for, [function, numbers, how_many, steps, in_memory(data), WORD(0), WORD(1), parts])
-        failed = context.call_conv._get_return_status(builder, builder.load(code), builder.load(error))
-        with builder.if_then(failed.is_error, likely=False):
-            context.call_conv.return_status_propagate(builder, failed)
-        return context.get_dummy_value()
-
-    return types.void(address, count, parts, arguments), generate
-
-
-@kernel
-def _call_in_parts(address, count, parts, arguments):
-    _in_parts(address, count, parts, arguments)
+        _mode.rehearse = None
+        with _changing:
+            _rehearsals -= 1
 
 
 def set_num_threads(threads: int) -> None:
-    """Let operations run on `threads` threads; results do not depend on it, to the last bit.
+    """Set how many threads kernels use. Results are bit-identical for any number.
 
-    A process that was forked from one with threads at work stays on one, whatever is asked. Raises ValueError for a
-    number outside 1 .. the number of cores (or of `NUMBA_NUM_THREADS`, where that is set).
+    A process that was forked while Numba's threads were running uses one thread, for any number. Raises ValueError for
+    a number outside 1 .. the number of cores (or of `NUMBA_NUM_THREADS`, where that is set).
 
     >>> set_num_threads(1)
     """
@@ -173,20 +168,17 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """On how many threads operations run: at first, on as many as there are cores."""
+    """The number of threads that kernels use: at first, one for each core."""
     return _threads
-
-
-# What is registered last is acquired first: the turn before the compiler's, as by a kernel that is called first.
-hold_while_forking(lambda: global_compiler_lock)
-hold_while_forking(lambda: _turn)
 
 
 def _stay_alone() -> None:
     """A forked process has none of its parent's threads: OpenMP would wait for them for ever."""
     global _alone
-    _alone = _alone or numba.np.ufunc.parallel._is_initialized  # by whatever loop of whomever
+    _alone = _alone or (_internals is not None and _internals.threads_have_started())
 
 
+# Registered after the lock of concurrent.futures, and so acquired before it: a thread takes the two in this order.
+hold_while_forking(lambda: _plain_turn)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_stay_alone)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES, MnistNotFound, Source
-from npstn.tasks import TASKS, Setting
+from npstn.data import SOURCES, DataError, MnistNotFound, Source
+from npstn.runs import Config
+from npstn.tasks import TASKS, Setting, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,6 +112,14 @@ def find_source(name: str, data_dir: Path | None, train: bool = True, notes: Tex
             raise
     print("MNIST is not at hand and cannot be downloaded: using digits drawn by the program", file=notes or sys.stdout)
     return SOURCES["drawn"](None).loaded(train)
+
+
+def open_task(config: Config, run: Path, data_dir: Path | None, source: Source | None = None, **changes: Any) -> Task:
+    """The task of a run, as `Config.open_task`. Raises BadArgument for a --data-dir where the source has no files."""
+    try:
+        return config.open_task(run, data_dir, source, **changes)
+    except DataError as error:
+        raise BadArgument(f"argument --data-dir: {error}") from None
 
 
 def say(text: str) -> None:

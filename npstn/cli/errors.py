@@ -1,4 +1,4 @@
-"""What a person got wrong on the command line."""
+"""The errors that end a command with one line."""
 
 
 class BadArgument(Exception):

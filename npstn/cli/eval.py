@@ -35,9 +35,9 @@ def run(options: argparse.Namespace) -> None:
     if options.seed is not None:
         changes["seed"] = options.seed
     source = None
-    if options.data is not None:
+    if options.data not in (None, config.task["source"]):
         source = arguments.find_source(options.data, options.data_dir, train=False, notes=sys.stderr)
-    task = config.open_task(options.folder, options.data_dir, source, **changes)
+    task = arguments.open_task(config, options.folder, options.data_dir, source, **changes)
     test = task.test()
     score = evaluate(net, test)
     say(f"{score.accuracy:.2f} %")

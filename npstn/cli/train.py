@@ -32,7 +32,7 @@ DEFAULTS = {"task": "rotated", "data": "auto", "transformer": "rotation", "recip
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    auto = "digits are drawn by the program; auto, the default, is mnist if at hand or to be downloaded, else drawn"
+    auto = "drawn: digits drawn by the program; auto, the default: mnist if at hand or to be downloaded, else drawn"
     parser = subparsers.add_parser("train", help="train a network on distorted images")
     parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated")
     parser.add_argument("--data", choices=("auto", *SOURCES), help=auto)
@@ -183,7 +183,7 @@ def _resumed(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     arguments.set_threads(options.threads)
     out = options.resume
     config = runs.read_config(out)
-    task = config.open_task(out, options.data_dir)
+    task = arguments.open_task(config, out, options.data_dir)
     if task.source.sha256() != config.data_sha256:
         raise runs.RunError(f"expected the images that the run in {out} was started with, got others (SHA-256)")
     before = config.versions

@@ -41,40 +41,44 @@ def compare(folders: Sequence[str | os.PathLike[str]]) -> Figure:
 def comparison(groups: Sequence[Group]) -> Figure:
     """Curves of groups of runs: a thin line for each run, a thick one for the mean of the group.
 
-    The panels are the test error, the test loss, and the first measure of the task, if any run has it.
+    The panels are the test error, the test loss, and the first measure of a task that any run has.
     """
     panels = [
         ("test_error", "misread test images", "% of the test images"),
         ("test_loss", "loss on the test images", "negative log-likelihood"),
     ]
-    measured = [(name, measure) for group in groups for name, measure in group.measured.items()]
-    for name, measure in measured[:1]:
-        if any(np.isfinite(_column(group, name)).any() for group in groups):
-            panels.append((name, measure.label, measure.label + (f" ({measure.unit})" if measure.unit else "")))
-    figure = Figure(figsize=(4 * len(panels), 3.5 + 0.3 * -(-len(groups) // 2)), layout="constrained")
+    for group in groups:
+        name, measure = next(iter(group.measured.items()), ("", None))
+        if measure is not None and np.isfinite(_column(group, name)).any():
+            panels.append((name, measure.label, measure.unit.strip()))
+            break
+    width = 4 * len(panels)
+    entries = [_entry(group) for group in groups]
+    columns = min(len(groups), 2 if 2 * (0.6 + 0.09 * max(map(len, entries))) < width else 1)  # inches
+    figure = Figure(figsize=(width, 3.5 + 0.3 * -(-len(groups) // columns)), layout="constrained")
     for axes, (column, title, unit) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.set(xlabel="epoch", ylabel=unit, title=title)
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        lowest = [_draw_group(axes, group, column, f"C{i}") for i, group in enumerate(groups)]
-        if min(lowest) > 0:  # the first epochs differ by much, the last by little
+        lowest = min(_draw_group(axes, group, column, f"C{i}") for i, group in enumerate(groups))
+        if lowest > 0:  # the first epochs differ by much, the last by little
             axes.set_yscale("log")
             for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
                 set_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "1235" else "")
     handles = [
-        Line2D([], [], color=f"C{i}", marker="o", markersize=4, label=_entry(group)) for i, group in enumerate(groups)
+        Line2D([], [], color=f"C{i}", marker="o", markersize=4, label=entry) for i, entry in enumerate(entries)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(2, len(groups)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
 def _draw_group(axes: Axes, group: Group, column: str, colour: str) -> float:
-    """Draw the lines of a group; the lowest value in them."""
+    """Draw the lines of a group. Returns the lowest value in them, infinity where there is none."""
     epochs, values = group.metrics["epoch"][0], _column(group, column)
     if len(values) > 1:
         axes.plot(epochs, values.T, color=colour, linewidth=0.6, alpha=0.6)
     axes.plot(epochs, values.mean(axis=0), "o-", color=colour, linewidth=1.8, markersize=4)
-    return values.min()
+    return values[np.isfinite(values)].min(initial=np.inf)
 
 
 def _column(group: Group, name: str) -> np.ndarray:

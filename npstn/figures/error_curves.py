@@ -1,4 +1,4 @@
-"""The picture of a check: the error of a difference against its step."""
+"""The picture of a gradient check: the error of a difference against its step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from npstn.gradcheck.report import Report
 
 
 def plot(reports: Sequence[Report]) -> Figure:
-    """How far differences are from the gradients, for each input of each report, which must have their curves."""
+    """Draw the error of the differences for each input of each report. The reports must have their curves."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     draw(figure.subplots(), reports, reports[0].name)
     return figure
 
 
 def draw(axes: Axes, reports: Sequence[Report], title: str) -> None:
-    """From right to left a curve falls, as the step shrinks and with it what a difference misses; then it rises again,
-    where rounding errors are divided by the step: a V. A wrong gradient makes a floor above the V's tip."""
+    """Draw the curves of all reports into one panel.
+
+    As the step shrinks, from right to left, a curve falls with the error of the difference. Then it rises again:
+    rounding errors are divided by the step. The curve is a V. A wrong gradient makes a floor above the tip of the V.
+    """
     curves = [g.curve for report in reports for g in report.gradients if g.curve]
     for i, curve in enumerate(curves):
         labels = ("central difference", "extrapolated from two steps") if i == 0 else (None, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +16,7 @@ from matplotlib.figure import Figure
 import npstn.functional as F
 from npstn import nn, runs
 from npstn.autograd import Tensor
-from npstn.figures.words import in_words, shown
+from npstn.figures.words import changes_in_words, in_words, shown
 from npstn.models import watch
 from npstn.tasks import Batch, Task
 from npstn.training.metrics import evaluating
@@ -27,7 +29,7 @@ class View(NamedTuple):
     number: int  # in the test set
     label: int
     truth: dict[str, float]  # how the image had been distorted
-    image: np.ndarray  # (C, H, W), what the transformer is shown
+    image: np.ndarray  # (C, H, W), what the transformer is given
     found: dict[str, float]  # what the transformer does to it
     points: np.ndarray  # (h, w, 2): where each output pixel reads, (x, y)
     output: np.ndarray  # (C, h, w), what it reads there
@@ -128,51 +130,81 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     arrows along which the loss would fall if each point of the grid were free to move.
     """
     # In inches, by hand: panels of a fixed shape with texts all round are more than a layout engine gets right.
-    panel, gap, edge, head, text = 2.5, 0.3, 0.2, 0.8, 0.95
-    width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * (panel + text)
+    panel, gap, edge, line = 2.5, 0.3, 0.2, 0.17
+    rows = [_texts(seen, task.classes) for seen in views]
+    above = max(title.count("\n") + 1 for *titles, _ in rows for title in titles)
+    below = max(note.count("\n") + 1 for *_, note in rows)
+    tall = panel * max(min(1, image.shape[1] / image.shape[2]) for image in (views[0].image, views[0].output))
+    head, foot, between = 0.63 + line * above, 0.3 + line * below, 0.3 + line * (above + below)
+    width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * tall + (len(views) - 1) * between + foot
     figure = Figure(figsize=(width, height))
-    sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": text / height}
-    spaces = {**sides, "wspace": gap / panel, "hspace": text / panel}
+    sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": foot / height}
+    spaces = {**sides, "wspace": gap / panel, "hspace": between / tall}
     panels = figure.subplots(len(views), 4, squeeze=False, gridspec_kw=spaces)
-    for row, seen in zip(panels, views, strict=True):
-        _row(row, seen, task.classes)
-    for axes, heading in zip(panels[0], HEADINGS, strict=True):
-        axes.text(0.5, 1.13, heading, transform=axes.transAxes, ha="center", fontsize=10.5, weight="bold")
+    for row, seen, texts in zip(panels, views, rows, strict=True):
+        _row(row, seen, texts)
+    angles = any(name.endswith("_deg") for seen in views for name in (*seen.truth, *seen.found))
+    for i, heading in enumerate((HEADINGS[0] + COUNTER_CLOCKWISE * angles, *HEADINGS[1:])):
+        middle = edge + i * (panel + gap) + panel / 2
+        figure.text(middle / width, 1 - 0.12 / height, heading, ha="center", va="top", fontsize=10.5, weight="bold")
     return figure
 
 
+COUNTER_CLOCKWISE = "\n(angles counter-clockwise)"
 HEADINGS = (
-    "What the network is shown\n(angles counter-clockwise)",
-    "Where its transformer reads:\nthe grid (red: upper edge)",
+    "What the transformer is given",
+    "Where it reads: the grid\n(red: upper edge)",
     "What it reads there, and\nwhat the classifier says",
     "Where the loss would move\nthe points of the grid",
 )
 WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lines the image is grey
 
 
-def _row(row: Sequence[Axes], seen: View, classes: tuple[str, ...]) -> None:
+def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
+    """The titles of an image's four panels and the note below the last, in lines that fit."""
+    truth = f", {in_words(seen.truth)}" if seen.truth else ""
+    answer = int(seen.probabilities.argmax())
+    says = [f"{classes[k]} at {100 * seen.probabilities[k]:.1f} %" for k in dict.fromkeys((answer, seen.label))]
+    steepest = np.hypot(*seen.slopes.T).max()
+    texts = (
+        f"test image {seen.number}, class {classes[seen.label]}{truth}",
+        f"the transformer: {in_words(seen.found)}",
+        f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
+        f"the loss is {seen.loss:.2g}",
+        f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall:.2g} if the transformer "
+        f"changes: {changes_in_words(seen.downhill)}",
+    )
+    return [_wrapped(text) for text in texts]
+
+
+def _wrapped(text: str) -> str:
+    """A text in lines that fit over a panel, broken neither before a number nor before its unit."""
+    space = "\N{NO-BREAK SPACE}"
+    kept = re.sub("[ ](?=[+\N{MINUS SIGN}0-9]|px|%)", space, text)
+    return "\n".join(textwrap.wrap(kept, 36)).replace(space, " ")
+
+
+def _row(row: Sequence[Axes], seen: View, texts: Sequence[str]) -> None:
     """One image of `draw`."""
-    shown_axes, grid, output, arrows = row
-    for axes, image, white in zip(row, (seen.image, seen.image, seen.output, seen.image), WHITE, strict=True):
+    _, grid, output, arrows = row
+    *titles, note = texts
+    for axes, image, white, title in zip(
+        row, (seen.image, seen.image, seen.output, seen.image), WHITE, titles, strict=True
+    ):
         axes.imshow(shown(image) / white, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
-    truth = f", {in_words(seen.truth)}" if seen.truth else ""
-    shown_axes.set_title(f"test image {seen.number}: a {classes[seen.label]}{truth}", fontsize=10)
+        axes.set_title(title, fontsize=10)
+    if seen.probabilities.argmax() != seen.label:
+        output.title.set_color("red")
+    arrows.set_xlabel(note, fontsize=9.5)
 
     # About ten lines of the grid each way; its corners may lie outside of the image.
     H, W = seen.image.shape[1:]
     x, y = seen.points[..., 0], seen.points[..., 1]
-    every = max(1, round(max(x.shape) / 9.5))
+    every, margin = max(1, round(max(x.shape) / 9.5)), max(H, W) / 4
     grid.plot(x[::every].T, y[::every].T, x[:, ::every], y[:, ::every], color="tab:orange", linewidth=0.8)
     grid.plot(x[0], y[0], color="red", linewidth=2)
-    grid.set(xlim=(-W / 4, 5 / 4 * W - 1), ylim=(5 / 4 * H - 1, -H / 4), facecolor="0.85")
-    grid.set_title(f"the transformer: {in_words(seen.found)}", fontsize=10)
-
-    answer = int(seen.probabilities.argmax())
-    text = f"a {classes[answer]}: {100 * seen.probabilities[answer]:.1f} %"
-    if answer != seen.label:
-        text = f"wrong: {text} (a {classes[seen.label]}: {100 * seen.probabilities[seen.label]:.1f} %)"
-    output.set_title(text, color="black" if answer == seen.label else "red", fontsize=10)
+    grid.set(xlim=(-margin, W - 1 + margin), ylim=(H - 1 + margin, -margin), facecolor="0.85")
 
     fall = -seen.slopes
     length = np.hypot(fall[..., 0], fall[..., 1])
@@ -181,7 +213,3 @@ def _row(row: Sequence[Axes], seen: View, classes: tuple[str, ...]) -> None:
     u, v = fall[far].T / scale
     arrows.quiver(x[far], y[far], u, v, angles="xy", scale_units="xy", scale=1, width=0.009, color="yellow")
     arrows.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5))
-    arrows.set_title(f"the loss is {seen.loss:.2g}", fontsize=10)
-    along = f"it falls by {length.max():.2g} a pixel along the longest"
-    together = f"arrow, and by {seen.fall:.2g} if the transformer"
-    arrows.set_xlabel(f"{along}\n{together}\nadds {in_words(seen.downhill)}", fontsize=9.5)

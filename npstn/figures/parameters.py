@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
@@ -21,19 +22,24 @@ def parameters(test: Batch, found: dict[str, np.ndarray], classes: tuple[str, ..
     names = [name for name in test.truth if name in found]
     if not names:
         return None
+    count = len(classes)
+    colours = colormaps["tab10"] if count <= 10 else colormaps["viridis"].resampled(count)
     figure = Figure(figsize=(5.6 * len(names), 5), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        true, count = test.truth[name], len(classes)
-        style = {"cmap": "tab10" if count <= 10 else "viridis", "vmin": -0.5, "vmax": count - 0.5}
-        points = axes.scatter(true, found[name], c=test.labels, s=3, alpha=0.5, linewidths=0, **style)
-        ends = np.array([true.min(), true.max()])
-        axes.plot(ends, -ends, "k--", linewidth=1, label="undone exactly")
-        axes.set(xlabel=f"{label(name)} by which the image was distorted", ylabel=f"{label(name)} of the transformer")
+        true = test.truth[name]
+        size = np.clip(3e4 / max(len(true), 1), 3, 20)  # square points; of many, the smaller
+        style = {"cmap": colours, "vmin": -0.5, "vmax": colours.N - 0.5, "alpha": 0.5, "linewidths": 0}
+        points = axes.scatter(true, found[name], c=test.labels, s=size, **style)
+        if name.endswith("_deg"):  # an angle is undone by its negative; what undoes another quantity depends on it
+            ends = np.array([true.min(), true.max()])
+            axes.plot(ends, -ends, "k--", linewidth=1, label="undone exactly")
+            axes.legend(loc="upper right")
+        axes.set(xlabel=label(name, "of the distortion"), ylabel=label(name, "of the transformer"))
         axes.set_title(f"{len(true):,} test images", fontsize=11)
-        axes.legend(loc="upper right")
         axes.grid(alpha=0.3)
         opaque = ScalarMappable(points.norm, points.cmap)  # the points' own colours are half transparent
-        bar = figure.colorbar(opaque, ax=axes, label="class", ticks=range(count) if count <= 10 else None)
-        if count <= 10:
-            bar.ax.set_yticklabels(classes)
+        every = -(-count // 20)  # the names of about twenty classes have room
+        bar = figure.colorbar(opaque, ax=axes, label="class", ticks=range(0, count, every))
+        bar.ax.set_yticklabels(classes[::every])
+        bar.ax.set_ylim(-0.5, count - 0.5)
     return figure

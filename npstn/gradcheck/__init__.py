@@ -1,9 +1,9 @@
-"""The gradient checker: is a backward pass the derivative of its forward pass, and does it behave?
+"""The gradient checker: is a backward pass the derivative of its forward pass, and does it keep its contracts?
 
-    gradcheck   compares the gradients with differences: see `slopes`
-    check_op    checks the contracts of a backward pass too, and the adjoints: see `contracts`
+    gradcheck   compares the gradients with slopes by finite differences: see `slopes` and `gradients`
+    check_op    also checks the contracts of a backward pass, and the adjoint of a linear function: see `contracts`
 
-It knows `npstn.autograd` only, and works on operations of one's own as on those of the library.
+The checker knows `npstn.autograd` only. It works on the operations of the library, which `samples` lists, and on yours.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.gradcheck.judge import Options, compare
 from npstn.gradcheck.contracts import ADJOINT, adjoint_error, broken_contracts
+from npstn.gradcheck.gradients import Options, compare
 from npstn.gradcheck.report import Curve, Entry, GradcheckError, Gradient, Report
 from npstn.gradcheck.subject import Subject
 
@@ -35,34 +35,35 @@ def gradcheck(
     fn: Callable[..., Tensor],
     inputs: Any,
     *,
-    eps: float = 1e-3,
-    atol: float = 0.0,
-    rtol: float = 1e-8,
+    eps: float = Options.eps,
+    atol: float = Options.atol,
+    rtol: float = Options.rtol,
     raise_exception: bool = True,
-    seed: int = 0,
-    max_entries: int = 1000,
-    directions: int = 16,
-    max_kinks: float = 0.1,
-    curve: bool = False,
+    seed: int = Options.seed,
+    max_entries: int = Options.max_entries,
+    directions: int = Options.directions,
+    max_kinks: float = Options.max_kinks,
+    curve: bool = Options.curve,
     name: str | None = None,
 ) -> Report:
-    """Compare the gradients that backward gives with differences of fn's values.
+    """Compare the gradients of backward with finite differences of fn's values.
 
     Args:
-        fn: takes Tensors, gives one; the same for the same inputs each time.
-        inputs: its arguments. float64 arrays, and Tensors that require grad, are checked; other Tensors are constants;
-            anything else (labels, options) is handed on as it is.
-        eps: the largest step, relative to the entry that moves; where a kink is near, down to eps / 1000 is tried.
-        atol, rtol: the error that is allowed, absolute and relative to the size of the slope, beside the noise floor.
-        raise_exception: if False, a report that finds fault is returned like any other.
-        seed: of the cotangent, of the directions.
-        max_entries: an input with more is checked along so many random `directions` through all of its entries.
-        max_kinks: the share of an input's slopes that may have a kink.
-        curve: whether to measure how the error depends on the step, for each input.
-        name: of fn, in the report.
+        fn: takes Tensors and returns one; must return the same for the same inputs each time.
+        inputs: the arguments of fn. float64 arrays, and Tensors that require grad, are checked. Other Tensors are
+            constants. Anything else (labels, options) is passed on unchanged.
+        eps: the largest step, relative to the entry that moves. Near a kink, steps down to eps / 1000 are tried.
+        atol, rtol: the allowed error, absolute and relative to the size of the slope, on top of the noise floor.
+        raise_exception: whether to raise if a check fails; if False, the report is returned in any case.
+        seed: of the random cotangent and the random directions.
+        max_entries: an input with more entries than this moves along random directions through all of its entries.
+        directions: how many random directions such an input moves along.
+        max_kinks: the largest share of an input's slopes that may have a kink.
+        curve: whether to measure, for each input, how the error depends on the step.
+        name: the name of fn in the report; by default fn's own.
 
-    Returns the report, which is true if all is well; raises GradcheckError with its text if not. TypeError for inputs
-    that are not float64.
+    Returns the report, which is true if every check passes. Raises GradcheckError with the report's text if one fails,
+    and TypeError for inputs that are not float64. The defaults stand in `npstn.gradcheck.gradients.Options`.
 
     >>> from npstn.functional import tanh
     >>> bool(gradcheck(tanh, np.linspace(-1, 1, 5)))
@@ -82,13 +83,15 @@ def check_op(
     name: str | None = None,
     **options: Any,
 ) -> Report:
-    """`gradcheck`, the contracts of a backward pass, and the adjoints of a linear one.
+    """Check the gradients as `gradcheck` does, the contracts of a backward pass, and the adjoint of a linear function.
 
     Args:
         fn, inputs, raise_exception, name: as for `gradcheck`.
-        linear: the positions of the inputs in which fn is linear, each with the others fixed; a constant may be added.
-        batch: the positions of the inputs whose first axis is the batch: it is tried with none in it.
-        options: any others of `gradcheck`'s.
+        linear: the positions of the inputs in which fn is linear, each while the others are fixed. A constant may be
+            added.
+        batch: the positions of the inputs whose first axis is the batch. fn is also called with an empty batch.
+        options: eps, atol, rtol, seed, max_entries, directions, max_kinks, curve: as for `gradcheck`, with the same
+            defaults.
 
     >>> from npstn.functional import linear
     >>> x, weight = np.eye(3, 2), np.ones((4, 2))
@@ -101,12 +104,11 @@ def check_op(
         report.contracts.update(broken_contracts(subject, batch, rng))
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
-            error = report.adjoints[subject.names[place]] = adjoint_error(subject, place, rng)
+            x = subject.names[place]
+            error = report.adjoints[x] = adjoint_error(subject, place, rng)
             if not error <= ADJOINT:
-                what = (
-                    f"<A x, y> and <x, A^T y> are {error:.1e} apart, A being {subject.name} of {subject.names[place]}"
-                )
-                report.faults.append(f"backward is not the adjoint: {what}")
+                what = f"<A {x}, y> and <{x}, A^T y> differ by {error:.1e}, relative"
+                report.faults.append(f"backward is not the adjoint of forward in {x}: {what}")
 
     return _run(Subject(fn, inputs, name), Options(**options), raise_exception, contracts)
 
@@ -119,17 +121,17 @@ def _run(
 ) -> Report:
     start, cause = time.perf_counter(), None
     report = Report(subject.name, options.seed, options.rtol)
-    subject.value(subject.arrays)  # what is raised here is fn's own affair, and not caught
+    subject.value(subject.arrays)  # an error here is about fn's arguments, so it is not caught
     try:
         report.gradients += compare(subject, options)
         report.faults += [
             fault for g in report.gradients for fault in g.faults(options.atol, options.rtol, options.max_kinks)
         ]
         if not report.gradients:
-            report.faults.append("there is nothing to check: the inputs are empty")
+            report.faults.append("there is nothing to check: all inputs are empty")
         for check in further:
             check(subject, report)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs in the report
+    except Exception as error:  # noqa: BLE001 - any error of backward belongs in the report
         report.faults.append(f"raises {type(error).__name__}: {error}")
         cause = error
     report.seconds = time.perf_counter() - start

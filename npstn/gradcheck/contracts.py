@@ -1,7 +1,7 @@
-"""What a backward pass must keep to beside its numbers, and the adjoint test.
+"""The contracts of a backward pass, which its numbers alone do not show, and the adjoint test.
 
-Each contract is a function that yields what it finds broken. They run on the inputs of the check, with a random
-cotangent, and need no differences.
+Each contract is a function that yields a text for everything it finds broken. The contracts run on the inputs of the
+check, with a random cotangent, and need no differences.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 from npstn.autograd import Context, Tensor
 from npstn.gradcheck.subject import Subject
 
-EXACT = 1e-12  # where only the order of additions may differ; relative to the largest number of an array
-SINGLE = 1e-4  # float32 beside float64, likewise; a whole network adds up many roundings
-ADJOINT = 1e-12
+# The errors allowed, relative to the largest number of an array:
+EXACT = 1e-12  # where only the order of additions may differ
+SINGLE = 1e-4  # between float32 and float64: a whole network adds up many roundings
+ADJOINT = 1e-12  # relative to the product of the two norms
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.T.copy().T,
@@ -26,7 +27,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def broken_contracts(subject: Subject, batch: Sequence[int], rng: np.random.Generator) -> dict[str, str]:
-    """Each contract's name with what breaks it, or ""; an exception is what breaks it, too."""
+    """The name of each contract with a text that says how it is broken, or with "". An exception breaks it, too."""
     y = subject.value(subject.arrays)
     v, w = rng.standard_normal((2, *y.shape))
     contracts: dict[str, Iterator[str]] = {
@@ -39,21 +40,21 @@ def broken_contracts(subject: Subject, batch: Sequence[int], rng: np.random.Gene
     }
     if batch:
         contracts["empty batch"] = _empty_batch(subject, batch)
-    return {name: _told(found) for name, found in contracts.items()}
+    return {name: _text(found) for name, found in contracts.items()}
 
 
-def _told(found: Iterator[str]) -> str:
+def _text(found: Iterator[str]) -> str:
     """The first two findings, and how many more there are."""
-    told: list[str] = []
+    texts: list[str] = []
     try:
-        told += found
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs in the report
-        told.append(f"it raises {type(error).__name__}: {error}")
-    return "; ".join(told[:2]) + (f"; and {len(told) - 2} more" if len(told) > 2 else "")
+        texts += found
+    except Exception as error:  # noqa: BLE001 - any error of fn belongs in the report
+        texts.append(f"it raises {type(error).__name__}: {error}")
+    return "; ".join(texts[:2]) + (f"; and {len(texts) - 2} more" if len(texts) > 2 else "")
 
 
 def _changes_no_array(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """Neither forward nor backward writes to an input, to what was saved, to the result or to the upstream gradient."""
+    """Neither forward nor backward writes to an input, a saved array, the result or the upstream gradient."""
     arrays, dy = subject.arrays, v.copy()
     y, _ = subject.call(arrays)
     watched = [
@@ -61,14 +62,16 @@ def _changes_no_array(subject: Subject, v: np.ndarray) -> Iterator[str]:
     ]
     for context in _tape(y):
         watched += [
-            (f"what {context.function.name} saved", x, x.copy()) for x in context.saved if isinstance(x, np.ndarray)
+            (f"an array saved by {context.function.name}", x, x.copy())
+            for x in context.saved
+            if isinstance(x, np.ndarray)
         ]
     watched += [("the result", y.data, y.data.copy()), ("the upstream gradient", dy, v)]
     if y.requires_grad:
         y.backward(dy)
     for what, now, before in watched:
         if not _same_bits(now, before):
-            yield f"{what} is not what it was before"
+            yield f"{what} was changed"
 
 
 def _same_again(subject: Subject, v: np.ndarray) -> Iterator[str]:
@@ -76,20 +79,20 @@ def _same_again(subject: Subject, v: np.ndarray) -> Iterator[str]:
     first, second = _results(subject, v), _results(subject, v)
     for what in first:
         if not _same_bits(first[what], second[what]):
-            yield f"{what} is another the second time"
+            yield f"{what} differs in a second call"
 
 
 def _linear_in_upstream(subject: Subject, v: np.ndarray, w: np.ndarray) -> Iterator[str]:
-    """Of a sum of upstream gradients backward makes the sum of what it makes of each; of zeros, zeros."""
+    """backward(2 v - 3 w) = 2 backward(v) - 3 backward(w), and backward(0) = 0 exactly."""
     of_v, of_w, of_sum, of_zero = (_results(subject, dy) for dy in (v, w, 2 * v - 3 * w, 0 * v))
     for what in list(of_v)[1:]:
         if np.any(of_zero[what] != 0):
-            yield f"{what} is not zero for an upstream gradient of zeros"
+            yield f"{what} is not zero, though the upstream gradient is"
         yield from _differs(what, of_sum[what], 2 * of_v[what] - 3 * of_w[what], EXACT)
 
 
 def _each_alone(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """A gradient is the same, whatever others are asked for."""
+    """A gradient is the same whether or not other gradients are asked for."""
     together = subject.gradients(subject.arrays, v.copy())
     for k in np.flatnonzero(subject.asked).tolist():
         alone = subject.gradients(subject.arrays, v.copy(), [i == k for i in range(len(together))])
@@ -97,29 +100,28 @@ def _each_alone(subject: Subject, v: np.ndarray) -> Iterator[str]:
 
 
 def _any_layout(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """Inputs and upstream gradient may lie in memory in any order, and may be read-only."""
+    """The inputs and the upstream gradient may have any memory layout, and may be read-only."""
     expected = _results(subject, v)
     for name, layout in LAYOUTS.items():
         results = _results(subject, layout(v), [layout(x) for x in subject.arrays])
         for what in expected:
-            yield from _differs(f"{name}, {what}", results[what], expected[what], EXACT)
+            yield from _differs(f"{what}, with {name} arrays,", results[what], expected[what], EXACT)
 
 
 def _single_precision(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """float32 gives float32, and the same as float64 as far as it goes."""
+    """float32 inputs give a float32 result, and the same numbers as float64 to float32's precision."""
     dy, arrays = v.astype(np.float32), [x.astype(np.float32) for x in subject.arrays]
     expected = _results(subject, dy.astype(np.float64), [x.astype(np.float64) for x in arrays])
     if (dtype := subject.value(arrays).dtype) != np.float32:
-        yield f"the result is {dtype}"
+        yield f"the result for float32 inputs is {dtype}"
         return
-    for what, single in _results(
-        subject, dy, arrays
-    ).items():  # that gradients have their inputs' dtype, backward sees to
+    # Tensor.backward itself checks that each gradient has the dtype of its input.
+    for what, single in _results(subject, dy, arrays).items():
         yield from _differs(what, single, expected[what], SINGLE)
 
 
 def _empty_batch(subject: Subject, batch: Sequence[int]) -> Iterator[str]:
-    """No samples, no gradient: zeros for what all samples share."""
+    """An empty batch gives no error, and gradients of zeros."""
     inputs = [x[:0] if k in batch else x for k, x in enumerate(subject.given)]
     empty = Subject(subject.fn, inputs, subject.name)
     dy = np.ones_like(empty.value(empty.arrays))
@@ -129,7 +131,7 @@ def _empty_batch(subject: Subject, batch: Sequence[int]) -> Iterator[str]:
 
 
 def _results(subject: Subject, dy: np.ndarray, arrays: Sequence[np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """The result and the gradients, each by its name."""
+    """The result and the gradients, each under its name in the report."""
     if arrays is None:
         dy, arrays = dy.copy(), subject.arrays
     value = subject.value(arrays)
@@ -141,7 +143,7 @@ def _results(subject: Subject, dy: np.ndarray, arrays: Sequence[np.ndarray] | No
 
 
 def _tape(y: Tensor) -> Iterator[Context]:
-    """Every operation that y came from."""
+    """Every operation that led to y."""
     waiting: list[Context | Tensor | None] = [y._context]
     seen = set()
     while waiting:
@@ -166,7 +168,7 @@ def _differs(what: str, actual: np.ndarray, expected: np.ndarray, tolerance: flo
 
 
 def adjoint_error(subject: Subject, place: int, rng: np.random.Generator) -> float:
-    """How far <A x, y> is from <x, A^T y>, relative; A is the function of the input at `place`, A^T its backward."""
+    """The relative difference of <A x, y> and <x, A^T y>: A is the function of input `place`, A^T its backward."""
     k, arrays = subject.places.index(place), subject.arrays
     arrays[k] = np.zeros_like(arrays[k])
     constant = subject.value(arrays)

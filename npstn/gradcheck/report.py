@@ -1,4 +1,4 @@
-"""What the checker found out: numbers, and a text from which the mistake can be found."""
+"""The checker's report: the numbers, and a text that leads to the mistake."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import numpy as np
 
 
 class GradcheckError(AssertionError):
-    """A gradient is wrong, or a backward pass breaks a contract; the text is the report's."""
+    """A gradient is wrong, or a backward pass breaks a contract. The message is the report's text."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One comparison of a slope by backward with the same one by differences.
+    """One comparison: a slope from backward and the same slope from finite differences.
 
     Attributes:
-        name: what is differentiated by what.
-        index: the entry of the input along which the slopes are; None for a direction through all entries.
-        analytic, numeric: the two slopes; left, right: the numeric ones to either side; kink: whether these part.
-        size: the slopes of all outputs added up without their signs.
-        noise: what rounding errors may have added to the numeric slope, with this step.
-        error: how far analytic is from numeric, or at a kink from lying between left and right; relative to size, with
-            the noise allowed for. Infinite for NaN. At most rtol where the gradient is right.
+        name: the derivative that is compared.
+        index: the entry of the input that moves; None if all entries move together.
+        analytic, numeric: the slope from backward, and the one from differences.
+        left, right: the numeric slopes to either side; kink: whether they differ.
+        size: the sum of the absolute slopes of all outputs.
+        noise: the largest error that rounding may have added to the numeric slope.
+        step: the step of the differences.
+        error: the distance of analytic from numeric, or at a kink from the range between left and right. It is relative
+            to size plus a share for atol and noise, infinite for NaN, and at most rtol where the gradient is right.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Curve:
-    """The relative error of two difference quotients, central(h) and the extrapolated one, for steps h."""
+    """The relative errors of the central and the extrapolated difference quotient, for each step."""
 
     name: str
     steps: np.ndarray
@@ -62,7 +64,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The gradient of one input: every comparison, and the worst of them down to a single output."""
+    """The gradient of one input: all comparisons, and the worst one, reduced to a single output if it is wrong."""
 
     name: str
     entries: list[Entry]
@@ -71,7 +73,7 @@ class Gradient:
 
     @property
     def single(self) -> list[Entry]:
-        """The comparisons along single entries; where there are none, those along directions."""
+        """The comparisons along single entries, or those along directions if there are no others."""
         return [e for e in self.entries if e.index is not None] or self.entries
 
     @property
@@ -79,28 +81,28 @@ class Gradient:
         return [e for e in self.single if e.kink]
 
     def faults(self, atol: float, rtol: float, max_kinks: float) -> Iterator[str]:
-        """What is wrong with it, if anything."""
+        """A text for each thing that is wrong with the gradient."""
         if any(not e.error <= rtol for e in self.entries):
-            yield f"the gradient of {self.name} is wrong {self._where(rtol)}; worst,\n  {self.worst}"
+            yield f"the gradient of {self.name} is wrong {self._where(rtol)}; the worst:\n  {self.worst}"
         count, visible = len(self.single), atol + rtol * max(e.size for e in self.entries)
         noises = [e.noise for e in self.single if not e.kink and e.noise > visible]
         if len(self.kinks) > max_kinks * count:
             yield (
-                f"{len(self.kinks)} of {count} slopes along {self.name} have a kink, more than the {max_kinks:.0%} "
-                "that may: choose inputs away from them"
+                f"{len(self.kinks)} of {count} slopes along {self.name} have a kink, but at most {max_kinks:.0%} may: "
+                "choose inputs away from kinks, or raise max_kinks"
             )
         if len(noises) > max_kinks * count:
             yield (
-                f"{len(noises)} of {count} slopes along {self.name} drown in a noise of up to {max(noises):.1e}, where "
-                f"{visible:.1e} must be seen: is the function random, or not computed in float64? If its slope is "
-                "zero, say with atol what counts as zero"
+                f"{len(noises)} of {count} slopes along {self.name} drown in noise of up to {max(noises):.1e}, but "
+                f"errors of {visible:.1e} must be visible: is the function random, or not computed in float64? If its "
+                "slope is zero, set atol to the largest slope that counts as zero"
             )
 
     def _where(self, rtol: float) -> str:
-        """How many entries are wrong, what their indices have in common, and by what factor if it is the same."""
+        """How many entries are wrong, what their indices have in common, and the factor if it is always the same."""
         wrong = [e for e in self.single if not e.error <= rtol]
         if not wrong:
-            return "along the input as a whole, though along none of its entries alone: a tie may be counted twice"
+            return "when all entries move together, though along no entry alone: a tie may be counted twice"
         single = self.single[0].index is not None
         text = (
             f"{'in' if single else 'along'} {len(wrong)} of {len(self.single)} {'entries' if single else 'directions'}"
@@ -112,25 +114,25 @@ class Gradient:
         with np.errstate(all="ignore"):
             factors = np.array([e.analytic for e in wrong]) / np.array([e.numeric for e in wrong])
         if np.isfinite(factors).all() and np.ptp(factors) <= 1e-3 * abs(factors[0] - 1):
-            text += f", {factors[0] + 0:.6g} times what it should be"
+            text += f", {factors[0] + 0:.6g} times the right value"
         return text
 
 
 def _numbers_per_axis(entries: Sequence[Entry]) -> list[list[int]]:
-    """Which numbers occur in their indices, axis by axis."""
+    """The numbers that occur in the indices of the entries, for each axis."""
     return [sorted(set(axis)) for axis in np.array([e.index for e in entries]).T.tolist()]
 
 
 @dataclass
 class Report:
-    """What the checker found out about a function; true where all is well.
+    """What the checker found about a function. A report is true if it has no faults.
 
     Attributes:
         gradients: one for each input that was checked.
-        contracts: for each contract that was checked, what breaks it, or "".
-        adjoints: how far <A x, y> is from <x, A^T y>, relative, for each input in which the function is linear.
-        faults: all that is wrong, in words.
-        seed: repeats the check.
+        contracts: for each contract that was checked, a text that says how it is broken, or "".
+        adjoints: the relative difference of <A x, y> and <x, A^T y>, for each input in which the function is linear.
+        faults: a text for each thing that is wrong.
+        seed: the seed that repeats the check.
     """
 
     name: str
@@ -151,7 +153,7 @@ class Report:
 
     @property
     def kinks(self) -> list[str]:
-        """Where they are."""
+        """The names of the derivatives at a kink."""
         return [e.name for g in self.gradients for e in g.kinks]
 
     @property
@@ -163,15 +165,15 @@ class Report:
             return "\n".join(
                 [f"{self.name}: {fault}" for fault in self.faults] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
             )
-        text = f"{self.name}: all is well in {self.entries} slopes, of which {len(self.kinks)} have a kink"
+        text = f"{self.name}: all {self.entries} slopes are right, {len(self.kinks)} of them at a kink"
         if self.worst:
-            text += f"; the worst is\n  {self.worst}"
+            text += f"; the largest error:\n  {self.worst}"
         return "\n".join(
             [text] + [f"kink: {name}" for name in self.kinks] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as plain values, for JSON."""
         return {
             "name": self.name,
             "ok": bool(self),

@@ -1,67 +1,96 @@
-"""Every operation of the library, and the whole transformer network, with inputs to check its gradients at.
+"""The one list of operations, each with inputs for every test of it; and the whole transformer network.
 
-What `npstn gradcheck` runs, and the tests; an operation that is missing here fails a test. The inputs are random, of
-several samples where there is a batch, and of unlike lengths along the axes: a mistake in one sample, one channel or
-one border, or x for y, must show. Some lie on a kink on purpose.
+`npstn gradcheck`, the tests of every operation, the fuzz target, the test of the threads and that of the kernels all
+read this list. An operation without a sample fails a test.
+
+The inputs are random. A batch has several samples, and most axes have unlike lengths: a mistake in one sample, one
+channel or one border, or x in place of y, must show. Some inputs lie on a kink on purpose.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 import npstn.functional as F
 from npstn import models
-from npstn.backend.random import manual_seed
 from npstn.autograd import Tensor
+from npstn.backend.random import manual_seed
 from npstn.gradcheck import Report, check_op
+from npstn.gradcheck.gradients import Options
 from npstn.ops import arithmetic, elementary, shaping
-from npstn.backend.parallel import get_num_threads, set_num_threads
 
-LINEAR = 1e-9  # the tolerance where a function is linear in each argument, but for kinks; or elementary
+PRECISE = 1e-9  # the tolerance for functions that are elementary, or linear in each argument between their kinks
 SOFTMAX = 1e-8
 
 
-class Sample(NamedTuple):
-    """An operation with inputs."""
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An operation with inputs.
 
-    operation: str
-    fn: Callable[..., Tensor]
+    Attributes:
+        function: the public function.
+        inputs: its first arguments. float64 arrays stand for Tensors; other inputs are passed on unchanged.
+        options: its keyword arguments. An option that is a function is called with the inputs and gives the value.
+        linear: the positions of the inputs in which the function is linear.
+        batch: the positions of the inputs whose first axis is the batch. If the result has axes, its first one is the
+            batch, too.
+        rtol, max_entries: the options of the gradient check that differ from its defaults.
+    """
+
+    function: Callable[..., Tensor]
     inputs: tuple[Any, ...]
-    linear: tuple[int, ...] = ()  # the positions of the inputs that it is linear in
-    batch: tuple[int, ...] = ()  # of those whose first axis is the batch
-    rtol: float = LINEAR
-    max_kinks: float = 0.1
-    max_entries: int = 1000
+    options: dict[str, Any] = field(default_factory=dict)
+    linear: tuple[int, ...] = ()
+    batch: tuple[int, ...] = ()
+    rtol: float = PRECISE
+    max_entries: int = Options.max_entries
+
+    @property
+    def operation(self) -> str:
+        """The public name of the operation."""
+        return self.function.__name__
+
+    @property
+    def arrays(self) -> dict[int, np.ndarray]:
+        """The inputs that stand for Tensors, by their positions."""
+        return {k: x for k, x in enumerate(self.inputs) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
+
+    @property
+    def fn(self) -> Callable[..., Tensor]:
+        """The function of the inputs alone. Random functions draw the same numbers in each call."""
+
+        @functools.wraps(self.function)
+        def fn(*inputs: Any) -> Tensor:
+            manual_seed(0)
+            return self.function(*inputs, **self.options_for(*inputs))
+
+        return fn
+
+    def options_for(self, *inputs: Any) -> dict[str, Any]:
+        """The keyword arguments that go with these inputs."""
+        return {name: value(*inputs) if callable(value) else value for name, value in self.options.items()}
 
     def check(self, **options: Any) -> Report:
-        """The checker's report on it, whatever it finds; options as for `check_op`."""
-        own = {name: getattr(self, name) for name in ("linear", "batch", "rtol", "max_kinks", "max_entries")}
+        """The report of `check_op` on the sample, good or bad; the options are those of `check_op`."""
+        own = {name: getattr(self, name) for name in ("linear", "batch", "rtol", "max_entries")}
         return check_op(self.fn, self.inputs, name=self.operation, raise_exception=False, **own | options)
 
-
-def samples() -> list[Sample]:
-    """All of them, in the order of the library's files; the same each time."""
-    rng = np.random.default_rng(20150605)
-    files = _arithmetic, _elementary, _shaping, _layers, _losses, _transformer, _stn
-    return [sample for file in files for sample in file(rng)]
+    def __str__(self) -> str:
+        shapes = [str(x.shape) if isinstance(x, np.ndarray) else str(x) for x in self.inputs[:3]]
+        options = [f"{name}={'...' if callable(value) else value}" for name, value in self.options.items()]
+        return f"{self.operation}({', '.join(shapes + options)})"
 
 
-def _seeded(fn: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
-    """A random fn that draws the same numbers in each call."""
-
-    def seeded(input: Tensor) -> Tensor:
-        manual_seed(0)
-        return fn(input, **options)
-
-    return seeded
+def samples(network: bool = True) -> list[Sample]:
+    """All samples, in the order of the library's files, the same each time; `network`: whether with the network's."""
+    families = [_arithmetic, _elementary, _shaping, _layers, _losses, _transformer, *([_stn] if network else [])]
+    # Each family has its own random numbers, so that a new sample changes no other family's inputs.
+    return [sample for family in families for sample in family(np.random.default_rng(20150605))]
 
 
 def _arithmetic(rng: np.random.Generator) -> list[Sample]:
@@ -70,205 +99,126 @@ def _arithmetic(rng: np.random.Generator) -> list[Sample]:
     away = rng.uniform(0.5, 2, (2, 3, 1)) * rng.choice([-1, 1], (2, 3, 1))
     n_k, k_m, batch_n_k = (rng.normal(size=shape) for shape in ((3, 4), (4, 5), (2, 3, 4)))
     return [
-        Sample("add", arithmetic.add, (a, b), (0, 1), (0, 1)),
-        Sample("add", arithmetic.add, (row, column), (0, 1)),
-        Sample("sub", arithmetic.sub, (a, b), (0, 1), (0, 1)),
-        Sample("sub", arithmetic.sub, (row, column), (0, 1)),
-        Sample("neg", arithmetic.neg, (a,), (0,), (0,)),
-        Sample("mul", arithmetic.mul, (a, b), (0, 1), (0, 1)),
-        Sample("mul", arithmetic.mul, (row, column), (0, 1)),
-        Sample("div", arithmetic.div, (a, positive), (0,), (0, 1)),
-        Sample("div", arithmetic.div, (row, away), (0,)),
-        Sample("pow", arithmetic.pow, (positive, exponent), (), (0, 1)),
-        Sample("pow", partial(arithmetic.pow, exponent=3), (away,), (), (0,)),
-        Sample("matmul", arithmetic.matmul, (n_k, k_m), (0, 1), (0,)),
-        Sample("matmul", arithmetic.matmul, (batch_n_k, k_m), (0, 1), (0,)),
+        Sample(arithmetic.add, (a, b), linear=(0, 1), batch=(0, 1)),
+        Sample(arithmetic.add, (row, column), linear=(0, 1)),
+        Sample(arithmetic.sub, (a, b), linear=(0, 1), batch=(0, 1)),
+        Sample(arithmetic.sub, (row, column), linear=(0, 1)),
+        Sample(arithmetic.neg, (a,), linear=(0,), batch=(0,)),
+        Sample(arithmetic.mul, (a, b), linear=(0, 1), batch=(0, 1)),
+        Sample(arithmetic.mul, (row, column), linear=(0, 1)),
+        Sample(arithmetic.div, (a, positive), linear=(0,), batch=(0, 1)),
+        Sample(arithmetic.div, (row, away), linear=(0,)),
+        Sample(arithmetic.pow, (positive, exponent), batch=(0, 1)),
+        Sample(arithmetic.pow, (positive, exponent[:1]), batch=(0,)),
+        Sample(arithmetic.pow, (away, 3), batch=(0,)),
+        Sample(arithmetic.matmul, (n_k, k_m), linear=(0, 1), batch=(0,)),
+        Sample(arithmetic.matmul, (batch_n_k, k_m), linear=(0, 1), batch=(0,)),
     ]
 
 
 def _elementary(rng: np.random.Generator) -> list[Sample]:
     x, positive = rng.normal(size=(3, 4)), rng.uniform(0.2, 3, (3, 4))
-    kinked = np.where(np.arange(12).reshape(3, 4) == 5, 0, x)  # relu has its kink there
+    kinked = np.where(np.arange(12).reshape(3, 4) == 5, 0, x)  # the kink of relu is at 0
     functions: list[Callable[..., Tensor]] = [elementary.exp, elementary.sin, elementary.cos, F.tanh, F.sigmoid]
     return [
-        *[Sample(fn.__name__, fn, (x,), (), (0,)) for fn in functions],
-        *[Sample(fn.__name__, fn, (positive,), (), (0,)) for fn in (elementary.log, elementary.sqrt)],
-        Sample("relu", F.relu, (x,), (), (0,)),
-        Sample("relu", F.relu, (kinked,), (), (0,)),
+        *[Sample(fn, (x,), batch=(0,)) for fn in functions],
+        *[Sample(fn, (positive,), batch=(0,)) for fn in (elementary.log, elementary.sqrt)],
+        Sample(F.relu, (x,), batch=(0,)),
+        Sample(F.relu, (kinked,), batch=(0,)),
     ]
 
 
 def _shaping(rng: np.random.Generator) -> list[Sample]:
     x = rng.normal(size=(2, 3, 4))
-    twice = np.array([0, 2, 2, 1])
+    twice, mask = np.array([0, 2, 2, 1]), np.array([True, False, True])
     return [
-        Sample("sum", shaping.sum, (x,), (0,)),
-        Sample("sum", partial(shaping.sum, dim=(0, 2)), (x,), (0,)),
-        Sample("sum", partial(shaping.sum, dim=-1, keepdim=True), (x,), (0,), (0,)),
-        Sample("mean", shaping.mean, (x,), (0,)),
-        Sample("mean", partial(shaping.mean, dim=1), (x,), (0,), (0,)),
-        Sample("reshape", lambda x: shaping.reshape(x, len(x), 12), (x,), (0,), (0,)),
-        Sample("index", lambda x: shaping.index(x, (slice(None), twice)), (x,), (0,), (0,)),
-        Sample("index", lambda x: shaping.index(x, (slice(None), slice(None, None, -2))), (x,), (0,), (0,)),
+        Sample(shaping.sum, (x,), linear=(0,)),
+        Sample(shaping.sum, (x,), {"dim": (0, 2)}, linear=(0,)),
+        Sample(shaping.sum, (x,), {"dim": -1, "keepdim": True}, linear=(0,), batch=(0,)),
+        Sample(shaping.mean, (x,), linear=(0,)),
+        Sample(shaping.mean, (x,), {"dim": 1}, linear=(0,), batch=(0,)),
+        Sample(shaping.reshape, (x, (-1, 12)), linear=(0,), batch=(0,)),
+        Sample(shaping.reshape, (x, 1, -1, 1), linear=(0,)),
+        Sample(shaping.index, (x, (slice(None), twice)), linear=(0,), batch=(0,)),
+        Sample(shaping.index, (x, (slice(None), slice(None, None, -2))), linear=(0,), batch=(0,)),
+        Sample(shaping.index, (x, (Ellipsis, None, -1)), linear=(0,), batch=(0,)),
+        Sample(shaping.index, (x, (slice(None), mask)), linear=(0,), batch=(0,)),
+        Sample(shaping.index, (x, 1), linear=(0,)),
     ]
 
 
 def _layers(rng: np.random.Generator) -> list[Sample]:
     x, W, bias = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)
     U, filters, biases = rng.normal(size=(3, 2, 6, 5)), rng.normal(size=(4, 2, 3, 2)), rng.normal(size=4)
-    many = rng.normal(size=(10, 1, 3, 3))  # more than a kernel has runs of samples
-    tied = U.copy()
-    tied[1, 0, :2, 2:4] = tied[2, 1, 4:, 0] = (
-        3  # a window of four equal pixels, and one whose largest stands there twice
-    )
+    many = rng.normal(size=(10, 1, 3, 3))  # more samples than a kernel adds up at once
+    tied = U.copy()  # one window has four equal pixels, and in one the largest pixel stands twice
+    tied[1, 0, :2, 2:4] = tied[2, 1, 4:, 0] = 3
+    large_window = {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1}
     return [
-        Sample("linear", F.linear, (x, W, bias), (0, 1, 2), (0,)),
-        Sample("linear", F.linear, (rng.normal(size=(2, 3, 4)), W), (0, 1), (0,)),
-        Sample("conv2d", F.conv2d, (U, filters, biases), (0, 1, 2), (0,)),
-        Sample("conv2d", partial(F.conv2d, stride=2, padding=1), (U, filters, biases), (0, 1, 2), (0,)),
-        Sample("conv2d", partial(F.conv2d, stride=(1, 2), padding=(2, 0)), (U, filters), (0, 1), (0,)),
-        Sample("conv2d", F.conv2d, (many, filters[:1, :1], biases[:1]), (0, 1, 2), (0,)),
-        Sample("max_pool2d", partial(F.max_pool2d, kernel_size=2), (U,), (), (0,)),
-        Sample("max_pool2d", partial(F.max_pool2d, kernel_size=(3, 2), stride=(2, 1), padding=1), (U,), (), (0,)),
-        Sample("max_pool2d", partial(F.max_pool2d, kernel_size=2), (tied,), (), (0,)),
-        Sample("avg_pool2d", partial(F.avg_pool2d, kernel_size=2), (U,), (0,), (0,)),
-        Sample("avg_pool2d", partial(F.avg_pool2d, kernel_size=(3, 2), stride=(2, 1), padding=1), (U,), (0,), (0,)),
-        Sample("dropout", _seeded(F.dropout, p=0.3), (U,), (0,), (0,)),
-        Sample("dropout2d", _seeded(F.dropout2d, p=0.4), (U,), (0,), (0,)),
+        Sample(F.linear, (x, W, bias), linear=(0, 1, 2), batch=(0,)),
+        Sample(F.linear, (rng.normal(size=(2, 3, 4)), W), linear=(0, 1), batch=(0,)),
+        Sample(F.conv2d, (U, filters, biases), linear=(0, 1, 2), batch=(0,)),
+        Sample(F.conv2d, (U, filters, biases), {"stride": 2, "padding": 1}, linear=(0, 1, 2), batch=(0,)),
+        Sample(F.conv2d, (U, filters), {"stride": (1, 2), "padding": (2, 0)}, linear=(0, 1), batch=(0,)),
+        Sample(F.conv2d, (many, filters[:1, :1], biases[:1]), linear=(0, 1, 2), batch=(0,)),
+        Sample(F.max_pool2d, (U,), {"kernel_size": 2}, batch=(0,)),
+        Sample(F.max_pool2d, (U,), large_window, batch=(0,)),
+        Sample(F.max_pool2d, (tied,), {"kernel_size": 2}, batch=(0,)),
+        Sample(F.avg_pool2d, (U,), {"kernel_size": 2}, linear=(0,), batch=(0,)),
+        Sample(F.avg_pool2d, (U,), large_window, linear=(0,), batch=(0,)),
+        Sample(F.dropout, (U,), {"p": 0.3}, linear=(0,), batch=(0,)),
+        Sample(F.dropout2d, (U,), {"p": 0.4}, linear=(0,), batch=(0,)),
     ]
 
 
 def _losses(rng: np.random.Generator) -> list[Sample]:
     scores, target = 2 * rng.normal(size=(4, 5)), np.array([3, 0, 4, 3])
     return [
-        Sample("log_softmax", partial(F.log_softmax, dim=1), (scores,), (), (0,), SOFTMAX),
-        Sample("log_softmax", partial(F.log_softmax, dim=-2), (rng.normal(size=(2, 4, 3)),), (), (0,), SOFTMAX),
-        Sample("nll_loss", F.nll_loss, (scores, target), (0,), (0, 1)),
-        Sample("cross_entropy", F.cross_entropy, (scores, target), (), (0, 1), SOFTMAX),
+        Sample(F.log_softmax, (scores,), {"dim": 1}, batch=(0,), rtol=SOFTMAX),
+        Sample(F.log_softmax, (rng.normal(size=(2, 4, 3)),), {"dim": -2}, batch=(0,), rtol=SOFTMAX),
+        Sample(F.nll_loss, (scores, target), linear=(0,), batch=(0, 1)),
+        Sample(F.cross_entropy, (scores, target), batch=(0, 1), rtol=SOFTMAX),
     ]
 
 
 def _transformer(rng: np.random.Generator) -> list[Sample]:
     angle, theta = rng.uniform(-3, 3, 4), rng.normal(size=(2, 2, 3))
-    found = [Sample("rotation_theta", F.rotation_theta, (angle,), (), (0,))]
-    for align_corners in (False, True):
-
-        def affine_grid(theta: Tensor, align_corners: bool = align_corners) -> Tensor:
-            return F.affine_grid(theta, (len(theta), 1, 3, 4), align_corners)
-
-        found.append(Sample("affine_grid", affine_grid, (theta,), (0,), (0,)))
-    U, G = rng.normal(size=(3, 2, 4, 5)), rng.uniform(-1.6, 1.6, (3, 3, 4, 2))  # some of it outside
-    many, points = rng.normal(size=(10, 1, 2, 3)), rng.uniform(-1, 1, (10, 1, 2, 2))  # more than runs in a kernel
+    U, G = rng.normal(size=(3, 2, 4, 5)), rng.uniform(-1.6, 1.6, (3, 3, 4, 2))  # some points lie outside the image
+    many, points = rng.normal(size=(10, 1, 2, 3)), rng.uniform(-1, 1, (10, 1, 2, 2))
     kinked = G.copy()
-    kinked[:2, 1, :2, 0] = 0.5, -0.5  # with align_corners x = 3 and x = 1: pixels' centres
+    kinked[:2, 1, :2, 0] = 0.5, -0.5  # with align_corners x = 3 and x = 1: the centres of pixels
+
+    def size(theta: Tensor) -> tuple[int, int, int, int]:
+        return len(theta), 1, 3, 4
+
+    found = [Sample(F.rotation_theta, (angle,), batch=(0,))]
+    for align_corners in (False, True):
+        options = {"size": size, "align_corners": align_corners}
+        found.append(Sample(F.affine_grid, (theta,), options, linear=(0,), batch=(0,)))
     for padding_mode in ("zeros", "border", "reflection"):
         for align_corners, grid in ((False, G), (True, kinked)):
-            fn = partial(F.grid_sample, padding_mode=padding_mode, align_corners=align_corners)
-            found.append(Sample("grid_sample", fn, (U, grid), (0,), (0, 1)))
-    found.append(Sample("grid_sample", F.grid_sample, (many, points), (0,), (0, 1)))
-    found.append(Sample("grid_sample", partial(F.grid_sample, mode="nearest"), (U, G), (0,), (0, 1)))
-    return found
+            options = {"padding_mode": padding_mode, "align_corners": align_corners}
+            found.append(Sample(F.grid_sample, (U, grid), options, linear=(0,), batch=(0, 1)))
+    return [
+        *found,
+        Sample(F.grid_sample, (many, points), linear=(0,), batch=(0, 1)),
+        Sample(F.grid_sample, (U, G), {"mode": "nearest"}, linear=(0,), batch=(0, 1)),
+    ]
 
 
 def _stn(rng: np.random.Generator) -> list[Sample]:
-    """The loss of the whole network, dropout and all, of which every weight and the images are inputs."""
+    """The loss of the whole network, with its dropout. The inputs are the images, the labels and every weight."""
     manual_seed(0)
     net = models.STNClsNet()
     net.double()
-    net.loc_net.cnn.fc2.weight.data[:] = rng.normal(0, 0.1, (1, 50))  # from angle 0 every point would lie on a kink
+    net.loc_net.cnn.fc2.weight.data[:] = rng.normal(0, 0.1, (1, 50))  # at angle 0 every point would lie on a kink
     owners = [(m, name) for m in net.modules() for name, p in vars(m).items() if isinstance(p, Tensor)]
     weights = [getattr(*owner).data for owner in owners]
 
     def stn(images: Tensor, labels: np.ndarray, *weights: Tensor) -> Tensor:
-        manual_seed(0)
         for owner, weight in zip(owners, weights, strict=True):
             setattr(*owner, weight)
         return F.nll_loss(net(images), labels)
 
     images, labels = rng.normal(size=(2, 1, 28, 28)), np.array([3, 8])
-    return [Sample("stn", stn, (images, labels, *weights), (), (0, 1), SOFTMAX, max_entries=250)]
-
-
-def run(names: Sequence[str] = (), as_json: bool = False, plot_dir: Path | None = None) -> int:
-    """Check the operations of these names, or all of them; print a table, or JSON; the exit status: 1 if any fails.
-
-    Args:
-        plot_dir: a folder to write pictures into, one for each operation: the error of its gradients against the step.
-
-    Raises ValueError for an unknown name.
-    """
-    groups: dict[str, list[Sample]] = {}
-    for sample in samples():
-        groups.setdefault(sample.operation, []).append(sample)
-    for name in names:
-        if name not in groups:
-            raise ValueError(f"gradcheck: expected operations among {', '.join(groups)}; got {name!r}")
-    if plot_dir:
-        plot_dir.mkdir(parents=True, exist_ok=True)
-    start, rows = time.perf_counter(), []
-    if not as_json:
-        print(_HEADER, flush=True)
-    for name in names or groups:
-        with _one_thread():
-            rows.append(_Row(name, [sample.check(curve=plot_dir is not None) for sample in groups[name]]))
-        if not as_json:
-            print(rows[-1], flush=True)
-        if plot_dir:
-            from npstn.gradcheck.plot import plot
-
-            plot(rows[-1].reports).savefig(plot_dir / f"{name}.png", dpi=120)
-    failed = [report for row in rows for report in row.reports if not report]
-    seconds = time.perf_counter() - start
-    if as_json:
-        operations = {row.name: [report.as_dict() for report in row.reports] for row in rows}
-        print(json.dumps(_finite({"ok": not failed, "seconds": seconds, "operations": operations}), indent=2))
-    else:
-        for report in failed:
-            print(f"\n{report}")
-        wrong = sum(not row.ok for row in rows)
-        print(f"\n{wrong or 'none'} of {len(rows)} operations failed, in {seconds:.0f} s")
-    return 1 if failed else 0
-
-
-def _finite(value: Any) -> Any:
-    """For JSON, which knows neither inf nor NaN: null stands for both."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Kernels on one thread for the time being: so little work is sooner done than shared out."""
-    before = get_num_threads()
-    set_num_threads(1)
-    try:
-        yield
-    finally:
-        set_num_threads(before)
-
-
-_HEADER = "operation        slopes  kinks  worst error  adjoint error  contracts  verdict  seconds"
-
-
-class _Row(NamedTuple):
-    """A line of the table: an operation, with the reports on all of its samples."""
-
-    name: str
-    reports: list[Report]
-
-    @property
-    def ok(self) -> bool:
-        return all(self.reports)
-
-    def __str__(self) -> str:
-        worst = max((r.worst.error for r in self.reports if r.worst), default=np.nan)
-        adjoints = [error for r in self.reports for error in r.adjoints.values()]
-        kept = [not broken for r in self.reports for broken in r.contracts.values()]
-        return (
-            f"{self.name:15} {sum(r.entries for r in self.reports):7} {sum(len(r.kinks) for r in self.reports):6} "
-            f"{worst:12.1e} {f'{max(adjoints):.1e}' if adjoints else '-':>14} {f'{sum(kept)}/{len(kept)}':>10} "
-            f"{'ok' if self.ok else 'FAILED':>8} {sum(r.seconds for r in self.reports):8.1f}"
-        )
+    return [Sample(stn, (images, labels, *weights), batch=(0, 1), rtol=SOFTMAX, max_entries=250)]

@@ -1,4 +1,4 @@
-"""The function under test, with the inputs at which it is checked."""
+"""The function under test, and the inputs at which it is checked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from npstn.autograd import Function, Tensor, no_grad
 
 
 class Subject:
-    """A function and its inputs, of which the float64 arrays can be exchanged for others.
+    """A function and its inputs; the float64 arrays among the inputs can be replaced by others.
 
     Attributes:
-        name: the function's; of a `Function`'s `apply`, the operation's.
-        given: the inputs, as they were given; names: what the function calls them.
-        places: where the arrays stand among them. What else there is (labels, options) goes in as it is.
-        arrays: the arrays themselves, one for each place: copies, for a function may spoil what it is given.
-        asked: for each array, whether its gradient is asked for: a Tensor that does not require grad is a constant.
+        name: the name of the function; for `Function.apply`, that of the operation.
+        given: the inputs as they were given; names: the function's names for them.
+        places: the positions of the arrays among the inputs. Other inputs (labels, options) are passed on unchanged.
+        arrays: fresh copies of the arrays, one for each place: the function may change the arrays that it is given.
+        asked: for each array, whether its gradient is asked for. A Tensor that does not require grad is a constant.
     """
 
     def __init__(self, fn: Callable[..., Tensor], inputs: Any, name: str | None = None) -> None:
@@ -49,23 +49,21 @@ class Subject:
         return [x.copy() for x in self._arrays]
 
     def name_of(self, k: int) -> str:
-        """The name of array number k."""
+        """The function's name for array number k."""
         return self.names[self.places[k]]
 
     def call(self, arrays: Iterable[np.ndarray], asked: Sequence[bool] | None = None) -> tuple[Tensor, list[Tensor]]:
-        """The result for these arrays, in whatever layout and dtype they are, and the Tensors that they became.
+        """The result for these arrays, of any layout and dtype, and the Tensors around them.
 
-        `asked` stands in for the subject's own.
+        `asked` replaces the subject's own.
         """
-        inputs, tensors = (
-            list(self.given),
-            [Tensor._wrap(x) for x in arrays],
-        )  # Tensor(x) would copy x into C order
+        inputs = list(self.given)
+        tensors = [Tensor._wrap(x) for x in arrays]  # Tensor(x) would copy x into C order
         for k, x, requires_grad in zip(self.places, tensors, asked or self.asked, strict=True):
             inputs[k], x.requires_grad = x, requires_grad
         y = self.fn(*inputs)
         if not isinstance(y, Tensor):
-            raise TypeError(f"gradcheck: expected {self.name} to give a Tensor, got {type(y).__name__}")
+            raise TypeError(f"gradcheck: expected {self.name} to return a Tensor, got {type(y).__name__}")
         return y, tensors
 
     def value(self, arrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -78,7 +76,7 @@ class Subject:
         dy: np.ndarray,
         asked: Sequence[bool] | None = None,
     ) -> list[np.ndarray]:
-        """What backward makes of the upstream gradient dy, for each array; zeros where it gives nothing."""
+        """The gradient that backward gives for each array with the upstream gradient dy; zeros if it gives none."""
         y, tensors = self.call(arrays, asked)
         if y.requires_grad:
             y.backward(dy)
@@ -90,11 +88,11 @@ def _is_float(x: Any) -> bool:
 
 
 def _parameters(fn: Callable[..., Any], count: int) -> list[str]:
-    """What fn calls its first `count` arguments."""
+    """fn's names for its first `count` arguments."""
     names = []
     try:
         for p in inspect.signature(fn).parameters.values():
             names += [f"{p.name}[{i}]" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
     except (TypeError, ValueError):
-        pass  # it does not say
+        pass  # a function without a signature
     return [*names, *(f"input {k}" for k in range(len(names), count))][:count]

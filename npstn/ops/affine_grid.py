@@ -30,6 +30,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous
 from npstn.backend.compiler import kernel
+from npstn.backend.parallel import share_out
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
@@ -42,9 +43,9 @@ def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.n
 
 
 @kernel
-def affine_grid_forward(theta, x, y, G):
-    B, h, w, _ = G.shape
-    for b in range(B):
+def affine_grid_forward(first, end, theta, x, y, G):
+    _, h, w, _ = G.shape
+    for b in range(first, end):
         for i in range(h):
             for j in range(w):
                 G[b, i, j, 0] = theta[b, 0, 0] * x[j] + theta[b, 0, 1] * y[i] + theta[b, 0, 2]
@@ -52,10 +53,10 @@ def affine_grid_forward(theta, x, y, G):
 
 
 @kernel
-def affine_grid_backward(dG, x, y, dtheta):
-    B, h, w, _ = dG.shape
+def affine_grid_backward(first, end, dG, x, y, dtheta):
+    _, h, w, _ = dG.shape
     zero = dG.dtype.type(0)
-    for b in range(B):
+    for b in range(first, end):
         for r in range(2):
             dtheta[b, r, 0] = dtheta[b, r, 1] = dtheta[b, r, 2] = zero
             for i in range(h):
@@ -88,14 +89,14 @@ class AffineGrid(Function):
         y = normalised_coordinates(h, bool(align_corners), theta.dtype)
         ctx.save_for_backward(x, y)
         G = np.empty((B, h, w, 2), theta.dtype)
-        affine_grid_forward(contiguous(theta), x, y, G)
+        share_out(affine_grid_forward, B, contiguous(theta), x, y, G, work=G.size // 2)  # ns
         return G
 
     @staticmethod
     def backward(ctx: Context, dG: np.ndarray) -> Any:
         x, y = ctx.saved
         dtheta = np.empty((len(dG), 2, 3), dG.dtype)
-        affine_grid_backward(contiguous(dG), x, y, dtheta)
+        share_out(affine_grid_backward, len(dG), contiguous(dG), x, y, dtheta, work=dG.size // 2)
         return dtheta, None, None
 
 

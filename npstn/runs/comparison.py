@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,15 +48,15 @@ def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
     for i, config in enumerate(configs):
         what = {name: value for name, value in config.as_json().items() if name not in INCIDENTAL}
         alike.setdefault(repr(what), []).append(i)
-    firsts = [_differences(configs[members[0]]) for members in alike.values()]
+    firsts = [configs[members[0]] for members in alike.values()]
     groups = []
-    for first, members in zip(firsts, alike.values(), strict=True):
+    for members in alike.values():
         config = configs[members[0]]
         measured = TASKS[config.task["name"]].measured
         tables = [_metrics(paths[i], (*COLUMNS, *measured)) for i in members]
         done = min(len(table["epoch"]) for table in tables)
         metrics = {name: np.stack([table[name][:done] for table in tables]) for name in tables[0]}
-        name = _name(config, first, firsts)
+        name = _name(config, firsts)
         groups.append(Group(name, [configs[i].seed for i in members], config.recipe.epochs, measured, metrics))
     return groups
 
@@ -69,33 +69,31 @@ def _metrics(folder: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     return metrics
 
 
-def _differences(config: Config) -> dict[str, Any]:
-    """What may set a run apart from others, each with its name for a person; its transformer is told in any case."""
-    recipe = {**vars(config.recipe)}
-    if config.recipe_name in RECIPES:  # a number that the recipe brings with it is told by the recipe's name
-        usual = vars(RECIPES[config.recipe_name])
-        recipe = {name: value for name, value in recipe.items() if value != usual[name]}
-    task = {"task": config.task["name"], **{name: value for name, value in config.task.items() if name != "name"}}
-    return {**task, "recipe": config.recipe_name, **recipe, "data": config.data_sha256[:8]}
+def _name(config: Config, others: Sequence[Config]) -> str:
+    """The transformer, and each entry that is not the same in all the groups; what follows from others is left out."""
+    entries = [_entries(other) for other in others]
+    kind = config.model["transformer"]
+    parts = ["no transformer" if kind == "none" else kind]
+    for name, value in _entries(config).items():
+        if len({repr(other.get(name)) for other in entries}) == 1:
+            continue
+        if name == "data" and len({other["source"] for other in entries}) > 1:  # other images anyway
+            continue
+        if all(_follows_from_recipe(other, name) for other in others):
+            continue
+        parts.append(f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}")
+    return ", ".join(parts)
 
 
-def _name(config: Config, differences: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    """The transformer, and each difference that is not the same in all the groups."""
-
-    def parts() -> Iterator[str]:
-        kind = config.model["transformer"]
-        yield "no transformer" if kind == "none" else kind
-        for name in dict.fromkeys(name for other in others for name in other):
-            values = {repr(other.get(name)) for other in others}
-            if len(values) > 1 and name in differences and not (name == "data" and _sources_differ(others)):
-                value = differences[name]
-                yield f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
-
-    return ", ".join(parts())
+def _entries(config: Config) -> dict[str, Any]:
+    """What may set a run apart from others, by its name for a person."""
+    task = {"task" if name == "name" else name: value for name, value in config.task.items()}
+    return {**task, "recipe": config.recipe_name, **vars(config.recipe), "data": config.data_sha256[:8]}
 
 
-def _sources_differ(others: Sequence[dict[str, Any]]) -> bool:
-    return len({other["source"] for other in others}) > 1
+def _follows_from_recipe(config: Config, name: str) -> bool:
+    usual = vars(RECIPES[config.recipe_name]) if config.recipe_name in RECIPES else {}
+    return name in usual and vars(config.recipe)[name] == usual[name]
 
 
 def table(groups: Sequence[Group]) -> str:

@@ -70,7 +70,7 @@ class Config:
         name, source_name = chosen.pop("name"), chosen.pop("source")
         if source is None:
             if data_folder is None and self.data_folder is not None:
-                data_folder = os.path.normpath(folder / self.data_folder)
+                data_folder = os.path.normpath(folder.resolve() / self.data_folder)  # it was taken from there
             source = SOURCES[source_name](data_folder)
         return TASKS[name](source, **chosen)
 
@@ -98,9 +98,10 @@ def read_config(folder: Path) -> Config:
         with path.open("rb") as file:
             entries = json.loads(file.read(2**20))  # a config has a few hundred bytes: what this cuts is none
         if _is_of_format_1(entries):
+            weights, net = folder / "weights.safetensors", "ClsNet" if entries["model"] == "cnn" else "STNClsNet"
             raise RunError(
-                f"the run in {folder} is of an older npstn, whose runs this one cannot go on with: train it afresh, or "
-                f"read its weights with npstn.load('weights.safetensors'); they fit models.STNClsNet and models.ClsNet"
+                f"expected a run of this npstn, got {folder}, which an older npstn wrote: train it afresh in another "
+                f"folder, or read its weights with npstn.load({str(weights)!r}); they fit models.{net}"
             )
         return _config(entries)
     except (ValueError, KeyError, TypeError, RecursionError, DataError):
@@ -119,13 +120,17 @@ def _config(entries: Mapping[str, Any]) -> Config:
     config = Config(**{**entries, "recipe": Recipe(**entries["recipe"])})
     model = {**config.model, "image": tuple(config.model["image"])}
     config = dataclasses.replace(config, model=model)
-    texts = config.recipe_name, config.data_sha256, *config.versions, *config.versions.values()
-    if not all(isinstance(text, str) for text in texts) or not isinstance(config.data_folder, (str, type(None))):
+    if not isinstance(config.versions, dict):
+        raise TypeError
+    texts = config.recipe_name, config.data_sha256, *config.versions.values(), config.data_folder or ""
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise ValueError
     if isinstance(config.seed, bool) or not isinstance(config.seed, int) or config.seed < 0:
         raise ValueError
-    if not all(isinstance(n, int) and 0 < n < 2**16 for n in (*model["image"], model["classes"])):
+    task = config.open_task(Path())
+    if config.task.keys() != {"name", "source", *task.settings}:
         raise ValueError
-    config.open_task(Path())
+    if (model["image"], model["classes"]) != (task.image, len(task.classes)):  # before a network of any size is built
+        raise ValueError
     config.build_net()
     return config

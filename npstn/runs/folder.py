@@ -55,7 +55,8 @@ def load_net(folder: Path, of: Config) -> nn.Module:
         raise RunError(f"expected weights in {folder}, got none: is the run still in its first epoch?") from None
     except (KeyError, ValueError, TypeError) as error:
         kind = of.model["transformer"]
-        raise RunError(f"the weights in {folder} do not fit its network ({kind}): {error.args[0]}") from None
+        network = f"its network (--transformer {kind})"
+        raise RunError(f"the weights in {folder} do not fit {network}: {error.args[0]}") from None
     return net
 
 

@@ -37,12 +37,11 @@ def load_checkpoint(folder: Path, config: Config, state: State, columns: tuple[s
         if not {"config", "state"} <= notes.keys():
             raise ValueError(f"expected a checkpoint of format {FORMAT}, got something else")
         if notes["config"] != config.as_json():
-            raise ValueError("it is of a run with another config.json")
-        epochs = notes["state"]["epochs"]
-        if len(epochs) > config.recipe.epochs or any(tuple(row) != columns for row in epochs):
-            raise ValueError("its epochs are not those of such a run")
+            raise ValueError("it belongs to a run with another config.json")
         state.load(storage.load(path, like=state.arrays()), notes["state"])
+        if len(state.epochs) > config.recipe.epochs or any(tuple(row) != columns for row in state.epochs):
+            raise ValueError("its epochs are not those of such a run")
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"expected a checkpoint in {folder}, got none; train it afresh with --out and --force") from None
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise RunError(f"cannot go on from the checkpoint {path}: {error.args[0]}") from None

@@ -75,7 +75,8 @@ class Task:
                 raise ValueError(f"{self.name}: expected {name} from {least:g} to {most:g}, got {value!r}")
         self.source, self.seed = source, seed
         self.chosen = {name: setting.default for name, setting in self.settings.items()} | settings
-        self.image, self.classes = (1, *source.size), source.classes
+        self.image = getattr(self, "image", (1, *source.size))
+        self.classes = getattr(self, "classes", source.classes)
 
     def __len__(self) -> int:
         """How many training images there are."""
@@ -105,10 +106,13 @@ class Task:
         return self._test
 
     def few(self) -> np.ndarray:
-        """A few test images for the pictures: FEW rows, in each an image of every class that has as many."""
+        """A few test images for the pictures: FEW rows, in each an image of every class that has any.
+
+        A class with fewer than FEW images shows them again.
+        """
         test = self.test()
-        numbers = [np.flatnonzero(test.labels == label)[:FEW] for label in range(len(self.classes))]
-        return test.images[np.stack([n for n in numbers if len(n) == FEW], axis=1).ravel()]
+        numbers = [np.flatnonzero(test.labels == label) for label in range(len(self.classes))]
+        return test.images[np.stack([np.resize(n, FEW) for n in numbers if len(n)], axis=1).ravel()]
 
     @functools.cached_property
     def _test(self) -> Batch:

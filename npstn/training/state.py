@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,11 +75,11 @@ class State:
         return {name: value for name, value in self._parts().items() if isinstance(value, np.ndarray)}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, as JSON can hold it: plain numbers, and the random state. NaN becomes None."""
+        """Everything else, as JSON can hold it: plain numbers, and the random state. NaN and infinity become texts."""
         return {
             "parts": {name: value for name, value in self._parts().items() if not isinstance(value, np.ndarray)},
             "random": {"at_start": self._random_at_start, "now": generator().bit_generator.state},
-            "epochs": [{name: None if math.isnan(x) else x for name, x in row.items()} for row in self.epochs],
+            "epochs": [{name: x if _finite(x) else str(x) for name, x in row.items()} for row in self.epochs],
             "steps": self.steps,
             "loss": self.loss,
             "seconds": self.seconds,
@@ -89,16 +90,16 @@ class State:
 
         Raises KeyError, ValueError or TypeError where `arrays` and `numbers` are not those of such a training.
         """
+        own = self.numbers()
+        _check_names("numbers", numbers, own)
+        for name in ("parts", "random"):
+            _check_names(name, numbers[name], own[name])
         steps, loss, seconds = numbers["steps"], numbers["loss"], numbers["seconds"]
-        for name, value in (("steps", steps), ("seconds", seconds), ("loss", loss)):
-            if not _finite(value) or (name != "loss" and value < 0):
-                raise ValueError(f"State.load: expected {name} to be a finite number of at least 0, got {value!r}")
-        epochs = [{name: math.nan if x is None else x for name, x in row.items()} for row in numbers["epochs"]]
-        if [row["epoch"] for row in epochs] != list(range(1, len(epochs) + 1)):
-            raise ValueError("State.load: expected the epochs that are done, numbered from 1, got others")
-        trial = np.random.default_rng()
-        for moment in ("at_start", "now"):  # refused here rather than in the midst of training
-            trial.bit_generator.state = numbers["random"][moment]
+        _check_numbers({"steps": steps, "loss": loss, "seconds": seconds}, own)
+        _check_numbers(numbers["parts"], own["parts"])
+        for state in numbers["random"].values():
+            _check_random(state)
+        epochs = _read_epochs(numbers["epochs"])
         values = {**arrays, **numbers["parts"]}
         for name, part in self._named():
             part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in values.items() if k.startswith(f"{name}.")})
@@ -115,5 +116,54 @@ class State:
         return [(name, part) for name, part in parts if part is not None]
 
 
+def _check_names(what: str, given: Any, own: Mapping[str, Any]) -> None:
+    if not isinstance(given, Mapping) or given.keys() != own.keys():
+        got = ", ".join(given) if isinstance(given, Mapping) else type(given).__name__
+        raise ValueError(f"State.load: expected {what} to have the entries {', '.join(own)}; got {got or 'none'}")
+
+
+def _check_numbers(given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Numbers are finite, at least 0 but for a loss, and integers where this training has integers."""
+    for name, value in given.items():
+        kind = "an integer" if isinstance(own[name], int) else "a finite number"
+        least = "" if name == "loss" else " of at least 0"
+        if not _finite(value) or (least and value < 0) or (kind == "an integer" and not isinstance(value, int)):
+            raise ValueError(f"State.load: expected {name} to be {kind}{least}, got {reprlib.repr(value)}")
+
+
+def _check_random(state: Any) -> None:
+    """Refused here rather than in the midst of training. NumPy rounds or ignores some of what it should refuse."""
+    trial = np.random.default_rng().bit_generator
+    try:
+        trial.state = state
+        kept = trial.state == state and state["has_uint32"] in (0, 1)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        kept = False
+    if not kept:
+        raise ValueError("State.load: expected the state of a PCG64 random generator, got something else")
+
+
+def _read_epochs(rows: Any) -> list[dict[str, float]]:
+    """The rows of the epochs that are done, as `State.numbers` gives them."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("State.load: expected epochs to be a list of rows, got something else")
+    epochs = []
+    for number, row in enumerate(rows, start=1):
+        epochs.append({name: _read_number(name, number, x) for name, x in row.items()})
+        if row.get("epoch") != number:
+            raise ValueError("State.load: expected the epochs that are done, numbered from 1, got others")
+    return epochs
+
+
+def _read_number(name: str, epoch: int, value: Any) -> float:
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
+    if not _finite(value):
+        got = reprlib.repr(value)
+        raise ValueError(f"State.load: expected {name} of epoch {epoch} to be a number, got {got}")
+    return value
+
+
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number, and one that a float can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -1,1 +1,1 @@
-"""The fuzz target: every public function on awkward arguments. It may refuse them, in one line; nothing worse."""
+"""The fuzz target: every public function with awkward arguments. A function may refuse them, in one line."""

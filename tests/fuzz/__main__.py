@@ -1,7 +1,8 @@
 """The long run: `python -m tests.fuzz --minutes 30`.
 
-The examples follow from the seed, each from its number alone. A process of its own works through them, so that one that
-crashes or hangs is seen and named too. The exit status is 1 if one fails, and what is printed says how to run it again.
+Each example follows from the seed and its number. Another process works through the examples, so that an example that
+crashes or hangs is noticed and named, too. The exit status is 1 if an example fails; the last line says how to run it
+again.
 """
 
 from __future__ import annotations
@@ -24,23 +25,26 @@ from npstn.backend.compiler import kernel
 from tests.fuzz.draws import Draws
 from tests.fuzz.targets import TARGETS
 
-MEMORY = 12 << 30  # bytes of addresses: what asks for more gets a MemoryError, and the machine lives on
+MEMORY = 12 << 30  # bytes of addresses: a call that needs more gets a MemoryError, and the machine lives on
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long; 30 by default")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, metavar="N", help="another each time")
-    parser.add_argument("--only", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help="only these")
-    parser.add_argument("--bounds-checked", action="store_true", help="with kernels that check every index")
-    parser.add_argument("--example", type=int, metavar="K", help="this one alone, in this process")
-    parser.add_argument("--patience", type=float, default=180.0, metavar="S", help="seconds after which it hangs; 180")
+    parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="the minutes to run; 30 by default")
+    seed = "the seed of the examples; a new one each time by default"
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, metavar="N", help=seed)
+    names = "the functions to try; all by default"
+    parser.add_argument("--only", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help=names)
+    parser.add_argument("--bounds-checked", action="store_true", help="compile kernels that check every index")
+    parser.add_argument("--example", type=int, metavar="K", help="run example K only, in this process")
+    patience = "the seconds after which an example counts as hanging; 180 by default"
+    parser.add_argument("--patience", type=float, default=180.0, metavar="S", help=patience)
     parser.add_argument("--progress", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.progress:
         return work(options)
-    if options.bounds_checked and not numba.config.BOUNDSCHECK:  # read when Numba was imported
-        with tempfile.TemporaryDirectory() as folder:  # from a cache of unchecked kernels it would take those
+    if options.bounds_checked and not numba.config.BOUNDSCHECK:  # Numba reads it when it is imported
+        with tempfile.TemporaryDirectory() as folder:  # Numba would load unchecked kernels from a used cache
             env = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": folder}
             return subprocess.run([sys.executable, "-m", "tests.fuzz", *sys.argv[1:]], env=env, check=False).returncode
     if numba.config.BOUNDSCHECK:
@@ -49,7 +53,7 @@ def main() -> int:
 
 
 def watch(options: argparse.Namespace) -> int:
-    """Let another process work until the time is over, and see to it that it goes on."""
+    """Watch another process work until the time is over."""
     again = f"python -m tests.fuzz --seed {options.seed}{' --bounds-checked' * options.bounds_checked}"
     again += f" --only {' '.join(options.only)}" * (options.only != list(TARGETS))
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +76,7 @@ def watch(options: argparse.Namespace) -> int:
 
 
 def follow(worker: subprocess.Popen, progress: Path, seconds: float, patience: float) -> str:
-    """How the worker came to its end; nothing where it was still well after that many seconds of work."""
+    """How the worker failed; an empty text if it still works after that many seconds."""
     last, since, start = "", 0.0, 0.0
     while (status := worker.poll()) is None:
         time.sleep(0.1)
@@ -87,7 +91,7 @@ def follow(worker: subprocess.Popen, progress: Path, seconds: float, patience: f
 
 
 def work(options: argparse.Namespace) -> int:
-    """One example after the other, until one fails."""
+    """Run one example after the other until one fails."""
     limit_memory()
     file = os.open(options.progress, os.O_WRONLY)
     for number in itertools.count():
@@ -99,10 +103,10 @@ def work(options: argparse.Namespace) -> int:
 
 def one(options: argparse.Namespace, number: int) -> int:
     name = options.only[number % len(options.only)]
-    npstn.set_num_threads(1)  # that takes the least time with small arrays
+    npstn.set_num_threads(1)  # the fastest for small arrays
     try:
         TARGETS[name](Draws.seeded(options.seed, number))
-    except Exception:  # noqa: BLE001 - that is what is looked for
+    except Exception:  # noqa: BLE001 - any error is a find
         traceback.print_exc()
         return 1
     return 0
@@ -123,12 +127,12 @@ def read_past_the_end(x):
 
 
 def prove_that_bounds_are_checked() -> None:
-    """A warm cache of machine code silently ignores NUMBA_BOUNDSCHECK."""
+    """Stop unless bounds are checked: a warm cache of machine code silently ignores NUMBA_BOUNDSCHECK."""
     try:
         read_past_the_end(np.ones(3))
     except IndexError:
         return
-    raise SystemExit("fuzz: expected kernels that check their bounds, got others: use a fresh NUMBA_CACHE_DIR")
+    raise SystemExit("fuzz: expected kernels that check their bounds, got others; use a fresh NUMBA_CACHE_DIR")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One call of a function of the library on awkward arguments, and the judge of what came of it."""
+"""One call of a library function with awkward arguments, and the judge of its outcome."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 import npstn
 from npstn import Tensor
-from tests.fuzz.draws import OTHER_DTYPES, STRANGE, Draws
+from tests.fuzz.draws import NONSENSE, OTHER_DTYPES, Draws
 
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError)
 THE_LIBRARYS_FORM = re.compile(r"\w+: expected [^\n]+, got [^\n]+")
 
 
 class Fault(AssertionError):
-    """What a function did that it must not do."""
+    """A function broke a promise of the library."""
 
 
 @dataclasses.dataclass
@@ -26,34 +26,37 @@ class Call:
     """A function with arguments.
 
     Attributes:
-        arguments: the function's; its ndarrays of floats are handed over as Tensors.
-        shape: the documented shape of the result, computed from `arguments` and `options`; raises where there is none.
-        method: whether the first argument is the Tensor whose method it is: that one is never anything else.
+        arguments: the positional arguments; ndarrays of floats are passed as Tensors.
+        documented: computes the documented shape of the result from `arguments` and `options`, and raises an error if
+            they have no documented result. None if the fuzz target does not know the document.
+        expected: the shape of the result where `documented` is None; None if unknown.
         valid: whether the arguments are as documented: then the function must not refuse them.
-        may_share: whether the result may lie in its input's memory.
-        same_in_any_layout: whether the layout of the inputs changes no bit, because the kernels see only one.
+        method: whether the function is a method of the first argument, which is always a Tensor then.
+        may_share: whether the result may share the memory of an input.
+        same_in_any_layout: whether the layout of the inputs changes no bit of the result.
     """
 
     function: Callable[..., Any]
     arguments: list[Any]
     options: dict[str, Any]
-    shape: Callable[..., tuple[int, ...]]
+    documented: Callable[..., tuple[int, ...]] | None
+    expected: tuple[int, ...] | None = None
     valid: bool = True
     method: bool = False
     may_share: bool = False
     same_in_any_layout: bool = False
 
     def spoil(self, d: Draws) -> Call:
-        """Now and then something about the arguments is not as it should be."""
+        """Spoil one argument of every third call."""
         places: list[Any] = [*range(int(self.method), len(self.arguments)), *self.options]
         if not places or not d.chance(3):
             return self
         place = d.choice(places)
         if isinstance(place, str):
-            self.options[place] = d.choice(STRANGE)
+            self.options[place] = d.choice(NONSENSE)
         else:
             self.arguments[place] = spoilt(d, self.arguments[place])
-        self.valid = False
+        self.valid, self.expected = False, None
         return self
 
     def __str__(self) -> str:
@@ -71,7 +74,7 @@ def described(x: Any) -> str:
 
 def spoilt(d: Draws, x: Any) -> Any:
     if not isinstance(x, np.ndarray) or d.chance(8):
-        return d.choice(STRANGE)
+        return d.choice(NONSENSE)
     how = d.choice(["dtype", "other float", "axis more", "axis less", "shorter", "longer"])
     if how == "dtype":
         return np.ones(x.shape, d.choice(OTHER_DTYPES))
@@ -91,7 +94,7 @@ def spoilt(d: Draws, x: Any) -> Any:
 
 
 def judge(call: Call, d: Draws) -> None:
-    """Make the call, forward and backward; raise a Fault where it breaks a promise of the library."""
+    """Make the call, forward and backward. Raise a Fault if it breaks a promise of the library."""
     before = [x.copy() if isinstance(x, np.ndarray) else x for x in call.arguments]
     inputs, y = attempt(call)
     unchanged("an argument", call.arguments, before)
@@ -129,7 +132,7 @@ def is_float(x: Any) -> bool:
 
 
 def attempt(call: Call) -> tuple[list[Any], Any]:
-    """The arguments as they were handed over, and the result; None where they were refused in the right way."""
+    """The arguments as they were passed, and the result; None if the arguments were refused in the right form."""
     inputs = [wrapped(x) if is_float(x) else x for x in call.arguments]
     npstn.manual_seed(0)
     try:
@@ -147,14 +150,14 @@ def wrapped(x: np.ndarray) -> Tensor:
 
 
 def refused(error: Exception, valid: bool) -> None:
-    """A refusal names the operation, what it expected and what came; and it does not come without cause."""
-    told = f"{type(error).__name__}: {error}"
+    """Check a refusal: only invalid arguments are refused, and in the form "operation: expected ..., got ..."."""
+    text = f"{type(error).__name__}: {error}"
     if valid:
-        raise Fault(f"valid arguments are refused: {told}") from error
+        raise Fault(f"valid arguments are refused: {text}") from error
     if isinstance(error, MemoryError):
         return
     if not isinstance(error, REFUSALS) or not THE_LIBRARYS_FORM.fullmatch(str(error)):
-        raise Fault(f"refused in words that are not the library's: {told}") from error
+        raise Fault(f"the refusal does not have the library's form: {text}") from error
 
 
 def unchanged(what: str, now: list[Any], before: list[Any]) -> None:
@@ -165,28 +168,32 @@ def unchanged(what: str, now: list[Any], before: list[Any]) -> None:
 
 def same(what: str, actual: np.ndarray, expected: np.ndarray) -> None:
     if actual.dtype != expected.dtype or not np.array_equal(actual, expected, equal_nan=True):
-        raise Fault(f"{what} is another: {actual.tolist()}, not {expected.tolist()}")
+        raise Fault(f"{what} differs: {actual.tolist()}, not {expected.tolist()}")
 
 
 def result(call: Call, y: Any, arguments: list[Any], x: np.ndarray | None) -> None:
     if not isinstance(y, Tensor) or not isinstance(y.data, np.ndarray):
         raise Fault(f"the result is a {type(y).__name__}")
-    try:
-        with np.errstate(all="ignore"):
-            shape = call.shape(*arguments, **call.options)
-    except Exception as error:  # noqa: BLE001 - no arguments to give a result for
-        raise Fault(f"arguments are accepted for which no result is documented ({error!r}): {y.shape}") from error
-    if y.shape != tuple(shape):
+    shape = call.expected if call.documented is None else documented_shape(call, arguments, y)
+    if shape is not None and y.shape != tuple(shape):
         raise Fault(f"the result has shape {y.shape}, not {tuple(shape)}")
     if x is None or y.dtype != x.dtype:
         raise Fault(f"the result has dtype {y.dtype}")
     for other in arguments:
         if isinstance(other, np.ndarray) and not call.may_share and np.may_share_memory(y.data, other):
-            raise Fault("the result lies in the memory of an argument")
+            raise Fault("the result shares the memory of an argument")
+
+
+def documented_shape(call: Call, arguments: list[Any], y: Tensor) -> tuple[int, ...]:
+    try:
+        with np.errstate(all="ignore"):
+            return call.documented(*arguments, **call.options)
+    except Exception as error:  # noqa: BLE001 - the arguments have no documented result
+        raise Fault(f"arguments without a documented result are accepted ({error!r}): {y.shape}") from error
 
 
 def backward(y: Tensor, dy: Any) -> bool:
-    """Whether dy was accepted."""
+    """Run backward; whether it accepted dy."""
     before = dy.copy() if isinstance(dy, np.ndarray) else dy
     given = np.ones_like(y.data) if dy is None and y.data.size == 1 else np.asarray(dy)
     fits = given.shape == y.shape and given.dtype == y.dtype
@@ -198,14 +205,14 @@ def backward(y: Tensor, dy: Any) -> bool:
         refused(error, fits)
         return False
     if not fits:
-        raise Fault(f"backward took {described(dy)} for a result of shape {y.shape} and {y.dtype}")
+        raise Fault(f"backward accepted {described(dy)} for a result of shape {y.shape} and {y.dtype}")
     unchanged("the upstream gradient", [dy], [before])
     unchanged("the result", [y.data], [value])
     return True
 
 
 def gradients(inputs: list[Any], others: list[Any]) -> None:
-    """Every input that asked has a gradient of its shape and dtype, in memory that is nobody else's."""
+    """Check that every Tensor has a gradient of its shape and dtype, which shares no memory."""
     taken = [x for x in others if isinstance(x, np.ndarray)]
     for x in inputs:
         if not isinstance(x, Tensor):
@@ -215,5 +222,5 @@ def gradients(inputs: list[Any], others: list[Any]) -> None:
         if x.grad.shape != x.shape or x.grad.dtype != x.dtype:
             raise Fault(f"the gradient of an input of shape {x.shape} and {x.dtype} is {x.grad.shape}, {x.grad.dtype}")
         if any(np.may_share_memory(x.grad, other) for other in taken):
-            raise Fault("a gradient lies in the memory of another array")
+            raise Fault("a gradient shares the memory of another array")
         taken.append(x.grad)

@@ -1,4 +1,4 @@
-"""Awkward arrays and numbers, made from a source of choices: a seed in the long run, Hypothesis in the tests."""
+"""Awkward arrays and values, drawn from a source of choices: a seed in the long run, Hypothesis in the tests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from npstn.gradcheck import contracts
+
 FLOATS = (np.float32, np.float64)
 OTHER_DTYPES = (np.float16, np.complex64, np.int64, np.bool_, ">f4", "U3", object)
 STRANGE = (None, -1, 0, 1.5, float("nan"), "2", (), (1,), (1, 2, 3), (2, -1), [2, 1], 2**31, 2**63, 10**30, np.int8(2))
+# For operations only: as the size of a layer some of these would take all memory.
+NONSENSE = (*STRANGE, 2**30, 10**9, -100, 100, 1e300, float("inf"), 1j, [], {}, [True], [100], "a", (0,) * 9)
 
 
 class Draws:
-    """Choices, each made by `integer(low, high)`, both included."""
+    """Random choices. Each follows from calls of `integer(low, high)`, with both ends included."""
 
     def __init__(self, integer: Callable[[int, int], int]) -> None:
         self.integer = integer
@@ -33,15 +37,15 @@ class Draws:
         return np.dtype(self.choice(FLOATS))
 
     def length(self, least: int = 0, most: int = 6) -> int:
-        """Of an axis: mostly more than one."""
+        """The length of an axis: mostly more than one."""
         return self.integer(least, 1) if least < 2 and self.chance(6) else self.integer(max(least, 1), most)
 
     def shape(self, least: int = 0, most: int = 4) -> tuple[int, ...]:
         return tuple(self.length(0, 4) for _ in range(self.integer(least, most)))
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Numbers of any kind, in any layout; the values of some overlap in memory."""
-        return self.choice(LAYOUTS)(self, self.values(shape, dtype))
+        """Numbers of any kind in any memory layout; in some layouts the entries overlap."""
+        return LAYOUTS[self.choice(list(LAYOUTS))](self, self.values(shape, dtype))
 
     def values(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         rng = np.random.default_rng(self.integer(0, 2**32 - 1))
@@ -63,21 +67,9 @@ def awkward_numbers(dtype: np.dtype) -> np.ndarray:
     return np.array([0.0, -0.0, 1, -1, np.nan, np.inf, -np.inf, *small, *large], dtype)
 
 
-def transposed(d: Draws, x: np.ndarray) -> np.ndarray:
-    return x.T.copy().T
-
-
 def reversed_(d: Draws, x: np.ndarray) -> np.ndarray:
     backwards = tuple(slice(None, None, d.choice([1, -1])) for _ in x.shape)
     return x[backwards].copy()[backwards] if x.ndim else x
-
-
-def strided(d: Draws, x: np.ndarray) -> np.ndarray:
-    return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x
-
-
-def read_only(d: Draws, x: np.ndarray) -> np.ndarray:
-    return np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape) if x.size else x
 
 
 def unaligned(d: Draws, x: np.ndarray) -> np.ndarray:
@@ -86,7 +78,7 @@ def unaligned(d: Draws, x: np.ndarray) -> np.ndarray:
 
 
 def repeated(d: Draws, x: np.ndarray) -> np.ndarray:
-    """One entry stands for a whole axis: stride 0, read-only."""
+    """One entry is repeated along an axis: stride 0, read-only."""
     if not x.size or not x.ndim:
         return x
     axis = d.integer(0, x.ndim - 1)
@@ -94,7 +86,7 @@ def repeated(d: Draws, x: np.ndarray) -> np.ndarray:
 
 
 def sliding(d: Draws, x: np.ndarray) -> np.ndarray:
-    """Each row begins one entry after the one above, in one short writeable line."""
+    """Each row begins one entry after the row above, in one short writeable line of memory."""
     if not x.size or x.ndim < 2:
         return x
     line = np.concatenate([x.ravel(), x.ravel()])
@@ -102,13 +94,15 @@ def sliding(d: Draws, x: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(line, x.shape, (*strides, line.itemsize))
 
 
-LAYOUTS: list[Callable[[Draws, np.ndarray], np.ndarray]] = [
-    lambda d, x: x,
-    transposed,
-    reversed_,
-    strided,
-    read_only,
-    unaligned,
-    repeated,
-    sliding,
-]
+def unless_empty(layout: Callable[[np.ndarray], np.ndarray]) -> Callable[[Draws, np.ndarray], np.ndarray]:
+    return lambda d, x: layout(x) if x.size else x
+
+
+LAYOUTS: dict[str, Callable[[Draws, np.ndarray], np.ndarray]] = {
+    "as it is": lambda d, x: x,
+    **{name: unless_empty(layout) for name, layout in contracts.LAYOUTS.items()},
+    "some axes reversed": reversed_,
+    "unaligned": unaligned,
+    "repeated": repeated,
+    "sliding": sliding,
+}

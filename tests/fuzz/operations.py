@@ -1,276 +1,276 @@
-"""For each function of `npstn.functional` and each operator of a Tensor, calls of it on awkward arguments."""
+"""Calls of each function of `npstn.functional` and each operator of a Tensor, derived from the samples.
+
+A call starts from a sample of the operation and walks away from it, step by step: another length, another rank, another
+option. A step that makes the arguments invalid is taken back, except for the last one now and then. The arrays get any
+numbers in any memory layout. `Call.spoil` then spoils one argument of every third call.
+"""
 
 from __future__ import annotations
 
-import operator
+import copy
+import inspect
+import math
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+import npstn
 import npstn.functional as F
 from npstn import Tensor
+from npstn.gradcheck.samples import Sample, samples
 from tests.fuzz.calls import Call
+from tests.fuzz.documented import DOCUMENTED
 from tests.fuzz.draws import Draws
 
-CALLS: dict[str, Callable[[Draws], Call]] = {}
+MAY_SHARE = {"reshape", "index", "dropout", "dropout2d"}
+STEPS = 24
+LARGE = 2**20  # entries of a result: a larger one may be refused for want of memory
+
+SAMPLES: dict[str, list[Sample]] = {}
+for sample in samples(network=False):
+    SAMPLES.setdefault(sample.operation, []).append(sample)
 
 
-def call_of(*names: str) -> Callable[[Callable[..., Call]], Callable[..., Call]]:
-    """Register what makes a call, under the names of the functions that it makes calls of; it takes the name."""
-
-    def register(make: Callable[[Draws, str], Call]) -> Callable[[Draws, str], Call]:
-        for name in names:
-            CALLS[name] = lambda d, name=name: make(d, name).spoil(d)
-        return make
-
-    return register
+def call_of_function(d: Draws, name: str) -> Call:
+    return drawn_call(d, name, getattr(F, name)).spoil(d)
 
 
-def one_or_two(d: Draws, y: int, x: int) -> Any:
-    """As a caller may write it: one number for both, two, or NumPy's."""
-    return d.choice([(y, x), [y, x], (np.int64(y), x)]) if y != x else d.choice([y, (y, x), np.int64(y)])
+def call_of_operator(d: Draws, name: str) -> Call:
+    """A call of a Tensor's method; a reflected one, such as `__rsub__`, gets the operands of `__sub__` exchanged."""
+    plain = "__" + name.removeprefix("__r")
+    reflected = name.startswith("__r") and plain in npstn._OPERATORS
+    operation = npstn._OPERATORS[plain if reflected else name].__name__
+    call = drawn_call(d, operation, item if name == "__getitem__" else getattr(Tensor, name))
+    call.method = True
+    if operation == "index" and d.chance(20):
+        call.arguments[1], call.valid = Tensor([0]), False
+    if operation in ("add", "sub", "mul", "div", "pow") and d.chance(3):
+        number_for_operand(d, call)
+    if reflected and all(isinstance(x, np.ndarray) for x in call.arguments):
+        call.arguments.reverse()
+        call.documented = exchanged(call.documented)
+    return call.spoil(d)
 
 
-def two(value: Any) -> tuple[int, int]:
-    y, x = value if isinstance(value, (tuple, list)) else (value, value)
-    return operator.index(y), operator.index(x)
+def item(x: Tensor, key: Any) -> Tensor:
+    return x[key]
 
 
-def positions(size: tuple[int, ...], kernel: Any, stride: Any, padding: Any) -> tuple[int, ...]:
-    """How often the window fits, for rows and columns."""
-    counts = []
-    for n, k, s, p in zip(size, two(kernel), two(stride), two(padding), strict=True):
-        assert k >= 1 and s >= 1 and p >= 0 and n >= 1
-        counts.append((n + 2 * p - k) // s + 1)
-        assert counts[-1] >= 1
-    return tuple(counts)
+def exchanged(shape: Callable[..., tuple] | None) -> Callable[..., tuple] | None:
+    return shape and (lambda a, b: shape(b, a))
 
 
-def geometry(d: Draws, pooling: bool) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Sizes, kernels, strides, paddings, for rows and columns; a window fits."""
-    size, kernel, stride, padding = [], [], [], []
-    for _ in range(2):
-        kernel.append(d.integer(1, 3))
-        padding.append(d.integer(0, kernel[-1] // 2 if pooling else 2))
-        size.append(d.integer(max(1, kernel[-1] - 2 * padding[-1]), 6))
-        stride.append(d.choice([1, 2, 3, 2**30]))
-    return size, kernel, stride, padding
+def number_for_operand(d: Draws, call: Call) -> None:
+    number = d.choice([2, -1, 0, 0.5, 1e300, float("nan"), np.float64(3), np.int8(2), True])
+    if d.chance(2):
+        number = d.choice([[1, 2], None, "2", 1j, 10**30])
+    call.arguments[1] = number
+    call.valid = isinstance(number, (int, float, np.number)) and np.asarray(number).dtype != object
 
 
-@call_of("conv2d")
-def conv2d(d: Draws, _: str) -> Call:
-    (H, W), (K, L), stride, padding = geometry(d, pooling=False)
-    B, C, O = d.length(), d.length(), d.length()
-    dtype = d.dtype()
-    arrays = [d.array(shape, dtype) for shape in ((B, C, H, W), (O, C, K, L), (O,))]
-    if d.chance(3):
-        arrays[2] = None
-
-    def shape(U: Any, weight: Any, bias: Any, stride: Any, padding: Any) -> tuple:
-        (B, C, *size), (O, _, *kernel) = U.shape, weight.shape
-        assert weight.shape[1] == C and (bias is None or bias.shape == (O,))
-        return (B, O, *positions(size, kernel, stride, padding))
-
-    options = {"stride": one_or_two(d, *stride), "padding": one_or_two(d, *padding)}
-    return Call(F.conv2d, arrays, options, shape, same_in_any_layout=True)
+CALLS: dict[str, Callable[[Draws], Call]] = {
+    **{name: lambda d, name=name: call_of_operator(d, name) for name in npstn._OPERATORS},
+    **{name: lambda d, name=name: call_of_function(d, name) for name in F.__all__},
+}
 
 
-@call_of("max_pool2d", "avg_pool2d")
-def pool(d: Draws, name: str) -> Call:
-    size, kernel, stride, padding = geometry(d, pooling=True)
-    options = {"kernel_size": one_or_two(d, *kernel), "padding": one_or_two(d, *padding)}
-    options["stride"] = None if d.chance(3) else one_or_two(d, *stride)
-
-    def shape(U: Any, kernel_size: Any, stride: Any, padding: Any) -> tuple:
-        B, C, *size = U.shape
-        return (B, C, *positions(size, kernel_size, kernel_size if stride is None else stride, padding))
-
-    U = d.array((d.length(), d.length(), *size), d.dtype())
-    return Call(getattr(F, name), [U], options, shape, same_in_any_layout=True)
-
-
-@call_of("linear")
-def linear(d: Draws, _: str) -> Call:
-    dtype, I, O = d.dtype(), d.length(), d.length()
-    arrays = [d.array(shape, dtype) for shape in ((*d.shape(0, 3), I), (O, I), (O,))]
-    if d.chance(3):
-        arrays[2] = None
-
-    def shape(x: Any, weight: Any, bias: Any) -> tuple:
-        O, I = weight.shape
-        assert x.shape[-1] == I and (bias is None or bias.shape == (O,))
-        return (*x.shape[:-1], O)
-
-    return Call(F.linear, arrays, {}, shape, same_in_any_layout=True)
-
-
-@call_of("grid_sample")
-def grid_sample(d: Draws, _: str) -> Call:
-    dtype, B = d.dtype(), d.length()
-    U = d.array((B, d.length(), d.length(1), d.length(1)), dtype)
-    G = d.array((B, d.length(), d.length(), 2), dtype)
-    options = {
-        "mode": d.choice(["bilinear", "nearest"]),
-        "padding_mode": d.choice(["zeros", "border", "reflection"]),
-        "align_corners": d.choice([False, True]),
-    }
-
-    def shape(U: Any, G: Any, mode: Any, padding_mode: Any, align_corners: Any) -> tuple:
-        (B, C, _, _), (_, h, w, _) = U.shape, G.shape
-        return B, C, h, w
-
-    return Call(F.grid_sample, [U, G], options, shape, same_in_any_layout=True)
-
-
-@call_of("affine_grid")
-def affine_grid(d: Draws, _: str) -> Call:
-    B = d.length()
-    size: Any = [B, d.length(), d.length(1), d.length(1)]
-    if d.chance(8):
-        size[d.integer(0, 3)] = d.choice([-1, 0, 2**31, 2**63, 10**30, 1.5, "2", None])
-    theta = d.array((B, 2, 3), d.dtype())
-    options = {"size": d.choice([tuple, list, np.array])(size), "align_corners": d.choice([False, True])}
-
-    def shape(theta: Any, size: Any, align_corners: Any) -> tuple:
-        B, _, h, w = map(operator.index, size)
-        assert theta.shape == (B, 2, 3)
-        return B, h, w, 2
-
-    whole = all(isinstance(n, int) for n in size) and 1 <= min(size[2:]) and max(size) < 2**31
-    return Call(F.affine_grid, [theta], options, shape, valid=whole and size[0] == B, same_in_any_layout=True)
-
-
-@call_of("rotation_theta")
-def rotation_theta(d: Draws, _: str) -> Call:
-    return Call(F.rotation_theta, [d.array((d.length(),), d.dtype())], {}, lambda a: (*a.shape, 2, 3))
-
-
-@call_of("relu", "tanh", "sigmoid", "exp", "log", "sqrt", "sin", "cos", "__neg__")
-def elementwise(d: Draws, name: str) -> Call:
-    function, method = getattr(F, name, None), getattr(Tensor, name)
-    return Call(function or method, [d.array(d.shape(), d.dtype())], {}, lambda x: x.shape, method=not function)
-
-
-@call_of("dropout", "dropout2d")
-def dropout(d: Draws, name: str) -> Call:
-    x = d.array(d.shape() if name == "dropout" else d.shape(4, 4), d.dtype())
-    options = {"p": d.choice([0, 0.5, 1, 1.0, 1e-30, np.float32(0.3)]), "training": d.choice([True, True, False])}
-    return Call(getattr(F, name), [x], options, lambda x, p, training: x.shape, may_share=True)
-
-
-@call_of("log_softmax")
-def log_softmax(d: Draws, _: str) -> Call:
-    x = d.array(d.shape(1), d.dtype())
-    return Call(F.log_softmax, [x], {"dim": d.integer(-x.ndim, x.ndim - 1)}, lambda x, dim: x.shape)
-
-
-@call_of("nll_loss", "cross_entropy")
-def loss(d: Draws, name: str) -> Call:
-    B, K = d.length(), d.length(1)
-    y = d.array((B, K), d.dtype())
-    target = np.array([d.integer(0, K - 1) for _ in range(B)], d.choice([np.int64, np.uint8, np.int32]))
-    if B and d.chance(8):
-        target[-1] = d.choice([K, 100])
-    valid = bool((target < K).all())
-    return Call(getattr(F, name), [y, target], {}, lambda y, target: (), valid=valid)
-
-
-@call_of("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__")
-@call_of("__pow__", "__rpow__")
-def arithmetic(d: Draws, name: str) -> Call:
-    dtype, full = d.dtype(), d.shape()
-    shapes = [tuple(1 if d.chance(4) else n for n in full[d.integer(0, len(full)) :]) for _ in range(2)]
-    if d.chance(8):
-        shapes[1] = d.shape()  # may not broadcast
-    a, b = (d.array(shape, dtype) for shape in shapes)
-    valid = True
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        valid = False
-    if d.chance(3):
-        b = d.choice([2, -1, 0, 0.5, 1e300, float("nan"), np.float64(3), np.int8(2), True])
-        if d.chance(2):
-            b = d.choice([[1, 2], None, "2", 1j, 10**30])
-        valid = np.ndim(b) == 0 and isinstance(b, (int, float, np.number)) and np.asarray(b).dtype != object
+def drawn_call(d: Draws, operation: str, function: Callable[..., Any]) -> Call:
+    """A call with arguments that are drawn anew; most of them are valid."""
+    sample, documented, dtype = d.choice(SAMPLES[operation]), DOCUMENTED.get(operation), d.dtype()
+    if documented is None:
+        arguments = Arguments(sample).with_batch(d.length())
+        valid = not d.chance(3)
+        arguments = arguments if valid else arguments.step(d)
+        expected = arguments.expected_shape() if valid else None
+    else:
+        arguments, expected = Arguments(sample), None
+        for _ in range(d.integer(0, STEPS)):
+            after = arguments.step(d)
+            arguments = after if after.are_documented(documented) else arguments
+        arguments = arguments.step(d) if d.chance(10) else arguments
+        valid = arguments.are_documented(documented)
     return Call(
-        getattr(Tensor, name),
-        [a, b],
-        {},
-        lambda a, b: np.broadcast_shapes(np.shape(a), np.shape(b)),
+        function,
+        arguments.inputs(lambda shape: d.array(shape, dtype), d.choice([np.int64, np.uint8, np.int32])),
+        arguments.options_in_full(),
+        documented,
+        expected,
         valid,
-        method=True,
+        may_share=operation in MAY_SHARE,
+        same_in_any_layout=operation == "linear" or has_kernels(sample),
     )
 
 
-@call_of("__matmul__", "__rmatmul__")
-def matmul(d: Draws, name: str) -> Call:
-    dtype, n, k, m = d.dtype(), d.length(), d.length(), d.length()
-    lead = d.shape(0, 2)
-    a, b = d.array((*lead, n, k), dtype), d.array((*lead[d.integer(0, len(lead)) :], k, m), dtype)
+class Arguments:
+    """The shapes, the other inputs and the options of a call; at first those of the sample."""
 
-    def shape(a: Any, b: Any) -> tuple:
-        if name == "__rmatmul__":
-            a, b = b, a
-        (*lead, n, k), (*other, _, m) = a.shape, b.shape
-        assert b.shape[-2] == k
-        return (*np.broadcast_shapes(tuple(lead), tuple(other)), n, m)
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.shapes = {k: x.shape for k, x in enumerate(sample.inputs) if isinstance(x, np.ndarray)}
+        self.others = {k: x for k, x in enumerate(sample.inputs) if k not in self.shapes}
+        self.options = dict(sample.options)
 
-    return Call(getattr(Tensor, name), [a, b] if name == "__matmul__" else [b, a], {}, shape, method=True)
+    def changed(self, shapes: Any = (), others: Any = (), options: Any = ()) -> Arguments:
+        other = copy.copy(self)
+        other.shapes = {k: tuple(shape) for k, shape in {**self.shapes, **dict(shapes)}.items()}
+        other.others = {**self.others, **dict(others)}
+        other.options = {**self.options, **dict(options)}
+        return other
+
+    def inputs(self, array: Callable[[tuple[int, ...]], np.ndarray], label_dtype: Any = np.int64) -> list[Any]:
+        """The positional arguments, with these arrays for the Tensors, and labels repeated from the sample."""
+        return [
+            self.others[k]
+            if k in self.others
+            else array(self.shapes[k])
+            if k in self.sample.arrays
+            else np.resize(x, self.shapes[k]).astype(label_dtype)
+            for k, x in enumerate(self.sample.inputs)
+        ]
+
+    def options_in_full(self) -> dict[str, Any]:
+        """The options; one that the sample computes from the inputs is computed from these."""
+        blank = self.inputs(np.zeros)
+        try:
+            return {name: value(*blank) if callable(value) else value for name, value in self.options.items()}
+        except TypeError:  # an input has no axes
+            return self.sample.options_for(*self.sample.inputs)
+
+    def are_documented(self, documented: Callable[..., tuple]) -> bool:
+        try:
+            with np.errstate(all="ignore"):
+                shape = documented(*self.inputs(np.zeros), **self.options_in_full())
+        except Exception:  # noqa: BLE001 - then there is no documented result
+            return False
+        return math.prod(shape) < LARGE
+
+    def expected_shape(self) -> tuple[int, ...]:
+        """The shape of the sample's result, with the batch of these arguments."""
+        shape = own_shape(self.sample)
+        return (self.shapes[self.sample.batch[0]][0], *shape[1:]) if self.sample.batch and shape else shape
+
+    # --- steps
+
+    def step(self, d: Draws) -> Arguments:
+        """Change one thing."""
+        steps = [self.with_another_batch, self.with_another_length, self.with_another_axis, self.with_other_ranks]
+        steps += [self.with_another_option] * bool(self.parameters()) * 2 + [self.with_another_input] * bool(self.others)
+        return d.choice(steps)(d)
+
+    def with_another_batch(self, d: Draws) -> Arguments:
+        return self.with_batch(d.length())
+
+    def with_batch(self, B: int) -> Arguments:
+        batch = [k for k in self.sample.batch if self.shapes[k]]
+        return self.changed({k: (B, *self.shapes[k][1:]) for k in batch})
+
+    def with_another_length(self, d: Draws) -> Arguments:
+        """Axes of the same length keep the same length: they may have to."""
+        lengths = sorted({n for shape in self.shapes.values() for n in shape})
+        if not lengths:
+            return self
+        before, after = d.choice(lengths), length(d)
+        return self.changed({k: [after if n == before else n for n in shape] for k, shape in self.shapes.items()})
+
+    def with_another_axis(self, d: Draws) -> Arguments:
+        k = d.choice(list(self.shapes))
+        shape = list(self.shapes[k])
+        if shape:
+            shape[d.integer(0, len(shape) - 1)] = length(d)
+        return self.changed({k: shape})
+
+    def with_other_ranks(self, d: Draws) -> Arguments:
+        if d.chance(2):  # shapes that broadcast, mostly
+            full = d.shape()
+            new = {k: [1 if d.chance(4) else n for n in full[d.integer(0, 4) :]] for k in self.shapes}
+            return self.changed({k: d.shape() if d.chance(8) else shape for k, shape in new.items()})
+        drop, lead, k = d.integer(0, 2), d.shape(0, 2), d.choice(list(self.shapes))
+        return self.changed({k: (*lead, *self.shapes[k][drop:])})
+
+    def with_another_option(self, d: Draws) -> Arguments:
+        """A value that another sample uses, the default, or a variant of one of these."""
+        parameter = d.choice(self.parameters())
+        name = parameter.name
+        values = [other.options[name] for other in SAMPLES[self.sample.operation] if name in other.options]
+        if parameter.default is not parameter.empty:
+            values.append(parameter.default)
+        value = d.choice(values)
+        if callable(value):
+            value = self.options_in_full()[name]
+        value = variant(d, value) if not d.chance(3) else value
+        if isinstance(value, list) and d.chance(3) and all(isinstance(n, int) and n < 2**63 for n in value):
+            value = np.array(value)
+        return self.changed(options={name: value})
+
+    def with_another_input(self, d: Draws) -> Arguments:
+        k = d.choice(list(self.others))
+        return self.changed(others={k: variant(d, d.choice([self.others[k], self.sample.inputs[k]]))})
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """The parameters of the function that are options."""
+        parameters = list(inspect.signature(self.sample.function).parameters.values())[len(self.sample.inputs) :]
+        return [parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
 
 
-@call_of("sum", "mean")
-def reduction(d: Draws, name: str) -> Call:
-    x = d.array(d.shape(), d.dtype())
-    axes = [axis for axis in range(x.ndim) if d.chance(2)]
-    dim = d.choice([None, tuple(axes), tuple(axis - x.ndim for axis in axes), *axes])
-    options = {"dim": dim, "keepdim": d.choice([False, True])}
-
-    def shape(x: Any, dim: Any, keepdim: Any) -> tuple:
-        return x.sum(axis=dim, keepdims=bool(keepdim)).shape
-
-    return Call(getattr(Tensor, name), [x], options, shape, method=True)
+@cache
+def own_shape(sample: Sample) -> tuple[int, ...]:
+    """The shape of the sample's result."""
+    return sample.fn(*[Tensor(x) if k in sample.arrays else x for k, x in enumerate(sample.inputs)]).shape
 
 
-@call_of("reshape")
-def reshape(d: Draws, _: str) -> Call:
-    x = d.array(d.shape(), d.dtype())
-    shape = list(d.choice([x.shape, x.shape[::-1], (x.size,), (1, x.size, 1)]))
-    if x.size and shape and d.chance(2):
-        shape[d.integer(0, len(shape) - 1)] = -1
-    spread = d.chance(2)
-
-    def function(x: Tensor, shape: Any) -> Tensor:
-        return x.reshape(*shape) if spread and isinstance(shape, tuple) else x.reshape(shape)
-
-    options = {"shape": tuple(shape)}
-    return Call(function, [x], options, lambda x, shape: x.reshape(shape).shape, method=True, may_share=True)
+def length(d: Draws) -> int:
+    return d.choice([0, 1, 1, 2, 3, 4, 5, 6])
 
 
-@call_of("__getitem__")
-def index(d: Draws, _: str) -> Call:
-    x = d.array(d.shape(1), d.dtype())
-    chosen: list[Any] = []
-    for n in x.shape[: d.integer(0, x.ndim)]:
-        options = [slice(None), slice(None, None, -1), slice(1, -1), slice(-100, 100, 3), np.array([], int)]
-        if n:
-            options += [0, -1, np.int64(n - 1), [0, 0], np.array([-1, 0]), np.array([[0], [n - 1]])]
-            options += [np.arange(n) % 2 == 0]
-        chosen.append(d.choice(options))
-    if d.chance(4):
-        chosen.insert(d.integer(0, len(chosen)), d.choice([None, Ellipsis]))
-    key: Any = tuple(chosen)
-    try:
-        np.zeros(x.shape)[key]
-        valid = True
-    except IndexError:  # arrays of indices that do not broadcast
-        valid = False
+def has_kernels(sample: Sample) -> bool:
+    """Whether the operation has kernels of its own: they see one layout only, unlike the functions of NumPy."""
+    file = sys.modules[sample.function.__module__]
+    return any(name.startswith(f"{sample.operation}_") for name in vars(file))
+
+
+# --- other values
+
+
+def variant(d: Draws, value: Any) -> Any:
+    """Another value of this kind, valid or not."""
+    if isinstance(value, bool):
+        return d.choice([False, True])
+    if isinstance(value, int):
+        return whole_number(d, value)
+    if isinstance(value, float):
+        return d.choice([0, 1, 1.0, value, 1e-30, np.float32(value)])
+    if isinstance(value, slice):
+        return d.choice([slice(None), slice(None, None, -1), slice(1, -1), slice(-100, 100, 3)])
+    if isinstance(value, np.ndarray):
+        return d.choice([value[:0], value[:1], np.array([-1, 0]), np.array([[0], [1]]), np.arange(3) % 2 == 0])
+    if isinstance(value, tuple) and value:
+        return variant_of_tuple(d, value)
+    return value
+
+
+def whole_number(d: Draws, n: int) -> Any:
+    """Numbers near n, as a caller may write one or two of them, or a huge number."""
+    one, other = (d.choice([n, n + 1, n - 1, 0, 1, 2, 3]) for _ in range(2))
+    return d.choice([one, one, np.int64(one), (one, one), [one, other], (one, other), (one, other), 2**30, 10**9])
+
+
+def variant_of_tuple(d: Draws, value: tuple) -> Any:
+    entries = [variant_of_entry(d, entry) if d.chance(2) else entry for entry in value]
+    if d.chance(8):
+        entries.insert(d.integer(0, len(entries)), d.choice([None, Ellipsis, 0, 1, [0, 0]]))
+    if d.chance(8):
+        del entries[d.integer(0, len(entries) - 1) :]
+    if any(isinstance(entry, (slice, np.ndarray)) for entry in entries):
+        return tuple(entries)
+    return d.choice([tuple, tuple, list])(entries)
+
+
+def variant_of_entry(d: Draws, entry: Any) -> Any:
+    if not isinstance(entry, int) or isinstance(entry, bool):
+        return variant(d, entry)
     if d.chance(10):
-        key = d.choice([100, -100, "a", 1.5, [100], (0,) * 9, slice("a"), {}, 10**30, [True], Tensor([0])])
-        valid = False
-    return Call(taken, [x], {"key": key}, lambda x, key: x[key].shape, valid, method=True, may_share=True)
-
-
-def taken(x: Tensor, key: Any) -> Tensor:
-    return x[key]
+        return d.choice([-1, 2**31, 2**63, 10**30, 1.5, "2", None])
+    return d.choice([entry + 1, entry - 1, 0, 1, 1, 2, 3, np.int64(entry)])

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def small_arrays(one_thread):
-    """They all run on one thread; test_any_threads.py wakes the second."""
+    """All tests run on one thread; test_any_threads.py starts more in a process of its own."""

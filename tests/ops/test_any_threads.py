@@ -1,49 +1,80 @@
-"""The number of threads changes no bit of a result, forward or backward."""
+"""The number of threads changes no bit of a result, forward or backward.
 
+A process of its own runs every sample with each number of threads: Numba fixes the largest number when it is imported,
+and more threads than cores do no harm to the bits.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
 import numpy as np
 import pytest
-from contracts import normal
 from finite_differences import differentiate
 
-import npstn.functional as F
-from npstn.backend import parallel as threads
+import npstn
+from npstn.backend import parallel
+from npstn.gradcheck.samples import samples
+
+THREADS = [1, 2, 3, 5]
+SAMPLES = samples(network=False)
 
 
-def labels(B):
-    return np.arange(B) % 10
+def longer(sample, times=7):
+    """The inputs with a batch so many times as long: more samples than threads, in unequal parts."""
+    return [np.concatenate([x] * times) if k in sample.batch else x for k, x in enumerate(sample.inputs)]
 
 
-# For a batch of B: a function, and the shapes of its inputs, about as large as the model's.
-OPERATIONS = {
-    "conv2d": lambda B: (F.conv2d, [(B, 3, 12, 12), (5, 3, 5, 5), (5,)]),
-    "max_pool2d": lambda B: (lambda U: F.max_pool2d(U, 3, 2, 1), [(B, 3, 24, 24)]),
-    "avg_pool2d": lambda B: (lambda U: F.avg_pool2d(U, 3, 2, 1), [(B, 3, 12, 12)]),
-    "linear": lambda B: (F.linear, [(B, 320), (50, 320), (50,)]),
-    "cross_entropy": lambda B: (lambda x: F.cross_entropy(x, labels(B)), [(B, 10)]),
-    "affine_grid": lambda B: (lambda theta: F.affine_grid(theta, (B, 1, 28, 28)), [(B, 2, 3)]),
-    **{
-        f"grid_sample of {padding_mode}": lambda B, padding_mode=padding_mode: (
-            lambda U, G: F.grid_sample(U, G, "bilinear", padding_mode),
-            [(B, 2, 12, 12), (B, 28, 28, 2)],
-        )
-        for padding_mode in ("zeros", "border", "reflection")
-    },
-}
+def digest(sample, inputs):
+    """A hash of all bits of the result and of the gradients, in both dtypes."""
+    found = hashlib.sha256()
+    for dtype in (np.float32, np.float64):
+        arrays = [inputs[k].astype(dtype) for k in sample.arrays]
 
+        def fn(*tensors):
+            given = dict(zip(sample.arrays, tensors, strict=True))
+            return sample.fn(*[given.get(k, x) for k, x in enumerate(inputs)])
 
-@pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("B", [1, 3, 33, 64])
-def test_one_thread_and_two_give_the_same_bits(name, B, two_threads, monkeypatch):
-    in_parts, shared_out = threads._call_in_parts, []
-    monkeypatch.setattr(threads, "_call_in_parts", lambda *given: (shared_out.append(name), in_parts(*given)))
-    fn, shapes = OPERATIONS[name](B)
-    arrays = normal(B, *shapes, dtype=np.float32)
-
-    def run():
         y, gradients, _ = differentiate(fn, *arrays)
-        return [array.tobytes() for array in (y, *gradients)]
+        for array in (y, *gradients):
+            found.update(array.tobytes())
+    return found.hexdigest()
 
-    one, two = two_threads(run)
-    assert one == two
-    if B == 64:  # of the smaller ones some are too little work for two threads
-        assert len(shared_out) == (0 if name in ("linear", "cross_entropy", "affine_grid") else 2)  # forward, backward
+
+def print_digests():
+    """Print the digests of every sample: one list for each number of threads."""
+    parallel.LEAST = 1e-9  # share out even the smallest work
+    digests = []
+    for threads in THREADS:
+        npstn.set_num_threads(threads)
+        digests.append([[digest(sample, sample.inputs), digest(sample, longer(sample))] for sample in SAMPLES])
+    numba.threading_layer()  # raises an error if no threads were started
+    print(json.dumps(digests))
+
+
+@pytest.fixture(scope="module")
+def digests():
+    if numba.config.DISABLE_JIT:
+        pytest.skip("plain Python has no threads")
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), str(here.parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_any_threads; test_any_threads.print_digests()"],
+        env={**os.environ, "NUMBA_NUM_THREADS": str(max(THREADS)), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)), ids=map(str, SAMPLES))
+def test_any_number_of_threads_gives_the_same_bits(number, digests):
+    alone, *others = [of_all[number] for of_all in digests]
+    for threads, other in zip(THREADS[1:], others, strict=True):
+        assert other == alone, f"with {threads} threads"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contracts import LAYOUTS, refuses
+from assertions import LAYOUTS, refuses
 
 from npstn.ops.arguments import check_floats, check_shape, contiguous, pair, whole
 

@@ -3,7 +3,7 @@
 import numpy as np
 import oracles
 import pytest
-from contracts import assert_adjoint, assert_close, assert_parity, dtypes, geometries, normal, refuses, seeds
+from assertions import assert_adjoint, assert_close, assert_parity, dtypes, geometries, normal, refuses, seeds
 from finite_differences import assert_gradients
 from hypothesis import example, given
 

@@ -3,7 +3,17 @@
 import numpy as np
 import oracles
 import pytest
-from contracts import TOLERANCE, assert_adjoint, assert_close, assert_parity, dtypes, geometries, normal, refuses, seeds
+from assertions import (
+    TOLERANCE,
+    assert_adjoint,
+    assert_close,
+    assert_parity,
+    dtypes,
+    geometries,
+    normal,
+    refuses,
+    seeds,
+)
 from finite_differences import assert_gradients, differentiate
 from hypothesis import example, given
 from hypothesis import strategies as st

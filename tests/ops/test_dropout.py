@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contracts import assert_close, dtypes, normal, refuses, seeds
+from assertions import assert_close, dtypes, normal, refuses, seeds
 from finite_differences import assert_gradients, differentiate
 from hypothesis import given
 from hypothesis import strategies as st

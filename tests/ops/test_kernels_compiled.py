@@ -1,35 +1,82 @@
-"""That the kernels are what the run says they are: compiled, bounds-checked, or plain Python."""
+"""The kernels are compiled, bounds-checked or plain Python, as the run says; and the samples run every kernel."""
 
+import ast
 import importlib
+import inspect
+import pkgutil
+import sys
 import types
 
 import numba
 import numpy as np
 import pytest
 
+from npstn import Tensor, ops
 from npstn.backend.compiler import kernel
+from npstn.gradcheck.samples import samples
 
-WITH_KERNELS = ["affine_grid", "avg_pool2d", "conv2d", "grid_sample", "max_pool2d"]
+SAMPLES = samples(network=False)
+
+
+def kernels():
+    """Every function of npstn.ops under a decorator @kernel or @kernel(...), by its module and name."""
+    found = {}
+    for module_name in [module.name for module in pkgutil.iter_modules(ops.__path__, "npstn.ops.")]:
+        module = importlib.import_module(module_name)
+        for node in ast.parse(inspect.getsource(module)).body:
+            for decorator in getattr(node, "decorator_list", []):
+                if ast.unparse(decorator).split("(")[0] == "kernel":
+                    found[f"{module_name}.{node.name}"] = getattr(module, node.name)
+    return found
+
+
+KERNELS = kernels()
+
+
+def run_forward_and_backward(sample):
+    inputs = [Tensor(x, requires_grad=True) if k in sample.arrays else x for k, x in enumerate(sample.inputs)]
+    y = sample.fn(*inputs)
+    y.backward(np.ones(y.shape))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_are_compiled_or_plain_functions_as_asked(name):
+    f = KERNELS[name]
+    plain = isinstance(f, types.FunctionType) and not hasattr(f, "py_func")
+    assert plain == bool(numba.config.DISABLE_JIT)
+
+
+@pytest.mark.skipif(not numba.config.DISABLE_JIT, reason="only plain Python can be watched while it runs")
+def test_every_kernel_runs_in_a_sample():
+    ran = set()
+
+    def watch(frame, event, _):
+        if event == "call":
+            ran.add(frame.f_code)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        for sample in SAMPLES:
+            run_forward_and_backward(sample)
+    finally:
+        sys.setprofile(before)
+    assert {name for name, f in KERNELS.items() if f.__code__ not in ran} == set()
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="plain Python compiles nothing")
+def test_what_the_samples_launch_is_machine_code():
+    """A kernel that Python calls has machine code for its arguments afterwards; its helpers are part of that."""
+    for sample in SAMPLES:
+        run_forward_and_backward(sample)
+    launched = {name for name, f in KERNELS.items() if f.signatures}
+    files_with_kernels = {name.rpartition(".")[0] for name in KERNELS}
+    assert {name.rpartition(".")[0] for name in launched} == files_with_kernels
 
 
 @kernel
 def read_past_the_end(x):
     return x[x.size]
-
-
-def kernels_of(module):
-    """The functions of an operation that DESIGN.md names: ..._forward, ..._backward, ..._backward_input and so on."""
-    return {name: f for name, f in vars(module).items() if ("_forward" in name or "_backward" in name) and callable(f)}
-
-
-@pytest.mark.parametrize("operation", WITH_KERNELS)
-def test_kernels_are_compiled_or_plain_functions_as_asked(operation):
-    kernels = kernels_of(importlib.import_module(f"npstn.ops.{operation}"))
-    passes = {name.removeprefix(f"{operation}_").split("_")[0] for name in kernels}
-    assert passes == {"forward", "backward"}
-    for f in kernels.values():
-        plain = isinstance(f, types.FunctionType) and not hasattr(f, "py_func")
-        assert plain == bool(numba.config.DISABLE_JIT)
 
 
 bounds_checked = pytest.mark.skipif(
@@ -38,6 +85,7 @@ bounds_checked = pytest.mark.skipif(
 
 
 @bounds_checked
-def test_the_canary_reading_past_the_end_is_caught():
+def test_reading_past_the_end_is_caught():
+    """The canary: a warm cache of machine code silently ignores NUMBA_BOUNDSCHECK."""
     with pytest.raises(IndexError):
         read_past_the_end(np.ones(3))

@@ -3,7 +3,7 @@
 import numpy as np
 import oracles
 import pytest
-from contracts import assert_adjoint, assert_close, assert_parity, dtypes, normal, refuses, seeds
+from assertions import assert_adjoint, assert_close, assert_parity, dtypes, normal, refuses, seeds
 from finite_differences import assert_gradients, differentiate
 from hypothesis import given
 from hypothesis import strategies as st

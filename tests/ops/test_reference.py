@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import oracles
 import pytest
-from contracts import assert_close, dtypes, geometries, normal, refuses, seeds
+from assertions import assert_close, dtypes, geometries, normal, refuses, seeds
 from finite_differences import differentiate
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contracts import refuses
+from assertions import refuses
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import window_counts

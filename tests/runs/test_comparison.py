@@ -1,5 +1,6 @@
-"""Runs side by side: which belong together, what they are called, and the numbers of each group."""
+"""Several runs: which belong together, what a group is called, its numbers, and its curves."""
 
+import copy
 import json
 import re
 
@@ -9,33 +10,46 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from pictures import check_texts
 
-from npstn import compare, plots, runs
-from npstn.training import RECIPES, Epoch
+from npstn import figures, runs
+from npstn.figures import curves
+from npstn.runs import comparison
+from npstn.training import RECIPES
 
 CONFIG = {
-    "model": "stn",
-    "data": "mnist",
-    "digits_sha256": "a" * 64,
-    "angle": 45.0,
+    "format": 2,
+    "task": {"name": "rotated", "source": "mnist", "angle": 45.0},
+    "model": {"transformer": "rotation", "image": [1, 28, 28], "classes": 10},
+    "recipe": vars(RECIPES["fast"]),
+    "recipe_name": "fast",
     "seed": 0,
-    "recipe": "fast",
-    **vars(RECIPES["fast"]),
+    "data_folder": None,
+    "data_sha256": "a" * 64,
     "versions": {"npstn": "0.1.0"},
 }
+MEASURES = ["angle_correlation", "residual_std_deg", "input_std_deg"]
+COLUMNS = ["epoch", "seconds", "train_loss", "test_loss", "test_accuracy", *MEASURES]
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A function that writes a run and gives its folder; `accuracies` has one for each epoch."""
+    """A function that writes a run and gives its folder. `accuracies` has a number for each epoch.
+
+    An entry of the config is changed by its name; one of its task, model or recipe by its own.
+    """
 
     def write(name, accuracies=(90.0, 97.0), correlation=-0.8, **changes):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps({**CONFIG, "epochs": len(accuracies), **changes}))
-        lines = [",".join(Epoch._fields)]
+        config = copy.deepcopy(CONFIG)
+        for entry, value in {"epochs": len(accuracies), **changes}.items():
+            part = next((config[p] for p in ("task", "model", "recipe") if entry in config[p]), config)
+            part[entry] = value
+        (folder / "config.json").write_text(json.dumps(config))
+        lines = [",".join(COLUMNS)]
+        angles = f"{correlation},{-10 * correlation},{26 + 0 * correlation}"
         for epoch, accuracy in enumerate(accuracies, start=1):
             loss = (100 - accuracy) / 100
-            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{correlation},{-10 * correlation},26.0")
+            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{angles}")
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
         return folder
 
@@ -53,50 +67,55 @@ def cells(text):
 def test_runs_alike_but_for_the_seed_are_a_group(run):
     folders = [
         run("a", [90, 97], seed=0),
-        run("b", [80, 95], model="cnn", correlation=float("nan"), seed=0),
-        run("c", [92, 99], seed=1, versions={"npstn": "0.2.0"}),
+        run("b", [80, 95], transformer="none", correlation=float("nan"), seed=0),
+        run("c", [92, 99], seed=1, versions={"npstn": "0.2.0"}, data_folder="../mnist"),
     ]
-    stn, cnn = compare.read(folders)
-    assert (stn.name, stn.seeds, stn.planned, stn.epochs) == ("stn", [0, 1], 2, 2)
-    assert (cnn.name, cnn.seeds, cnn.planned, cnn.epochs) == ("cnn", [0], 2, 2)
-    assert_array_equal(stn.metrics["test_accuracy"], [[90, 97], [92, 99]])
-    assert_array_equal(cnn.metrics["test_accuracy"], [[80, 95]])
-    assert np.isnan(cnn.metrics["angle_correlation"]).all()
+    turning, alone = comparison.read(folders)
+    assert (turning.name, turning.seeds, turning.planned, turning.epochs) == ("rotation", [0, 1], 2, 2)
+    assert (alone.name, alone.seeds, alone.planned, alone.epochs) == ("no transformer", [0], 2, 2)
+    assert_array_equal(turning.metrics["test_accuracy"], [[90, 97], [92, 99]])
+    assert_array_equal(alone.metrics["test_accuracy"], [[80, 95]])
+    assert np.isnan(alone.metrics["angle_correlation"]).all()
+
+
+BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
 
 
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ([{}, {"model": "cnn"}], ["stn", "cnn"]),
-        ([{"angle": 45.0}, {"angle": 90.0}, {"angle": 22.5}], ["stn, ±45°", "stn, ±90°", "stn, ±22.5°"]),
-        ([{"lr": 0.003}, {"lr": 0.01}], ["stn, lr 0.003", "stn, lr 0.01"]),
-        ([{"batch_size": 32}, {"batch_size": 64}], ["stn, batch size 32", "stn, batch size 64"]),
-        # A recipe stands for all that it says, and for nothing else.
+        ([{}, {"transformer": "none"}], ["rotation", "no transformer"]),
         (
-            [{"epochs": 8}, {"recipe": "blog", **vars(RECIPES["blog"])}],
-            ["stn, recipe fast", "stn, recipe blog"],
+            [{"angle": 45.0}, {"angle": 90.0}, {"angle": 22.5}],
+            ["rotation, angle 45", "rotation, angle 90", "rotation, angle 22.5"],
         ),
+        ([{"lr": 0.003}, {"lr": 0.01}], ["rotation, lr 0.003", "rotation, lr 0.01"]),
+        ([{"batch_size": 32}, {"batch_size": 64}], ["rotation, batch size 32", "rotation, batch size 64"]),
+        # The name of a recipe stands for all of its numbers, and for no others.
+        ([{"epochs": 8}, BLOG], ["rotation, recipe fast", "rotation, recipe blog"]),
         (
-            [{"epochs": 8}, {"recipe": "blog", **vars(RECIPES["blog"]), "lr": 0.01}],
-            ["stn, recipe fast, lr 0.003", "stn, recipe blog, lr 0.01"],
+            [{"epochs": 8}, {"recipe_name": "blog", "recipe": {**BLOG["recipe"], "lr": 0.01}}],
+            ["rotation, recipe fast, lr 0.003", "rotation, recipe blog, lr 0.01"],
         ),
-        # Two kinds of data are two hashes anyway.
-        ([{}, {"data": "digits", "digits_sha256": "b" * 64}], ["stn, MNIST digits", "stn, drawn digits"]),
-        ([{}, {"digits_sha256": "b" * 64}], ["stn, digits aaaaaaaa", "stn, digits bbbbbbbb"]),
-        ([{}, {"epochs": 3}], ["stn, epochs 2", "stn, epochs 3"]),
-        ([{}, {"later": "x"}], ["stn, later -", "stn, later x"]),  # by a version to come
+        # Two sources are two hashes anyway.
+        (
+            [{}, {"source": "drawn", "data_sha256": "b" * 64}],
+            ["rotation, source mnist", "rotation, source drawn"],
+        ),
+        ([{}, {"data_sha256": "b" * 64}], ["rotation, data aaaaaaaa", "rotation, data bbbbbbbb"]),
+        ([{}, {"epochs": 3}], ["rotation, epochs 2", "rotation, epochs 3"]),
     ],
 )
 def test_a_group_is_called_by_what_sets_it_apart(run, changes, names):
-    groups = compare.read([run(str(i), **change) for i, change in enumerate(changes)])
+    groups = comparison.read([run(str(i), **change) for i, change in enumerate(changes)])
     assert [group.name for group in groups] == names
 
 
 def test_a_group_goes_as_far_as_all_of_its_runs(run):
-    (group,) = compare.read([run("a", [90, 95, 97], seed=0), run("b", [91, 96], seed=1, epochs=3)])
+    (group,) = comparison.read([run("a", [90, 95, 97], seed=0), run("b", [91, 96], seed=1, epochs=3)])
     assert (group.epochs, group.planned) == (2, 3)
     assert_array_equal(group.metrics["test_accuracy"], [[90, 95], [91, 96]])
-    assert cells(compare.table([group]))[1][2] == "2 of 3"
+    assert cells(comparison.table([group]))[1][2] == "2 of 3"
 
 
 # The table
@@ -105,27 +124,29 @@ def test_a_group_goes_as_far_as_all_of_its_runs(run):
 def test_the_table_has_mean_and_standard_deviation_of_the_last_epoch(run):
     last = [97.0, 98.0, 99.5]
     folders = [run(str(seed), [90, accuracy], seed=seed) for seed, accuracy in enumerate(last)]
-    folders.append(run("cnn", [80, 95.126], model="cnn", correlation=float("nan"), seed=7))
-    header, stn, cnn, note = cells(compare.table(compare.read(folders)))
-    assert header[:4] == ["run", "seeds", "epochs", "test accuracy"]
+    folders.append(run("alone", [80, 95.126], transformer="none", correlation=float("nan"), seed=7))
+    header, turning, alone, note = cells(comparison.table(comparison.read(folders)))
+    measures = ["angle correlation", "spread within a class", "without the transformer"]
+    assert header == ["run", "seeds", "epochs", "test accuracy", "test loss", *measures, "time"]
     mean = sum(last) / 3
     deviation = (sum((value - mean) ** 2 for value in last) / 2) ** 0.5
-    assert stn == [
-        "stn",
+    assert turning == [
+        "rotation",
         "0 1 2",
         "2",
         f"{mean:.2f} ± {deviation:.2f} %",
         f"{1 - mean / 100:.4f} ± {deviation / 100:.4f}",
-        "-0.800 ± 0.000",
+        "-0.80 ± 0.00",
         "8.0 ± 0.0°",
+        "26.0 ± 0.0°",
         "21 s",
     ]
-    assert cnn == ["cnn", "7", "2", "95.13 %", "0.0487", "-", "-", "21 s"]
+    assert alone == ["no transformer", "7", "2", "95.13 %", "0.0487", "-", "-", "-", "21 s"]
     assert note == ["mean ± standard deviation over the seeds"]
 
 
 def test_a_table_without_repeated_seeds_needs_no_note(run):
-    assert len(compare.table(compare.read([run("a"), run("b", model="cnn")])).splitlines()) == 3
+    assert len(comparison.table(comparison.read([run("a"), run("b", transformer="none")])).splitlines()) == 3
 
 
 # What is wrong with a run
@@ -133,7 +154,7 @@ def test_a_table_without_repeated_seeds_needs_no_note(run):
 
 def refusal(*folders):
     with pytest.raises(runs.RunError) as caught:
-        compare.read(folders)
+        comparison.read(folders)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -142,7 +163,7 @@ def test_what_is_no_run(run, tmp_path):
     assert refusal(run("a"), tmp_path) == f"expected a run folder, got {tmp_path}, with no config.json in it"
 
 
-@pytest.mark.parametrize("content", [None, "", ",".join(Epoch._fields) + "\n"])
+@pytest.mark.parametrize("content", [None, "", ",".join(COLUMNS) + "\n"])
 def test_a_run_in_its_first_epoch(run, content):
     path = run("a") / "metrics.csv"
     path.unlink() if content is None else path.write_text(content)
@@ -152,7 +173,7 @@ def test_a_run_in_its_first_epoch(run, content):
 def test_other_columns(run):
     path = run("a") / "metrics.csv"
     path.write_text("epoch,test_loss\n1,0.5\n")
-    wanted = f"expected the columns {', '.join(Epoch._fields)} in {path}, got epoch, test_loss"
+    wanted = f"expected the columns {', '.join(COLUMNS)} in {path}, got epoch, test_loss"
     assert refusal(run("b"), path.parent) == wanted
 
 
@@ -172,37 +193,41 @@ def test_damaged_numbers(run, damage):
 
 def test_the_picture_has_a_line_for_each_run_and_one_for_their_mean(run):
     folders = [run(str(seed), [90 + seed, 97 + seed], seed=seed) for seed in range(3)]
-    folders.append(run("cnn", [80, 95], model="cnn", correlation=float("nan")))
-    figure = compare.compare(folders)
+    folders.append(run("alone", [80, 95], transformer="none", correlation=float("nan")))
+    figure = figures.compare(folders)
     assert isinstance(figure, Figure)
     error, loss, angles = figure.axes
-    stn = [[10, 3], [9, 2], [8, 1], [9, 2]]  # then their mean
-    assert_allclose([line.get_ydata() for line in error.lines], [*stn, [20, 5]])
-    assert_allclose([line.get_ydata() for line in loss.lines], np.array([*stn, [20, 5]]) / 100)
+    turning = [[10, 3], [9, 2], [8, 1], [9, 2]]  # then their mean
+    assert_allclose([line.get_ydata() for line in error.lines], [*turning, [20, 5]])
+    assert_allclose([line.get_ydata() for line in loss.lines], np.array([*turning, [20, 5]]) / 100)
     assert_allclose([line.get_ydata() for line in angles.lines[:4]], np.full((4, 2), -0.8))
     for axes in (error, loss, angles):
         assert [line.get_color() for line in axes.lines] == ["C0"] * 4 + ["C1"]
         assert axes.lines[3].get_linewidth() > 2 * axes.lines[0].get_linewidth()
         assert axes.lines[0].get_xdata().tolist() == [1, 2]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stn (3 runs, and their mean)", "cnn"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "rotation (3 runs, and their mean)",
+        "no transformer",
+    ]
 
 
 def test_without_a_transformer_there_are_no_angles(run):
-    figure = compare.compare([run("a", model="cnn", correlation=float("nan"))])
-    assert [axes.get_title() for axes in figure.axes] == ["misread test digits", "loss on the test digits"]
+    figure = figures.compare([run("a", transformer="none", correlation=float("nan"))])
+    assert [axes.get_title() for axes in figure.axes] == ["misread test images", "loss on the test images"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_no_text_of_the_picture_is_cut_off_or_lies_on_another(run, count):
     accuracies = list(np.linspace(60, 99.2, 8))
-    changes = [{"recipe": ("fast", "blog")[i % 2], "lr": 0.001 * (i + 1), "batch_size": 10 + i} for i in range(count)]
-    groups = compare.read([run(str(i), accuracies, **change) for i, change in enumerate(changes)])
-    assert "epoch" in check_texts(plots.comparison(groups))
+    names = ["fast", "blog"] * 3
+    changes = [{"recipe_name": names[i], "lr": 0.001 * (i + 1), "batch_size": 10 + i} for i in range(count)]
+    groups = comparison.read([run(str(i), accuracies, **change) for i, change in enumerate(changes)])
+    assert "epoch" in check_texts(curves.comparison(groups))
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_run_without_a_mistake_is_drawn_at_0(run, tmp_path):
-    figure = compare.compare([run("a", [90.0, 100.0]), run("b", [80.0, 90.0], model="cnn")])
+    figure = figures.compare([run("a", [90.0, 100.0]), run("b", [80.0, 90.0], transformer="none")])
     figure.savefig(tmp_path / "x.png", dpi=50)
     assert figure.axes[0].lines[0].get_ydata().tolist() == [10, 0]
     assert figure.axes[0].get_ylim()[0] < 0

@@ -1,4 +1,4 @@
-"""What several tests ask of an operation, and the shapes that they draw."""
+"""The assertions that the tests of several operations share, and the shapes and arrays that they draw."""
 
 import re
 
@@ -8,15 +8,9 @@ from finite_differences import differentiate
 from hypothesis import strategies as st
 
 import npstn
+from npstn.gradcheck.contracts import LAYOUTS
 
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}  # relative to the largest number of an array
-
-LAYOUTS = {
-    "transposed": lambda array: array.T.copy().T,
-    "strided": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
-    "reversed": lambda array: array[..., ::-1].copy()[..., ::-1],
-    "read-only": lambda array: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape),
-}
 
 dtypes = st.sampled_from([np.float32, np.float64])
 seeds = st.integers(0, 2**32 - 1)
@@ -24,7 +18,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 @st.composite
 def geometries(draw, pooling=False):
-    """(H, W), kernel, stride, padding, each for rows and columns: a window or more fits; padding as pools allow it."""
+    """(H, W), kernel, stride and padding, each for rows and columns, with room for at least one window.
+
+    pooling: whether the padding is at most half the kernel, as the pools demand.
+    """
     axes = []
     for _ in range(2):
         kernel = draw(st.integers(1, 3))
@@ -41,9 +38,10 @@ def normal(seed, *shapes, dtype=np.float64):
 
 
 def assert_close(actual, expected, tolerance, what="value"):
-    """Equal shapes, and equal to `tolerance` times the largest finite number expected or 1; NaN and inf where expected.
+    """Assert equal shapes, NaN and inf at the same places, and numbers equal to within `tolerance`.
 
-    Or 1, for where terms of about 1 cancel to nearly nothing, their rounding errors remain.
+    The tolerance is relative to the largest finite number expected, or to 1 if that is larger: where terms of about 1
+    cancel to nearly nothing, their rounding errors remain.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: {actual.shape}, expected {expected.shape}"
@@ -52,7 +50,7 @@ def assert_close(actual, expected, tolerance, what="value"):
 
 
 def assert_parity(torch, ours, theirs, *arrays):
-    """`ours` on Tensors and `theirs` on PyTorch's give the same value and the same gradient of every array."""
+    """Assert that `ours` and `theirs`, PyTorch's, give the same value and the same gradient of every array."""
     y, gradients, cotangent = differentiate(ours, *arrays)
     peers = [torch.tensor(array, requires_grad=True) for array in arrays]
     z = theirs(*peers)
@@ -65,19 +63,19 @@ def assert_parity(torch, ours, theirs, *arrays):
 
 
 def assert_adjoint(fn, x):
-    """<A x, y> = <x, A^T y> for a linear fn: its backward is its transpose."""
+    """Assert <A x, y> = <x, A^T y> for a linear fn: its backward is its transpose."""
     Ax, (ATy,), y = differentiate(fn, x)
     scale = np.linalg.norm(Ax) * np.linalg.norm(y)
     assert abs((Ax * y).sum() - (x * ATy).sum()) <= 1e-12 * scale
 
 
 def refuses(error, message):
-    """A context in which an error of this type with exactly this text must come."""
+    """Assert that the block raises an error of this type with exactly this text."""
     return pytest.raises(error, match=f"^{re.escape(message)}$")
 
 
 class Relaid(npstn.Function):
-    """The same numbers in another layout."""
+    """The same numbers in another memory layout."""
 
     @staticmethod
     def forward(ctx, x, layout):

@@ -1,9 +1,11 @@
-"""The comparison: what backward gives, beside the slopes that differences give.
+"""Compare the gradients that backward gives with the slopes that finite differences give.
 
-The cotangent v weighs the outputs, at random and with random signs, so that no errors cancel: with dx what backward
-makes of v, <dx, d> must be <v, slopes along d>, for each direction d. Those are the entries of the input, one by one;
-or where they are many, random signs for all of them at once. Of a direction that is wrong the worse half is kept,
-again and again, until one entry is left to name.
+    v     the cotangent: a random weight with a random sign for each output, so that no errors cancel
+    dx    the gradient that backward gives for v
+    d     a direction: each entry of the input in turn; random signs for all entries at once, where the entries are many
+
+For each direction, <dx, d> must equal <v, slopes along d>. Where it does not, the entries of d are halved and the
+half with the larger error is kept, again and again, until one entry is left to name. The outputs are halved likewise.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from npstn.gradcheck.subject import Subject
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare; `gradcheck` says what each means."""
+    """How to compare, with the checker's defaults; `gradcheck` says what each option means."""
 
     eps: float = 1e-3
     atol: float = 0.0
@@ -34,7 +36,7 @@ class Options:
 
 
 class Line(NamedTuple):
-    """A line through an input: its direction, the largest step along it, and the entry that it is along, if it is."""
+    """A line through an input: its direction, the largest step along it, and its entry if it moves only one."""
 
     d: np.ndarray
     h: float
@@ -42,7 +44,7 @@ class Line(NamedTuple):
 
 
 class Pullback(NamedTuple):
-    """A cotangent of the output, and what backward makes of it for the input."""
+    """A cotangent of the output, and the gradient of the input that backward gives for it."""
 
     name: str
     v: np.ndarray
@@ -50,7 +52,7 @@ class Pullback(NamedTuple):
 
 
 def compare(subject: Subject, options: Options) -> list[Gradient]:
-    """Every gradient that is asked for beside its slopes. Raises what backward raises."""
+    """Compare every gradient that is asked for with its slopes. Raises what backward raises."""
     rng = np.random.default_rng(options.seed)
     y = subject.value(subject.arrays)
     v = rng.choice([-1.0, 1.0], y.shape) * rng.uniform(0.5, 1.5, y.shape)  # no output has a weight near zero
@@ -77,7 +79,7 @@ class _Input:
     def compare(self, rng: np.random.Generator) -> Gradient:
         compared = [(self.judge(line, self.slopes(line), self.whole), line) for line in self.lines(rng)]
         worst, line = max(compared, key=lambda pair: pair[0].error)
-        # Its curve: of the worst if that is wrong, else of the steepest without a kink.
+        # The curve shows the worst comparison if it is wrong, else the steepest one without a kink.
         shown = (*max(compared, key=lambda pair: (not pair[0].kink, pair[0].size)), self.whole)
         if worst.error > self.options.rtol:
             worst, *_ = shown = self.pinpoint(line)
@@ -85,13 +87,13 @@ class _Input:
         return Gradient(self.subject.name_of(self.k), [entry for entry, _ in compared], worst, curve)
 
     def lines(self, rng: np.random.Generator) -> Iterator[Line]:
-        """Along every entry, and along x itself; or, where the entries are many, in random directions through all.
+        """Each entry in turn, and x itself; or random directions through all entries, where the entries are many.
 
-        Along x equal entries stay equal. So a tie, that each of its entries alone sees as a kink, is none, and a
+        Along x itself equal entries stay equal. A tie is a kink for each of its entries alone, but not along x: there a
         gradient that counts the tie twice shows.
         """
         x, eps = self.subject.arrays[self.k], self.options.eps
-        # Steps in proportion to the entry; near zero in proportion to the others, or to 1, whichever is less.
+        # The step is proportional to the entry; near zero, to the mean size of all entries or to 1 if that is less.
         sizes = np.maximum(abs(x), min(1.0, np.sqrt(np.mean(x * x)) or 1.0))
         if x.size <= self.options.max_entries:
             for index in np.ndindex(x.shape):
@@ -103,7 +105,7 @@ class _Input:
                 yield Line(rng.choice([-1.0, 1.0], x.shape) * sizes, eps, None)
 
     def value(self, x: np.ndarray) -> np.ndarray:
-        """The output for another x."""
+        """The output with x in place of this input."""
         arrays = self.subject.arrays
         arrays[self.k] = x
         return self.subject.value(arrays)
@@ -117,16 +119,16 @@ class _Input:
 
     @np.errstate(all="ignore")
     def judge(self, line: Line, slopes: Slopes, pullback: Pullback) -> Entry:
-        """How far the gradient is from the slopes, and whether that is too far."""
+        """Compare the gradient with the slopes along the line."""
         _, v, dx = pullback
         analytic = float(weighed(line.d, dx).sum())
         low, high, size, noise = slopes.weighted(v)
         distance = 0.0 if low <= analytic <= high else float(np.maximum(low - analytic, analytic - high))  # NaN stays
         tolerable = (self.options.atol + noise) / self.options.rtol + size
         error = 0.0 if distance == 0 else distance / tolerable if tolerable else np.inf
-        place = ", all of it" if line.entry is None else _brackets(line.entry)
+        place = ", all entries moved together" if line.entry is None else _brackets(line.entry)
         return Entry(
-            name=f"d {pullback.name} / d {self.subject.name_of(self.k)}{place}",
+            name=f"∂{pullback.name} / ∂{self.subject.name_of(self.k)}{place}",
             index=line.entry,
             analytic=analytic,
             numeric=float(weighed(v, slopes.slope).sum()),
@@ -140,7 +142,7 @@ class _Input:
         )
 
     def pinpoint(self, line: Line) -> tuple[Entry, Line, Pullback]:
-        """From a wrong line to one entry of the input, and from the cotangent to one output: a single derivative."""
+        """Reduce a wrong line to one entry, and the cotangent to one output: a single wrong derivative."""
 
         def error_along(entries: np.ndarray) -> float:
             part = line._replace(d=_only(line.d, entries))
@@ -155,7 +157,7 @@ class _Input:
 
         output = _unravel(_halve(np.arange(self.y.size), error_of), self.y.shape)
         single = self.pullback(f"output{_brackets(output)}", _one(self.y.shape, output))
-        # Not wrong for one output alone: backward is not linear. Nor along one entry alone: it counts a tie twice.
+        # Where backward is not linear, no output alone may be wrong; where it counts a tie twice, no entry alone.
         found = [(along_one, single), (along_one, self.whole), (line, self.whole)]
         judged = [self.judge(on, self.slopes(on), pullback) for on, pullback in found]
         first = next((i for i, entry in enumerate(judged) if entry.error > self.options.rtol), -1)
@@ -163,7 +165,7 @@ class _Input:
 
     @np.errstate(all="ignore")
     def curve(self, entry: Entry, line: Line, pullback: Pullback) -> Curve:
-        """How far the quotients are from the gradient, for steps from the size of the entry down to nothing."""
+        """The errors of the quotients, for steps from the size of the entry down to 1e-13 of it."""
         steps = np.logspace(0, -13, 53) * line.h / self.options.eps
         errors = []
         for h in steps:
@@ -175,7 +177,7 @@ class _Input:
 
 
 def _halve(indices: np.ndarray, error: Callable[[np.ndarray], float]) -> int:
-    """The index to blame for an error: the half with more of it is kept, until one is left."""
+    """The index with the error: the half with the larger error is kept until one index is left."""
     while len(indices) > 1:
         indices = max(np.array_split(indices, 2), key=error)
     return int(indices[0])
@@ -186,14 +188,14 @@ def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _only(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """x with zeros but for these entries."""
+    """x at these entries, and zeros elsewhere."""
     kept = np.zeros_like(x)
     kept.flat[entries] = x.flat[entries]
     return kept
 
 
 def _one(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:
-    """Zeros with a single one."""
+    """A single one among zeros."""
     e = np.zeros(shape)
     e[index] = 1.0
     return e

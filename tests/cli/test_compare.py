@@ -1,0 +1,41 @@
+"""`npstn compare`: the table that it prints and the picture that it writes; for the numbers see test_comparison.py."""
+
+import re
+
+import pytest
+from command import QUICK, last_accuracy, npstn_, refusal
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    npstn_("train", *QUICK, "--transformer", "none", "--angle", "30", "--out", "without")
+    said = npstn_("compare", trained[0], "without")
+    assert (said.status, said.err) == (0, "")
+    header, with_, without, path = said.out.splitlines()
+    assert header.split()[:3] == ["run", "seeds", "epochs"]
+    assert re.match(rf"rotation +3 +2 +{last_accuracy(trained[0]):.2f} % ", with_)
+    assert re.match(rf"no transformer +0 +2 +{last_accuracy(tmp_path / 'without'):.2f} % ", without)
+    assert path == "compare.png"
+    assert (tmp_path / path).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert npstn_("compare", "without", "--out", "x.pdf").out.splitlines()[-1] == "x.pdf"
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "the following arguments are required: RUN"),
+        (["{run}", "{run}/."], 1, "expected each run once, got {run} twice"),
+        (["{run}", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
+        (["{run}", "--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
+        (["{run}", "--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
+        (["{run}", "--out", "none/x.png"], 1, "none/x.png: No such file or directory"),
+    ],
+)
+def test_wrong_arguments_of_compare(trained, tmp_path, monkeypatch, arguments, status, message):
+    monkeypatch.chdir(tmp_path)
+    given = [argument.format(run=trained[0]) for argument in arguments]
+    assert refusal(status, "compare", *given) == message.format(run=trained[0])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""`npstn show`: the picture of single test images, and where it is written."""
+
+import pytest
+from command import change_config, npstn_, refusal, snapshot
+
+import npstn
+from npstn import models
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def test_show_writes_its_picture_into_the_run(copy):
+    said = npstn_("show", copy)
+    assert said == (0, f"{copy / 'show.png'}\n", "")
+    first = (copy / "show.png").read_bytes()
+    assert first.startswith(b"\x89PNG\r\n\x1a\n")
+    npstn_("show", copy, "--digit", "99")
+    assert (copy / "show.png").read_bytes() != first
+
+
+def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
+    before = snapshot(trained[0])
+    said = npstn_("show", trained[0], "--digit", "3", "7", "--out", tmp_path / "x.svg")
+    assert said == (0, f"{tmp_path / 'x.svg'}\n", "")
+    drawn = (tmp_path / "x.svg").read_text()
+    assert "test image 3" in drawn and "test image 7" in drawn and "test image 0" not in drawn
+    assert snapshot(trained[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--digit", "-1"], 2, "argument --digit: expected a whole number of at least 0, got -1"),
+        (["--digit", "x"], 2, "argument --digit: expected a whole number of at least 0, got x"),
+        (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
+        (["--data-dir", "x"], 1, "expected no folder of files for drawn digits, got x: leave --data-dir out"),
+        (["--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
+        (["--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
+        (["--out", "none/x.png"], 1, "none/x.png: No such file or directory"),
+    ],
+)
+def test_wrong_arguments_of_show(trained, tmp_path, monkeypatch, arguments, status, message):
+    monkeypatch.chdir(tmp_path)
+    before = snapshot(trained[0])
+    assert refusal(status, "show", trained[0], *arguments) == message
+    assert list(tmp_path.iterdir()) == []
+    assert snapshot(trained[0]) == before
+
+
+def test_show_of_what_is_no_run():
+    assert refusal(2, "show") == "the following arguments are required: RUN"
+    assert refusal(1, "show", "nothing") == "expected a run folder, got nothing, with no config.json in it"
+
+
+def test_show_of_a_run_without_a_transformer(copy):
+    change_config(copy, "model.transformer", "none")
+    npstn.save(models.ClsNet().state_dict(), copy / "weights.safetensors")
+    assert refusal(1, "show", copy) == f"expected a run with a transformer, got {copy}, which has none"

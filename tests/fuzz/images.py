@@ -1,0 +1,78 @@
+"""Awkward arguments for what reads, draws and rotates images."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npstn import data
+from tests.fuzz.calls import Fault, described, spoilt, unchanged
+from tests.fuzz.draws import Draws
+from tests.fuzz.trials import trial_of, tried
+
+
+@trial_of("data.rotate", "data.batches")
+def rotated(d: Draws, name: str) -> None:
+    N, S = d.length(), d.length(1)
+    images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, (N, S, S)).astype(np.uint8)
+    degrees = d.array((N,), d.dtype())
+    valid: bool | None = True
+    if name == "data.batches":
+        labels = np.zeros(N, np.int64)
+        taken = tried(valid, lambda: list(data.batches(images, labels, 45, d.integer(1, 3), np.random.default_rng(0))))
+        if taken is not None and sum(len(batch.images) for batch in taken) != N:
+            raise Fault("batches do not hold all images")
+        return
+    if d.chance(3):
+        images, degrees = d.choice([(spoilt(d, images), degrees), (images, spoilt(d, degrees))])
+        valid = None
+    before = images.copy() if isinstance(images, np.ndarray) else images
+    turned = tried(valid, data.rotate, images, degrees)
+    if turned is not None and (turned.dtype != np.float32 or turned.shape != (len(images), 1, *images.shape[1:])):
+        raise Fault(f"{described(images)} turned are {turned.shape}, {turned.dtype}")
+    unchanged("the images", [images], [before])
+
+
+@trial_of("data.draw_digits")
+def drawn(d: Draws, _: str) -> None:
+    count, seed = d.choice([0, 1, 2, 11, np.int64(3)]), d.choice([0, 1, 2**63, 10**30])
+    valid = True
+    if d.chance(2):
+        count, seed = d.choice([(n, 0) for n in (-1, 1.5, None, "2", 2**62, 10**30)] + [(1, -1), (1, 0.5)])
+        valid = False
+    found = tried(valid, data.draw_digits, count, seed)
+    if found is not None and (found[0].shape != (count, 28, 28) or found[1].shape != (count,)):
+        raise Fault(f"{count} digits are {found[0].shape}, {found[1].shape}")
+
+
+@trial_of("data.load_images")
+def own_images(d: Draws, _: str) -> None:
+    """The error for an .npz that does not fit or is damaged is one line that names the file."""
+    N, size = d.length(1), d.choice([1, 28])
+    images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, (N, d.length(1), d.length(1)), np.uint8)
+    arrays: dict[str, Any] = {"images": images, "labels": np.arange(N) if d.chance(2) else np.arange(N).astype(str)}
+    damaged = d.chance(2)
+    spoiling = d.chance(2)
+    if spoiling:
+        name = d.choice(["images", "labels"])
+        arrays[name] = spoilt(d, arrays[name])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "own.npz")
+        np.savez(path, **arrays)
+        if damaged:
+            content = bytearray(path.read_bytes())
+            content[d.integer(0, len(content) - 1)] = d.integer(0, 255)
+            path.write_bytes(content[: d.integer(0, len(content))] if d.chance(2) else content)
+        try:
+            found = data.load_images(path, size)
+        except data.DataError as error:
+            if not (spoiling or damaged) or str(path) not in str(error) or "\n" in str(error):
+                raise Fault(f"{described(images)} are refused: {error}") from error
+        else:
+            if found.images.shape != (len(found.labels), size, size) or found.images.dtype != np.uint8:
+                raise Fault(f"{described(images)} are read as {described(found.images)}")
+        bad = d.choice([-1, 0, 1.5, float("nan"), "2", None, (1,), 2**31, 10**30])
+        tried(False, data.load_images, path, bad)

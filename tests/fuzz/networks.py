@@ -1,0 +1,117 @@
+"""Awkward arguments for layers, networks, optimisers and schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npstn import Tensor, models, nn, optim
+from tests.fuzz.calls import Call, Fault, judge, refused, same, spoilt, unchanged
+from tests.fuzz.draws import STRANGE, Draws
+from tests.fuzz.trials import trial_of, tried
+
+
+@trial_of("nn.Linear", "nn.Conv2d", "nn.Dropout", "nn.Dropout2d")
+def layer(d: Draws, name: str) -> None:
+    sizes = [d.length(), d.length(), d.integer(1, 3)]
+    valid: bool | None = True
+    x = d.array((d.length(), sizes[0], 5, 6), np.float32)
+    if d.chance(3):
+        sizes[d.integer(0, 2)], valid = d.choice([n for n in STRANGE if n != 2**31]), None
+    kind = getattr(nn, name.split(".")[1])
+    arguments: list[Any] = sizes
+    if name == "nn.Linear":
+        x = np.moveaxis(x, 1, -1)
+        arguments = sizes[:2]
+    elif name != "nn.Conv2d":
+        arguments = [0.5] if valid else [d.choice(STRANGE)]
+    made = tried(valid, kind, *arguments)
+    if made is None:
+        return
+    if not valid:
+        tried(None, made, Tensor(x))
+        return
+
+    def shape(x: Any) -> tuple:
+        if name == "nn.Linear":
+            return (*x.shape[:-1], sizes[1])
+        if name == "nn.Conv2d":
+            return (len(x), sizes[1], *(n + 1 - sizes[2] for n in x.shape[2:]))
+        return x.shape
+
+    judge(Call(made, [x], {}, shape, may_share=True).spoil(d), d)
+
+
+@trial_of("models.CNN", "models.ClsNet", "models.LocNet", "models.STNClsNet", "models.RotateGridGen")
+def network(d: Draws, name: str) -> None:
+    kind, B = getattr(models, name.split(".")[1]), d.integer(0, 2)
+    x = d.array((B, 1, 28, 28) if name != "models.RotateGridGen" else (B,), np.float32)
+    net = kind(3) if kind is models.CNN else kind()
+    result = {"CNN": (3,), "ClsNet": (10,), "LocNet": (), "STNClsNet": (10,), "RotateGridGen": (28, 28, 2)}
+    call = Call(net, [x], {}, lambda x: (len(x), *result[kind.__name__]))
+    judge(call.spoil(d), d)
+
+
+@trial_of("nn.Module", "nn.Parameter")
+def state(d: Draws, _: str) -> None:
+    """A state with an awkward array in it is loaded as a whole or not at all."""
+    net = nn.Linear(3, 2)
+    before, new = net.state_dict(), net.state_dict()
+    name = d.choice(list(new))
+    new[name] = d.array(new[name].shape, d.dtype())
+    valid = d.chance(2)
+    if not valid:
+        new[name] = spoilt(d, new[name])
+    if d.chance(4):
+        del new[name]
+        valid = False
+    with np.errstate(over="ignore"):
+        try:
+            net.load_state_dict(new)
+        except KeyError as error:
+            refused(ValueError(error.args[0]), valid)
+        except Exception as error:  # noqa: BLE001
+            refused(error, valid)
+        else:
+            for key, array in net.state_dict().items():
+                same(key, array, np.asarray(new[key], array.dtype))
+            return
+    unchanged("a weight", list(net.state_dict().values()), list(before.values()))
+
+
+@trial_of("optim.SGD", "optim.Adam", "optim.AdamW", "optim.Optimizer")
+def optimiser(d: Draws, name: str) -> None:
+    dtype = d.dtype()
+    shapes = [d.shape() for _ in range(d.integer(0, 3))]
+    params = [nn.Parameter(d.array(shape, dtype)) for shape in shapes]
+    for p in params:
+        p.grad = None if d.chance(5) else d.array(p.shape, dtype)
+    kind = getattr(optim, name.split(".")[1])
+    options: dict[str, Any] = {"lr": d.choice([0, 1e-3, 1.0, 1e30, float("inf"), float("nan"), -1.0])}
+    if kind is optim.SGD:
+        options |= {"momentum": d.choice([0, 0.9, float("nan"), -1]), "weight_decay": d.choice([0, 0.1, 1e30, -1])}
+    elif kind is not optim.Optimizer:
+        options |= {"betas": d.choice([(0.9, 0.999), (0, 0), (1, 0.5), (0.5, -1)]), "eps": d.choice([1e-8, 0, -1])}
+    made = tried(None, kind, params, **options)
+    if made is None:
+        return
+    grads = [None if p.grad is None else p.grad.copy() for p in params]
+    for _ in range(2):
+        tried(kind is not optim.Optimizer, made.step)
+    unchanged("a gradient", [p.grad for p in params], grads)
+    for p, shape in zip(params, shapes, strict=True):
+        if p.shape != shape or p.dtype != dtype:
+            raise Fault(f"a parameter became {p.shape}, {p.dtype}")
+    made.zero_grad()
+
+
+@trial_of("optim.OneCycleLR")
+def schedule(d: Draws, _: str) -> None:
+    optimizer = optim.SGD([nn.Parameter([1.0])], 0.1)
+    numbers = [0.3, 0, 1, 1e-3, -1, 1e30, float("nan"), float("inf")]
+    steps = d.choice([1, 2, 3, 10, 0, -1, 2**63, 1.5, float("nan")])
+    options = {"max_lr": d.choice(numbers), "total_steps": steps, "pct_start": d.choice(numbers)}
+    made = tried(None, optim.OneCycleLR, optimizer, **options)
+    for _ in range(5 if made else 0):
+        tried(True, made.step)

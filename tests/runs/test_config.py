@@ -1,0 +1,96 @@
+"""config.json: what is read back, and that every damage to it is refused in one line before anything is built."""
+
+import copy as copying
+import json
+
+import pytest
+from command import change_config, read_config, refusal, snapshot
+
+from npstn import models, runs
+from npstn.tasks import Rotated
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def test_what_is_written_is_read(trained, tmp_path):
+    config = runs.read_config(trained[0])
+    assert config.model == {"transformer": "rotation", "image": (1, 28, 28), "classes": 10}
+    assert (config.recipe.epochs, config.recipe.batch_size, config.seed) == (2, 32, 3)
+    assert isinstance(config.build_net(), models.STNClsNet)
+    task = config.open_task(trained[0])
+    assert isinstance(task, Rotated) and (task.angle, task.seed, task.source.name) == (30, 3, "drawn")
+    changed = config.open_task(trained[0], seed=8, angle=90)
+    assert (changed.angle, changed.seed) == (90, 8)
+    runs.write_config(tmp_path, config)
+    assert runs.read_config(tmp_path) == config
+    assert (tmp_path / "config.json").read_bytes() == (trained[0] / "config.json").read_bytes()
+
+
+WRONG = {
+    "format": [1, 3, "2", None],
+    "task": ["rotated", None, [], {}, {"name": "rotated"}],
+    "task.name": ["cluttered", ["rotated"], None],
+    "task.source": ["cifar", "digits", ["drawn"], None],
+    "task.angle": [-45.0, 180.5, float("nan"), None, "45", True, [45.0]],
+    "task.seed": [1],  # an entry that a task does not have
+    "model": ["stn", None, [], {}],
+    "model.transformer": ["vit", "stn", ["rotation"], None],
+    "model.image": [[1, 28], [1, 28, 28.5], [1, 65_000, 65_000], [3, 28, 28], [1, 0, 28], 28, None, "abc"],
+    "model.classes": [0, 11, 10.5, 2**40, "10", None],
+    "model.depth": [2],
+    "recipe": ["fast", None, [], {}],
+    "recipe.optimizer": ["rmsprop", None, ["sgd"]],
+    "recipe.lr": ["fast", -1.0, 0, float("nan"), float("inf"), None],
+    "recipe.batch_size": [0, 2.5, "32", None],
+    "recipe.epochs": [None, 10**12, 0, 1.5],
+    "recipe.dropout": [1.0, -0.1, float("nan"), "none"],
+    "recipe.momentum": [0.5],
+    "recipe_name": [5, None, ["fast"]],
+    "seed": [-1, 0.5, "3", float("inf"), True, None],
+    "data_folder": [5, ["x"], False, "../mnist", "a\0b"],  # drawn digits have none
+    "data_sha256": [5, None],
+    "versions": ["new", [], None, {"npstn": 1}],
+    "later": ["x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [(path, value) for path, values in WRONG.items() for value in values], ids=repr
+)
+def test_each_wrong_entry_is_refused(copy, path, value):
+    change_config(copy, path, value)
+    with pytest.raises(runs.RunError) as caught:
+        runs.read_config(copy)
+    assert str(caught.value) == f"expected what a run writes in {copy / 'config.json'}, got something else"
+
+
+def test_each_missing_entry_is_refused(copy):
+    config = read_config(copy)
+    names = [(None, name) for name in config]
+    names += [(part, name) for part in ("task", "model", "recipe") for name in config[part]]
+    assert len(names) > 15
+    for part, name in names:
+        damaged = copying.deepcopy(config)
+        del (damaged[part] if part else damaged)[name]
+        (copy / "config.json").write_text(json.dumps(damaged))
+        with pytest.raises(runs.RunError, match="expected what a run writes"):
+            runs.read_config(copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"3", b"\xff\xfe\x00", b"{}", b'{"model": ' * 100_000],
+    ids=lambda content: content.decode(errors="replace")[:20] or "empty",
+)
+@pytest.mark.parametrize("command", [["eval"], ["train", "--resume"], ["show"], ["compare"]], ids=" ".join)
+def test_what_is_no_config_is_refused_by_every_command(copy, command, content):
+    (copy / "config.json").write_bytes(content)
+    before = snapshot(copy)
+    assert refusal(1, *command, copy) == f"expected what a run writes in {copy / 'config.json'}, got something else"
+    assert snapshot(copy) == before
+
+
+def test_a_config_that_is_much_too_long_is_refused(copy):
+    path = copy / "config.json"
+    path.write_text(path.read_text().replace('"seed": 3', f'"seed": {"9" * 2**20}'))
+    assert refusal(1, "eval", copy) == f"expected what a run writes in {path}, got something else"

@@ -1,0 +1,105 @@
+"""What every task has from its base: settings with limits, images for the pictures, a size and classes of its own."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from trial import Shifted, bars_source
+
+from npstn.data import Source
+from npstn.tasks import TASKS, Batch, Measure, Setting, Task
+from npstn.tasks.base import FEW
+
+
+class Plain(Task):
+    """Images as they are."""
+
+    name = "plain"
+    settings = {"size": Setting(2.0, 1, 5, "how large"), "count": Setting(7, 0, 9, "how many")}
+
+    def distort(self, images, labels, rng):
+        return Batch(np.float32(images[:, None]) / np.float32(255), labels, {})
+
+
+def source(labels=(0, 1, 2), classes=("a", "b", "c")):
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
+    return Source("few", "pictures", lambda train: (images, np.array(labels)), (4, 6), classes)
+
+
+def test_size_and_classes_are_those_of_the_source():
+    task = Plain(source())
+    assert (task.image, task.classes, len(task), task.summary(3)) == ((1, 4, 6), ("a", "b", "c"), 3, "3 pictures")
+
+
+def test_a_task_may_have_its_own_size_and_classes():
+    class Own(Plain):
+        image = (3, 8, 9)
+        classes = ("odd", "even")
+
+    assert (Own(source()).image, Own(source()).classes) == ((3, 8, 9), ("odd", "even"))
+    assert Shifted(bars_source()).image == (2, 24, 40)
+
+
+def test_settings_have_defaults_and_can_be_chosen():
+    assert Plain(source()).chosen == {"size": 2.0, "count": 7}
+    assert Plain(source(), count=0).chosen == {"size": 2.0, "count": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 0.9}, "plain: expected size from 1 to 5, got 0.9"),
+        ({"size": float("nan")}, "plain: expected size from 1 to 5, got nan"),
+        ({"size": "3"}, "plain: expected size from 1 to 5, got '3'"),
+        ({"size": True}, "plain: expected size from 1 to 5, got True"),
+        ({"angle": 3}, "plain: expected settings among size, count; got 'angle'"),
+    ],
+)
+def test_other_settings_are_refused(settings, message):
+    with pytest.raises(ValueError) as caught:
+        Plain(source(), **settings)
+    assert str(caught.value) == message
+
+
+def test_a_few_images_for_the_pictures_are_in_rows_of_all_classes():
+    labels = [2, 2, 0, 1, 0, 1, 0, 1, 2, 0]
+    task = Plain(source(labels))
+    shown = (task.few()[:, 0, 0, 0] * 255).round().astype(int)
+    assert_array_equal(shown.reshape(FEW, 3), [[2, 3, 0], [4, 5, 1], [6, 7, 8]])
+
+
+def test_a_class_of_few_images_shows_them_again_and_one_without_is_left_out():
+    shown = (Plain(source([2, 0, 2])).few()[:, 0, 0, 0] * 255).round().astype(int)
+    assert_array_equal(shown.reshape(FEW, 2), [[1, 0], [1, 2], [1, 0]])
+
+
+def test_a_task_without_measures_or_distortion():
+    task = Plain(source())
+    assert task.measures(task.test(), {}) == {} == task.measured
+    assert task.alarm(task.test(), {}) == ""
+    with pytest.raises(TypeError, match="^Task: expected a subclass that defines distort, got one without$"):
+        Task(source()).test()
+
+
+def test_a_measure_is_written_with_its_unit():
+    assert Measure("spread", ".1f", "°").written(14.46) == "14.5°"
+    assert Measure("correlation", ".2f").written(-0.8125) == "-0.81"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_its_promises(name):
+    kind = TASKS[name]
+    assert kind.name == name
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    labels = np.arange(30) % 10
+    task = kind(Source("any", "images", lambda train: (images, labels), (28, 28), tuple("0123456789")))
+    for setting in kind.settings.values():
+        assert setting.least <= setting.default <= setting.most
+    for batch in (next(task.batches(8, rng)), task.test()):
+        count = len(batch.labels)
+        assert batch.images.shape == (count, *task.image) and batch.images.dtype == np.float32
+        assert batch.images.min() >= 0 and batch.images.max() <= 1 + 1e-6
+        assert batch.labels.min() >= 0 and batch.labels.max() < len(task.classes)
+        assert all(values.shape == (count,) for values in batch.truth.values())
+    assert list(task.measures(task.test(), task.test().truth)) == list(task.measured)
+    assert list(task.measures(task.test(), {})) == list(task.measured)

@@ -1,0 +1,65 @@
+"""Recipes: what they ask for, what they refuse, and the optimiser that they make."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from npstn import models, nn, optim
+from npstn.training import RECIPES, Recipe
+
+GOOD = Recipe("adamw", lr=0.01, batch_size=8, epochs=3, dropout=0.0)
+
+
+def test_the_recipe_blog_is_that_of_the_post():
+    assert RECIPES["blog"] == Recipe(optimizer="sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer to be adamw or sgd, got 'adam'"),
+        ({"lr": 0.0}, "lr above 0 and at most 1000, got 0.0"),
+        ({"lr": 1e4}, "lr above 0 and at most 1000, got 10000.0"),
+        ({"lr": float("nan")}, "lr above 0 and at most 1000, got nan"),
+        ({"dropout": 1.0}, "dropout from 0 to below 1, got 1.0"),
+        ({"dropout": -0.1}, "dropout from 0 to below 1, got -0.1"),
+        ({"batch_size": 0}, "batch_size to be an integer from 1 to 10^9, got 0"),
+        ({"epochs": 2.0}, "epochs to be an integer from 1 to 10^9, got 2.0"),
+    ],
+)
+def test_other_values_are_refused(changes, message):
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(GOOD, **changes)
+    assert str(caught.value) == f"Recipe: expected {message}"
+
+
+def test_sgd_has_a_constant_rate():
+    optimizer, schedule = RECIPES["blog"].optimizer_for(models.ClsNet(), images=100)
+    assert type(optimizer) is optim.SGD
+    assert (optimizer.lr, optimizer.momentum, schedule) == (1e-3, 0.5, None)
+
+
+def test_adamw_takes_one_cycle_up_to_the_rate_over_all_epochs():
+    """90 images make 12 steps an epoch, the last of 2 images. The rate follows cosines: up for a fifth, then down."""
+    weight = nn.Parameter(np.ones(3))
+    net = nn.Module()
+    net.weight = weight
+    optimizer, schedule = GOOD.optimizer_for(net, images=90)
+    assert type(optimizer) is optim.AdamW and optimizer.weight_decay == 0.05
+    rates = []
+    for _ in range(3 * 12):
+        weight.grad = np.ones(3)
+        rates.append(optimizer.lr)
+        optimizer.step()
+        schedule.step()
+    top, last = 0.2 * 36 - 1, 36 - 1  # counted in steps: between two of them, as PyTorch has it
+
+    def cosine(start, end, share):
+        return end + (start - end) * (1 + np.cos(np.pi * share)) / 2
+
+    wanted = [
+        cosine(0.01 / 25, 0.01, k / top) if k <= top else cosine(0.01, 0.01 / 25e4, (k - top) / (last - top))
+        for k in range(36)
+    ]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-9)

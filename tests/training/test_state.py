@@ -1,0 +1,232 @@
+"""State: a training goes on from each of its states to the same end; a state that no training has is refused."""
+
+import copy
+import functools
+import json
+
+import numpy as np
+import pytest
+from command import few_digits
+from numpy.testing import assert_array_equal
+
+import npstn
+from npstn import models
+from npstn.backend.random import generator
+from npstn.data import Source
+from npstn.tasks import Rotated
+from npstn.training import Recipe, State, TrainingError, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FAST = Recipe("adamw", lr=4e-3, batch_size=16, epochs=3, dropout=0.0)
+BLOG = Recipe("sgd", lr=0.05, batch_size=16, epochs=3, dropout=0.5)  # its dropout draws random numbers in each step
+STEPS = 7  # of an epoch of 100 images
+
+
+@pytest.fixture(scope="module")
+def task():
+    source = Source("few", "few", lambda train: few_digits(10_000, 0 if train else 1), (28, 28), tuple("0123456789"))
+    return Rotated(source, seed=0)
+
+
+def start(transformer, recipe, seed=3):
+    npstn.manual_seed(seed)
+    net = models.build(transformer, (1, 28, 28), 10, recipe.dropout)
+    return net, State(net, recipe, 100)
+
+
+def saved(state):
+    """The state as a checkpoint holds it: arrays, and text that JSON makes of the numbers."""
+    return state.arrays(), json.dumps(state.numbers(), allow_nan=False)
+
+
+def load(state, arrays, text):
+    state.load(arrays, json.loads(text))
+
+
+def to_the_last_bit(arrays):
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
+def rows(state):
+    """The rows of the epochs as text, so that NaN equals NaN, without the seconds."""
+    return [str({name: value for name, value in row.items() if name != "seconds"}) for row in state.epochs]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(task):
+    """The weights and the epochs of a training, and its states: at the start, after each step and after each epoch."""
+
+    @functools.cache
+    def trained(transformer, recipe):
+        net, state = start(transformer, recipe)
+        states = [saved(state)]
+        for _ in train(net, task, recipe, state):
+            states.append(saved(state))
+        return net.state_dict(), rows(state), states
+
+    return trained
+
+
+@pytest.mark.parametrize("recipe", [FAST, BLOG], ids=["adamw", "sgd with dropout"])
+@pytest.mark.parametrize("transformer", ["rotation", "none"])
+def test_training_goes_on_from_each_of_its_states_to_the_same_end(task, uninterrupted, transformer, recipe):
+    weights, epochs, states = uninterrupted(transformer, recipe)
+    assert len(states) == 1 + 3 * (STEPS + 1)
+    # The start; the first step; the middle of an epoch; its last step; its end; the first step of the next; the end.
+    for number in (0, 1, 4, STEPS, STEPS + 1, STEPS + 2, 2 * STEPS, len(states) - 1):
+        net, state = start(transformer, recipe, seed=number)
+        generator().random(number)
+        load(state, *states[number])
+        for _ in train(net, task, recipe, state):
+            pass
+        assert rows(state) == epochs, number
+        for name, array in net.state_dict().items():
+            assert array.tobytes() == weights[name].tobytes(), (number, name)
+
+
+def test_a_state_comes_back_as_it_was(uninterrupted):
+    for arrays, text in uninterrupted("rotation", BLOG)[2][::5]:
+        _, state = start("rotation", BLOG, seed=9)
+        load(state, arrays, text)
+        again, numbers = saved(state)
+        assert numbers == text
+        assert to_the_last_bit(again) == to_the_last_bit(arrays)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.1, 1e-300])
+def test_measures_that_are_not_finite_are_kept(value):
+    """A loss on the test images can be infinite although all weights are finite."""
+    _, state = start("none", FAST)
+    state.end_epoch({"epoch": 1, "test_loss": value})
+    again = start("none", FAST)[1]
+    load(again, *saved(state))
+    (row,) = again.epochs
+    assert_array_equal(row["test_loss"], value)
+    assert row["epoch"] == 1
+
+
+def test_half_of_a_random_number_is_not_lost():
+    """PCG64 draws 64 bits and keeps the half that 32-bit numbers leave over."""
+    _, state = start("none", BLOG, seed=1)
+    generator().random(3, np.float32)
+    kept = saved(state)
+    assert state.numbers()["random"]["now"]["has_uint32"] == 1
+    wanted = generator().random(5, np.float32)
+    npstn.manual_seed(2)
+    load(state, *kept)
+    assert_array_equal(generator().random(5, np.float32), wanted)
+
+
+def test_the_arrays_of_a_state_are_copies(task):
+    net, state = start("none", FAST)
+    arrays = state.arrays()
+    before = {name: array.copy() for name, array in arrays.items()}
+    next(train(net, task, FAST, state))
+    for name, array in arrays.items():
+        assert_array_equal(array, before[name], err_msg=name)
+    assert (state.arrays()["net.cnn.fc1.bias"] != before["net.cnn.fc1.bias"]).any()
+
+
+# What no training has
+
+WRONG = {
+    "steps": [-1, 1.5, "3", None, True, [1]],
+    "loss": ["nan", None, 10**400, [0.5]],
+    "seconds": [-1.0, "inf", None],
+    "epochs": [None, 2, "ab", {}, [1], [[]], [{}]],
+    "epochs.0": [{"epoch": 2}, {"test_loss": 0.5}],
+    "epochs.0.epoch": [2, 0, "1", None, "nan"],
+    "epochs.1.test_loss": ["low", None, [0.5], True, 10**400],
+    "parts": [None, [], {}],
+    "parts.schedule.taken": [-1, 1.5, "3", None],
+    "parts.optimizer.lr": [-0.1, "fast", None],
+    "parts.net.cnn.fc2.bias": [[0.0] * 10],  # an array among the numbers
+    "random": [None, {}, []],
+    "random.at_start": [None, {}, "PCG64"],
+    "random.now": [None, {}, "PCG64"],
+    "random.now.bit_generator": ["MT19937", None],
+    "random.now.state": [None, {"state": 1}, {"state": -1, "inc": 1}, {"state": 2**128, "inc": 1}],
+    "random.now.uinteger": [2**32, -1, 1.5],
+    "random.now.has_uint32": [2, -1, 0.5],
+    "later": [1],
+}
+
+
+def change(numbers, path, value):
+    """Change an entry; the names of the parts have dots themselves."""
+    first, *rest = path.split(".", 1 if path.startswith("parts") else -1)
+    where = numbers
+    for name in [first, *rest][:-1]:
+        where = where[int(name) if isinstance(where, list) else name]
+    last = [first, *rest][-1]
+    where[int(last) if isinstance(where, list) else last] = value
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, v) for path, values in WRONG.items() for v in values], ids=repr)
+def test_a_state_that_no_training_has_is_refused(uninterrupted, path, value):
+    arrays, text = uninterrupted("none", FAST)[2][2 * (STEPS + 1) + 3]
+    net, state = start("none", FAST)
+    load(state, arrays, text)
+    numbers, weights, random = json.loads(text), net.state_dict(), copy.deepcopy(generator().bit_generator.state)
+    change(numbers, path, value)
+    with pytest.raises(ValueError, match=r"^State\.load: expected [^\n]*$"):
+        state.load(arrays, numbers)
+    assert saved(state)[1] == text and generator().bit_generator.state == random
+    for name, array in net.state_dict().items():
+        assert_array_equal(array, weights[name])
+
+
+def test_each_missing_number_is_refused(uninterrupted):
+    arrays, text = uninterrupted("none", FAST)[2][2 * (STEPS + 1) + 3]
+    _, state = start("none", FAST)
+    for part in (None, "parts", "random"):
+        for name in json.loads(text)[part] if part else json.loads(text):
+            numbers = json.loads(text)
+            del (numbers[part] if part else numbers)[name]
+            with pytest.raises(ValueError, match=r"^State\.load: expected .* to have the entries "):
+                state.load(arrays, numbers)
+
+
+def test_arrays_of_another_training_are_refused(uninterrupted):
+    arrays, text = uninterrupted("none", FAST)[2][3]
+    _, state = start("none", FAST)
+    bias = arrays["net.cnn.fc2.bias"]
+    without = {name: array for name, array in arrays.items() if name != "net.cnn.fc2.bias"}
+    for wrong in (without, {**arrays, "net.more": bias}, {**arrays, "net.cnn.fc2.bias": bias[:5]}):
+        with pytest.raises((KeyError, ValueError), match="load_state_dict: expected"):
+            load(state, wrong, text)
+    with pytest.raises(ValueError, match=r"'t' of at least 0, got -1"):
+        load(state, {**arrays, "optimizer.t": -np.ones_like(arrays["optimizer.t"])}, text)
+
+
+# What is not finite
+
+
+@pytest.mark.parametrize("part", ["weight", "optimiser"])
+def test_what_is_not_finite_is_noticed(part):
+    net, state = start("none", FAST)
+    state.check()
+    state.steps = 2
+    name = "net.cnn.fc1.bias" if part == "weight" else "optimizer.m.5"
+    if part == "weight":
+        net.cnn.fc1.bias.data[3] = -np.inf
+    else:
+        kept = state.optimizer.state_dict()
+        kept["m.5"][3] = np.nan
+        state.optimizer.load_state_dict(kept)
+    message = rf"^{name} became NaN or infinite in epoch 1, after 2 steps, at a learning rate of 0\.00016$"
+    with pytest.raises(TrainingError, match=message):
+        state.check()
+
+
+def test_an_epoch_that_ends_in_infinite_weights_is_no_epoch(task):
+    """Even where no loss shows it: a class that is infinitely unlikely costs nothing while it does not come."""
+    net, state = start("none", FAST)
+    events = train(net, task, FAST, state)
+    for _ in range(STEPS):
+        next(events)
+    net.cnn.fc2.bias.data[7] = -np.inf
+    with pytest.raises(TrainingError, match=r"^net\.cnn\.fc2\.bias became NaN or infinite in epoch 1, after 7 steps"):
+        next(events)
+    assert state.epochs == []
