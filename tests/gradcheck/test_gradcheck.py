@@ -57,4 +57,5 @@ def test_a_forgotten_term():
 
     report = report_on(LayerNorm.apply, tuple(np.random.default_rng(1).normal(size=shape) for shape in ((3, 4), 4)))
     assert len(report.faults) == 1, "gain's gradient is right"
-    assert "layer_norm" == report.name and "the gradient of x is wrong in 12 of 12 entries; the worst" in report.faults[0]
+    assert report.name == "layer_norm"
+    assert "the gradient of x is wrong in 12 of 12 entries; the worst" in report.faults[0]
