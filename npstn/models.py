@@ -167,6 +167,9 @@ class STNClsNet(SpatialTransformer):
         classes: how many there are.
     """
 
+    loc_net: LocNet
+    cls_net: ClsNet
+
     def __init__(
         self,
         dropout: float = 0.5,

@@ -193,7 +193,7 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
 
     found = [Sample(F.rotation_theta, (angle,), batch=(0,))]
     for align_corners in (False, True):
-        options = {"size": size, "align_corners": align_corners}
+        options: dict[str, Any] = {"size": size, "align_corners": align_corners}
         found.append(Sample(F.affine_grid, (theta,), options, linear=(0,), batch=(0,)))
     for padding_mode in ("zeros", "border", "reflection"):
         for align_corners, grid in ((False, G), (True, kinked)):
