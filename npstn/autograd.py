@@ -283,11 +283,12 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
     """
     gradients: dict[Context | Tensor, np.ndarray] = {root: dy if isinstance(root, Context) else np.array(dy)}
     waiting = [(-root.age, root)] if isinstance(root, Context) else []
+    retained: list[tuple[Tensor, np.ndarray]] = []
     while waiting:
         _, ctx = heapq.heappop(waiting)
         dy = gradients.pop(ctx)
         if ctx.retained is not None:
-            ctx.retained.grad = np.array(dy)
+            retained.append((ctx.retained, np.array(dy)))
         for source, dx in _gradients_of_inputs(ctx, dy):
             if source in gradients:
                 gradients[source] = np.asarray(gradients[source] + dx)  # a new array: the old one may be shared
@@ -296,6 +297,8 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
                 heapq.heappush(waiting, (-source.age, source))
             else:
                 gradients[source] = dx if ctx.function.gives_new_arrays else np.array(dx)
+    for result, dy in retained:  # not before: an error on the way leaves every `.grad` as it was
+        result.grad = dy
     for leaf, dx in gradients.items():
         assert isinstance(leaf, Tensor)
         leaf.grad = dx if leaf.grad is None else np.asarray(leaf.grad + dx)

@@ -204,6 +204,9 @@ class STNClsNet(Transformed):
         classes: how many there are.
     """
 
+    loc_net: LocNet
+    cls_net: ClsNet
+
     def __init__(
         self,
         dropout: float = 0.5,

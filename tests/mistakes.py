@@ -1,10 +1,9 @@
-"""Mistakes planted in copies of the library's backward passes, for the gradient checker to find.
+"""Mistakes planted in copies of the library's backward passes, which the gradient checker must find.
 
     python -m tests.mistakes              writes the table and the picture of docs/gradcheck.md anew
 
-A mistake is a piece of a function's source that is exchanged for another. The copy of the function stands in for the
-original while the catalogue's samples of the operation are checked. Two plain checks, written here as they are usually
-done, judge the same copies on the same inputs.
+A mistake replaces a piece of a function's source by another. The copy of the function replaces the original while the
+samples of the operation are checked. Two customary checks, written out here, judge the same copies on the same inputs.
 """
 
 import ast
@@ -20,8 +19,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import npstn
-from npstn.catalogue import samples
-from npstn.gradcheck.plot import draw
+from npstn.figures.error_curves import draw
+from npstn.gradcheck.samples import samples
 from npstn.gradcheck.subject import Subject
 
 SAMPLES = samples()
@@ -30,11 +29,11 @@ MARK = "<!-- from here: python -m tests.mistakes -->", "<!-- to here -->"
 
 
 class Mistake(NamedTuple):
-    where: str  # module of npstn.ops, and function or class.method in it
+    where: str  # a module of npstn.ops, and a function or class.method in it
     what: str
     right: str
     wrong: str
-    operations: str = ""  # whose samples show it, if not the module's name
+    operations: str = ""  # the operations whose samples show it, if their name is not the module's
 
     @property
     def samples(self):
@@ -169,7 +168,7 @@ MISTAKES = [
 
 @contextlib.contextmanager
 def planted(mistake):
-    """The library with the mistake in it, for the time being."""
+    """Put the mistake into the library for the duration of a block."""
     module_name, path = mistake.where.split(":")
     owner = module = importlib.import_module(f"npstn.ops.{module_name}")
     source = inspect.getsource(module)
@@ -183,7 +182,7 @@ def planted(mistake):
     assert mistake.right in text, f"{mistake.where}: there is no {mistake.right!r} any more; plant the mistake anew"
     copies = {name: text.replace(mistake.right, mistake.wrong)}
     callees = [] if classes else [name]
-    for callee in callees:  # a compiled backward kernel that calls the original must be copied, and one that calls that
+    for callee in callees:  # compiled callers keep the original, so every backward kernel that leads to it is copied
         callers = {n: t for n, t in text_of.items() if "backward" in n and re.search(rf"\b{callee}\(", t)}
         callees += callers.keys() - copies.keys()
         copies = callers | copies
@@ -202,15 +201,15 @@ def planted(mistake):
 
 
 def checked(mistake):
-    """What the checker reports on the first sample that shows the mistake; None if none does."""
+    """The report on the first sample that shows the mistake; None if no sample shows it."""
     with planted(mistake):
         return next((report for report in (sample.check() for sample in mistake.samples) if not report), None)
 
 
 def passes_plainly(sample, eps=1e-6, atol=1e-5, rtol=1e-3):
-    """What torch.autograd.gradcheck does by default: both Jacobians entry by entry, within these tolerances.
+    """The check of torch.autograd.gradcheck, with its defaults: it compares the two Jacobians entry by entry.
 
-    Then two calls must give the same, and an upstream gradient of zeros must give zeros.
+    Then two calls must give the same gradients, and an upstream gradient of zeros must give zeros.
     """
     subject = Subject(sample.fn, sample.inputs)
     y = subject.value(subject.arrays)
@@ -247,7 +246,7 @@ def passes_one_direction(sample, eps=1e-6, atol=1e-5, rtol=1e-3):
 
 
 def let_through(mistake, check):
-    """Whether a plain check finds nothing wrong with any sample, of those whose right gradient it accepts."""
+    """Whether a plain check accepts the mistake in all samples whose right gradient it accepts."""
     accepted = [sample for sample in mistake.samples if check(sample)]
     assert accepted, f"{mistake.where}: {check.__name__} refuses the right gradients of all samples"
     with planted(mistake):
@@ -255,7 +254,7 @@ def let_through(mistake, check):
 
 
 def _units(shape):
-    """Each array of this shape with a single one among zeros."""
+    """Every array of this shape with a single one among zeros."""
     for index in np.ndindex(shape):
         e = np.zeros(shape)
         e[index] = 1
@@ -277,7 +276,7 @@ def table():
 
 
 def _finding(report):
-    """In a few words, without numbers that another processor might round otherwise."""
+    """The report in a few words, without numbers that another processor might round differently."""
     fault = report.faults[0]
     if fault.startswith("breaks"):
         return f"the contract {fault.split(chr(39))[1]!r} broken"
@@ -285,7 +284,7 @@ def _finding(report):
 
 
 def picture():
-    """The V of a smooth function, of a piecewise linear one, and of a wrong gradient."""
+    """Draw the error curves of a smooth function, of a piecewise linear one, and of a wrong gradient."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     smooth, kinked = (next(s for s in SAMPLES if s.operation == name) for name in ("sin", "conv2d"))
     wrong = next(m for m in MISTAKES if m.where == "elementary:Sin.gradient")

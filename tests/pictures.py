@@ -1,6 +1,14 @@
-"""What every picture must hold to: no text cut off, none on another."""
+"""What every picture must hold to: no text cut off, none on another; and it can be written."""
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def is_png(figure, path):
+    """Whether the figure goes onto disk as a PNG."""
+    assert isinstance(figure, Figure)
+    figure.savefig(path, dpi=50)
+    return path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def check_texts(figure):
@@ -33,4 +41,6 @@ def _texts(figure):
             yield axis.label
             low, high = sorted(axis.get_view_interval())
             ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-            yield from (tick.label1 for tick in ticks if low <= tick.get_loc() <= high)
+            for tick in ticks:
+                if low <= tick.get_loc() <= high:
+                    yield from (text for text in (tick.label1, tick.label2) if text.get_visible())

@@ -62,15 +62,15 @@ def one_hot(index, shape):
 
 
 def test_formula_1(rng):
-    r"""dx_i = \sum_u \sum_j dy^u_j \frac{\partial y^u_j}{\partial x_i}"""
+    r"""dx_g = \sum_u \sum_o dy^u_o \frac{\partial y^u_o}{\partial x_g}"""
     x, A, dy0, dy1 = (rng.standard_normal(shape) for shape in ((1, 3), (3, 4), (1, 4), (1, 3)))
 
     def two_uses(x):
         return (x @ Tensor(A) * Tensor(dy0)).sum() + (x * x * Tensor(dy1)).sum()
 
     _, (dx,), _ = differentiate(two_uses, x, cotangent=np.array(1.0))
-    uses = [(dy0[0], lambda i, j: A[i, j]), (dy1[0], lambda i, j: 2 * x[0, i] * (i == j))]
-    expected = table(lambda i: sum(total(lambda j: dy[j] * slope(i, j), len(dy)) for dy, slope in uses), 3)
+    uses = [(dy0[0], lambda g, o: A[g, o]), (dy1[0], lambda g, o: 2 * x[0, g] * (g == o))]
+    expected = table(lambda g: sum(total(lambda o: dy[o] * slope(g, o), len(dy)) for dy, slope in uses), 3)
     same(dx[0], expected)
 
 
@@ -131,27 +131,27 @@ def test_formula_7(rng):
 
 @pytest.fixture
 def linear(rng):
-    x, W, bias = (rng.standard_normal(shape) for shape in ((3, 4), (2, 4), (2,)))
-    y, gradients, dy = differentiate(F.linear, x, W, bias)
-    return x, W, bias, y, gradients, dy
+    x, M, bias = (rng.standard_normal(shape) for shape in ((3, 4), (2, 4), (2,)))
+    y, gradients, dy = differentiate(F.linear, x, M, bias)
+    return x, M, bias, y, gradients, dy
 
 
 def test_formula_8(linear):
-    r"""y_{b,o} = \sum_i x_{b,i} W_{o,i} + \mathrm{bias}(o)"""
-    x, W, bias, y, _, _ = linear
-    same(y, table(lambda b, o: total(lambda i: x[b, i] * W[o, i], 4) + bias[o], 3, 2))
+    r"""y_{b,o} = \sum_g x_{b,g} M_{o,g} + \mathrm{bias}(o)"""
+    x, M, bias, y, _, _ = linear
+    same(y, table(lambda b, o: total(lambda g: x[b, g] * M[o, g], 4) + bias[o], 3, 2))
 
 
 def test_formula_9(linear):
-    r"""dx_{b,i} = \sum_o dy_{b,o} W_{o,i}"""
-    _, W, _, _, (dx, _, _), dy = linear
-    same(dx, table(lambda b, i: total(lambda o: dy[b, o] * W[o, i], 2), 3, 4))
+    r"""dx_{b,g} = \sum_o dy_{b,o} M_{o,g}"""
+    _, M, _, _, (dx, _, _), dy = linear
+    same(dx, table(lambda b, g: total(lambda o: dy[b, o] * M[o, g], 2), 3, 4))
 
 
 def test_formula_10(linear):
-    r"""dW_{o,i} = \sum_b dy_{b,o} x_{b,i}"""
-    x, _, _, _, (_, dW, _), dy = linear
-    same(dW, table(lambda o, i: total(lambda b: dy[b, o] * x[b, i], 3), 2, 4))
+    r"""dM_{o,g} = \sum_b dy_{b,o} x_{b,g}"""
+    x, _, _, _, (_, dM, _), dy = linear
+    same(dM, table(lambda o, g: total(lambda b: dy[b, o] * x[b, g], 3), 2, 4))
 
 
 def test_formula_11(linear):
@@ -180,23 +180,23 @@ def drop(U, dropout=F.dropout, p=0.25):
 
 
 def test_formula_14(rng):
-    r"""V = R \thinspace U"""
+    r"""V = D \thinspace U"""
     U = rng.standard_normal((20, 30, 4, 4))
-    R = drop(Tensor(np.ones(U.shape))).data
-    assert set(R.ravel()) == {0.0, 1 / (1 - 0.25)}
-    assert abs((R == 0).mean() - 0.25) < 0.02 and abs(R.mean() - 1) < 0.02
-    same(drop(Tensor(U)).data, table(lambda *index: R[index] * U[index], *U.shape))
-    R = drop(Tensor(np.ones(U.shape)), F.dropout2d).data
-    assert (R == R[:, :, :1, :1]).all() and abs((R == 0).mean() - 0.25) < 0.06
+    D = drop(Tensor(np.ones(U.shape))).data
+    assert set(D.ravel()) == {0.0, 1 / (1 - 0.25)}
+    assert abs((D == 0).mean() - 0.25) < 0.02 and abs(D.mean() - 1) < 0.02
+    same(drop(Tensor(U)).data, table(lambda *index: D[index] * U[index], *U.shape))
+    D = drop(Tensor(np.ones(U.shape)), F.dropout2d).data
+    assert (D == D[:, :, :1, :1]).all() and abs((D == 0).mean() - 0.25) < 0.06
 
 
 def test_formula_15(rng):
-    r"""dU = R \thinspace dV"""
+    r"""dU = D \thinspace dV"""
     U = rng.standard_normal((4, 6, 2, 2))
     for dropout in F.dropout, F.dropout2d:
-        R = drop(Tensor(np.ones(U.shape)), dropout).data
+        D = drop(Tensor(np.ones(U.shape)), dropout).data
         _, (dU,), dV = differentiate(functools.partial(drop, dropout=dropout), U)
-        same(dU, table(lambda *index: R[index] * dV[index], *U.shape))
+        same(dU, table(lambda *index: D[index] * dV[index], *U.shape))
 
 
 # 16 to 23: windows
@@ -631,9 +631,9 @@ def border(x, size):
 
 def reflection(x, size, align_corners):
     z, S = (0, size - 1) if align_corners else (-1 / 2, size)
-    e = math.floor(abs(x - z) / S)
-    rho = abs(x - z) - e * S
-    return z + rho * (e % 2 == 0) + (S - rho) * (e % 2 == 1), (-1) ** e * (int(x >= z) - int(x < z))
+    N = math.floor(abs(x - z) / S)
+    rho = abs(x - z) - N * S
+    return z + rho * (N % 2 == 0) + (S - rho) * (N % 2 == 1), (-1) ** N * (int(x >= z) - int(x < z))
 
 
 @both_conventions
@@ -650,8 +650,8 @@ def test_formula_38(rng, align_corners):
 @both_conventions
 def test_formula_39(rng, align_corners):
     r"""
-    x' = z + \rho \thinspace [e \thinspace \mathrm{even}] + (S - \rho) \thinspace [e \thinspace \mathrm{odd}],
-    \qquad \frac{\partial x'}{\partial x} = (-1)^e \left( [x \geq z] - [x \lt z] \right)
+    x' = z + \rho \thinspace [N \thinspace \mathrm{even}] + (S - \rho) \thinspace [N \thinspace \mathrm{odd}],
+    \qquad \frac{\partial x'}{\partial x} = (-1)^N \left( [x \geq z] - [x \lt z] \right)
     """
     G = rng.uniform(-9, 9, (60, 2))
     places, slopes = ramps(G[:, 0], G[:, 1], padding_mode="reflection", align_corners=align_corners)
@@ -876,16 +876,16 @@ class Walk:
         self.weights = {name: parameter.data for name, parameter in cnn.named_parameters()}
 
         npstn.manual_seed(4)  # the same dropout once more: the localisation network draws before the classifier
-        R_channels, self.R = F.dropout2d(Tensor(np.ones((2, 20, 8, 8)))), F.dropout(Tensor(np.ones((2, 50)))).data
-        self.R_channels = R_channels.data[:, :, 0, 0]
+        Q, self.D = F.dropout2d(Tensor(np.ones((2, 20, 8, 8)))), F.dropout(Tensor(np.ones((2, 50)))).data
+        self.Q = Q.data[:, :, 0, 0]
         self.stages = {
             "U": lambda U: cnn.conv1(U),
             "V1": lambda V1: F.relu(F.max_pool2d(V1, 2)),
             "P": lambda P: cnn.conv2(P),
-            "V2": lambda V2: F.relu(F.max_pool2d(V2 * R_channels, 2)).reshape(2, 320),
-            "f": lambda f: cnn.fc1(f),
-            "s": lambda s: F.relu(s) * Tensor(self.R),
-            "z": lambda z: cnn.fc2(z).reshape(2),
+            "V2": lambda V2: F.relu(F.max_pool2d(V2 * Q, 2)).reshape(2, 320),
+            "X": lambda X: cnn.fc1(X),
+            "Y": lambda Y: F.relu(Y) * Tensor(self.D),
+            "Z": lambda Z: cnn.fc2(Z).reshape(2),
         }
         self.results = {}
         with no_grad():
@@ -898,7 +898,7 @@ class Walk:
         F.nll_loss(net.cls_net(upright), labels).backward()
         self.da = angle.grad
         self.A1 = self.where_largest(self.results["V1"], (2, 10, 12, 12))
-        self.A2 = self.where_largest(self.results["V2"] * R_channels.data, (2, 20, 4, 4))
+        self.A2 = self.where_largest(self.results["V2"] * Q.data, (2, 20, 4, 4))
 
     @staticmethod
     def where_largest(V, shape):
@@ -927,43 +927,43 @@ LONG = 1e-11  # for the sums of many terms
 
 
 def test_formula_51(walk):
-    r"""dW^2_i = \sum_b da_b \thinspace z_{b,i}, \qquad d\mathrm{bias}^2 = \sum_b da_b"""
-    z, da = walk.results["z"], walk.da
-    same(walk.gradients["fc2.weight"][0], table(lambda i: total(lambda b: da[b] * z[b, i], 2), 50), LONG)
+    r"""dM^2_o = \sum_b da_b \thinspace Z_{b,o}, \qquad d\mathrm{bias}^2 = \sum_b da_b"""
+    Z, da = walk.results["Z"], walk.da
+    same(walk.gradients["fc2.weight"][0], table(lambda o: total(lambda b: da[b] * Z[b, o], 2), 50), LONG)
     same(walk.gradients["fc2.bias"][0], total(lambda b: da[b], 2), LONG)
 
 
 def test_formula_52(walk):
-    r"""ds_{b,i} = da_b \thinspace W^2_i \thinspace R_{b,i} \thinspace [s_{b,i} \gt 0]"""
-    s, W2, R = walk.results["s"], walk.weights["fc2.weight"][0], walk.R
-    ds = table(lambda b, i: walk.da[b] * W2[i] * R[b, i] * (s[b, i] > 0), 2, 50)
-    same(walk.gradient("s"), ds, LONG)
+    r"""dY_{b,o} = da_b \thinspace M^2_o \thinspace D_{b,o} \thinspace [Y_{b,o} \gt 0]"""
+    Y, M2, D = walk.results["Y"], walk.weights["fc2.weight"][0], walk.D
+    dY = table(lambda b, o: walk.da[b] * M2[o] * D[b, o] * (Y[b, o] > 0), 2, 50)
+    same(walk.gradient("Y"), dY, LONG)
 
 
 def test_formula_53(walk):
-    r"""dW^1_{i,g} = \sum_b ds_{b,i} \thinspace f_{b,g}"""
-    ds, f = walk.gradient("s"), walk.results["f"]
-    same(walk.gradients["fc1.weight"], table(lambda i, g: total(lambda b: ds[b, i] * f[b, g], 2), 50, 320), LONG)
+    r"""dM^1_{o,g} = \sum_b dY_{b,o} \thinspace X_{b,g}"""
+    dY, X = walk.gradient("Y"), walk.results["X"]
+    same(walk.gradients["fc1.weight"], table(lambda o, g: total(lambda b: dY[b, o] * X[b, g], 2), 50, 320), LONG)
 
 
 def test_formula_54(walk):
-    r"""df_{b,g} = \sum_i ds_{b,i} \thinspace W^1_{i,g}"""
-    ds, W1 = walk.gradient("s"), walk.weights["fc1.weight"]
-    same(walk.gradient("f"), table(lambda b, g: total(lambda i: ds[b, i] * W1[i, g], 50), 2, 320), LONG)
+    r"""dX_{b,g} = \sum_o dY_{b,o} \thinspace M^1_{o,g}"""
+    dY, M1 = walk.gradient("Y"), walk.weights["fc1.weight"]
+    same(walk.gradient("X"), table(lambda b, g: total(lambda o: dY[b, o] * M1[o, g], 50), 2, 320), LONG)
 
 
 def test_formula_55(walk):
     r"""
-    dV^2_{b,c,n,m} = Q_{b,c} \sum_i \sum_j [A^2_{b,c,i,j} = (n, m)] \thinspace [f_{b,g} \gt 0] \thinspace df_{b,g}
+    dV^2_{b,c,n,m} = Q_{b,c} \sum_i \sum_j [A^2_{b,c,i,j} = (n, m)] \thinspace [X_{b,g} \gt 0] \thinspace dX_{b,g}
     """
-    df, f, R, A2 = walk.gradient("f"), walk.results["f"], walk.R_channels, walk.A2
+    dX, X, Q, A2 = walk.gradient("X"), walk.results["X"], walk.Q, walk.A2
 
     def entry(b, c, n, m):
         def term(i, j):
             g = 16 * c + 4 * i + j
-            return (tuple(A2[b, c, i, j]) == (n, m)) * (f[b, g] > 0) * df[b, g]
+            return (tuple(A2[b, c, i, j]) == (n, m)) * (X[b, g] > 0) * dX[b, g]
 
-        return R[b, c] * total(term, 4, 4)
+        return Q[b, c] * total(term, 4, 4)
 
     same(walk.gradient("V2"), table(entry, 2, 20, 8, 8), LONG)
 

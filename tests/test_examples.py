@@ -49,8 +49,8 @@ def one_pixel(said, folder):
 
 def own_operation(said, folder):
     well, *caught = said.split("caught:\n")
-    assert re.match(r"swish: all .*slopes", well)
-    assert "contracts: changes no array, " in well
+    assert well.startswith("swish: all 13 slopes are right")
+    assert "changes no array" in well
     half, step, writes = caught
     assert half.startswith("half_the_rule: the gradient of x is wrong in 12 of 12 entries")
     assert "right_minus_left: the gradient of x is wrong in 3 of 12 entries, at [:, 3]" in step

@@ -284,7 +284,8 @@ def test_images_of_any_size_and_any_number_of_classes(image):
 
 @pytest.mark.parametrize("image", [(1, 15, 28), (1, 28, 15)])
 def test_images_that_are_too_small_are_refused(image):
-    with pytest.raises(ValueError, match=f"^CNN: expected images of at least 16 x 16 pixels, got {image[1]} x {image[2]}$"):
+    message = f"^CNN: expected images of at least 16 x 16 pixels, got {image[1]} x {image[2]}$"
+    with pytest.raises(ValueError, match=message):
         models.STNClsNet(image=image)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,31 +157,36 @@ HEADINGS = (
     "What it reads there, and\nwhat the classifier says",
     "Where the loss would move\nthe points of the grid",
 )
+SPACE = "\N{NO-BREAK SPACE}"
 WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lines the image is grey
 
 
 def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
     """The titles of an image's four panels and the note below the last, in lines that fit."""
-    truth = f", {in_words(seen.truth)}" if seen.truth else ""
+    truth = f", {_kept(in_words(seen.truth))}" if seen.truth else ""
     answer = int(seen.probabilities.argmax())
-    says = [f"{classes[k]} at {100 * seen.probabilities[k]:.1f} %" for k in dict.fromkeys((answer, seen.label))]
+    named = dict.fromkeys((answer, seen.label))
+    says = [f"{classes[k]} at{SPACE}{100 * seen.probabilities[k]:.1f}{SPACE}%" for k in named]
     steepest = np.hypot(*seen.slopes.T).max()
     texts = (
         f"test image {seen.number}, class {classes[seen.label]}{truth}",
-        f"the transformer: {in_words(seen.found)}",
+        f"the transformer: {_kept(in_words(seen.found))}",
         f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
         f"the loss is {seen.loss:.2g}",
         f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall:.2g} if the transformer "
-        f"changes: {changes_in_words(seen.downhill)}",
+        f"changes: {_kept(changes_in_words(seen.downhill))}",
     )
     return [_wrapped(text) for text in texts]
 
 
 def _wrapped(text: str) -> str:
-    """A text in lines that fit over a panel, broken neither before a number nor before its unit."""
-    space = "\N{NO-BREAK SPACE}"
-    kept = re.sub("[ ](?=[+\N{MINUS SIGN}0-9]|px|%)", space, text)
-    return "\n".join(textwrap.wrap(kept, 36)).replace(space, " ")
+    """A text in lines that fit over a panel."""
+    return "\n".join(textwrap.wrap(text, 36)).replace(SPACE, " ")
+
+
+def _kept(words: str) -> str:
+    """Quantities in words, none of which `_wrapped` breaks."""
+    return ", ".join(quantity.replace(" ", SPACE) for quantity in words.split(", "))
 
 
 def _row(row: Sequence[Axes], seen: View, texts: Sequence[str]) -> None:

@@ -107,7 +107,7 @@ def check_op(
             x = subject.names[place]
             error = report.adjoints[x] = adjoint_error(subject, place, rng)
             if not error <= ADJOINT:
-                what = f"<A {x}, y> and <{x}, A^T y> differ by {error:.1e}, relative"
+                what = f"<A x, y> and <x, A^T y> differ by {error:.1e}, relative"
                 report.faults.append(f"backward is not the adjoint of forward in {x}: {what}")
 
     return _run(Subject(fn, inputs, name), Options(**options), raise_exception, contracts)

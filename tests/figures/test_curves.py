@@ -1,4 +1,4 @@
-"""The pictures: made from small arrays, they show those arrays, and they name what they show."""
+"""Curves of one run and of several: made from small arrays, they show those arrays, and they name what they show."""
 
 import os
 import subprocess
@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from pictures import check_texts, is_png
 
-from npstn import plots
+from npstn.figures.curves import comparison, curves
+from npstn.runs.comparison import Group
+from npstn.tasks import Measure, Rotated
 
 METRICS = {
     "epoch": np.array([1.0, 2.0, 3.0]),
@@ -19,46 +21,11 @@ METRICS = {
 }
 
 
-def saved(figure, path):
-    """The figure goes onto disk as a PNG."""
-    assert isinstance(figure, Figure)
-    figure.savefig(path, dpi=50)
-    return path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-
-
-# before_after
-
-
-def test_before_after_shows_the_images_row_by_row(rng, tmp_path):
-    before, after = rng.random((2, 6, 28, 28))
-    given = [images[:, None].astype(np.float32) for images in (before, after)]
-    kept = [images.copy() for images in given]
-    figure = plots.before_after(*given, rows=2)
-    upper, lower = figure.axes
-    for axes, images in ((upper, before), (lower, after)):
-        (shown,) = axes.get_images()
-        wanted = np.block([[images[0], images[1], images[2]], [images[3], images[4], images[5]]])
-        assert_array_equal(shown.get_array(), wanted.astype(np.float32))
-        assert shown.get_cmap().name == "gray"
-        assert shown.get_clim() == (0, 1)  # the same grey for the same ink, in both
-        assert not axes.axison
-    assert upper.get_position().y0 > lower.get_position().y0  # originals above, as in the post
-    assert "shown" in upper.get_title() and "transformer" in lower.get_title()
-    assert_array_equal(given, kept)
-    assert saved(figure, tmp_path / "x.png")
-
-
-def test_before_after_has_three_rows_by_default(rng):
-    images = rng.random((12, 1, 28, 28), np.float32)
-    for axes in plots.before_after(images, images).axes:
-        assert axes.get_images()[0].get_array().shape == (3 * 28, 4 * 28)
-
-
-# curves
+# One run
 
 
 def test_curves_draw_every_epoch(tmp_path):
-    figure = plots.curves(METRICS)
+    figure = curves(METRICS)
     loss, accuracy = figure.axes
     assert (loss.get_title(), accuracy.get_title()) == ("loss", "test accuracy")
     assert loss.get_xlabel() == accuracy.get_xlabel() == "epoch"
@@ -70,12 +37,13 @@ def test_curves_draw_every_epoch(tmp_path):
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["train", "test"]
     (line,) = accuracy.lines
     assert_array_equal(line.get_xydata(), np.c_[METRICS["epoch"], METRICS["test_accuracy"]])
-    assert saved(figure, tmp_path / "x.png")
+    check_texts(figure)
+    assert is_png(figure, tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_curves_have_whole_epochs_on_their_axis(epochs):
-    figure = plots.curves({name: column[:epochs] for name, column in METRICS.items()})
+    figure = curves({name: column[:epochs] for name, column in METRICS.items()})
     figure.draw_without_rendering()
     for axes in figure.axes:
         low, high = axes.get_xlim()
@@ -83,51 +51,70 @@ def test_curves_have_whole_epochs_on_their_axis(epochs):
         assert ticks == list(range(1, epochs + 1))
 
 
-# angles
+# Several runs
 
 
-def test_angles_draw_every_digit(rng, tmp_path):
-    true = rng.uniform(-45, 45, 50)
-    predicted, labels = -true + rng.normal(0, 5, 50), rng.integers(0, 10, 50)
-    figure = plots.angles(true, predicted, labels)
-    axes, bar = figure.axes
-    (points,) = axes.collections
-    assert_array_equal(points.get_offsets(), np.c_[true, predicted])
-    assert_array_equal(points.get_array(), labels)
-    # One colour for each digit, and the bar tells which.
-    assert len({points.cmap(points.norm(digit)) for digit in range(10)}) == 10
-    assert bar.get_yticks().tolist() == list(range(10))
-    assert bar.get_ylabel() == "digit"
-    assert "degrees" in axes.get_xlabel() and "turned" in axes.get_xlabel()
-    assert "transformer" in axes.get_ylabel()
-    assert axes.get_title() == "50 test digits"
-    assert saved(figure, tmp_path / "x.png")
+def group(name="rotation", runs=1, epochs=3, measured=None, accuracy=90.0, **columns):
+    """A group of runs whose accuracy rises by 1 with the epoch and with the seed."""
+    epoch = np.tile(np.arange(1.0, epochs + 1), (runs, 1))
+    metrics = {"epoch": epoch, "test_accuracy": accuracy + epoch + np.arange(runs)[:, None], "test_loss": 1 / epoch}
+    metrics |= {name: np.broadcast_to(np.asarray(value, float), epoch.shape) for name, value in columns.items()}
+    return Group(name, list(range(runs)), epochs, Rotated.measured if measured is None else measured, metrics)
 
 
-def test_angles_have_the_line_on_which_everything_is_turned_back_exactly():
-    true = np.array([-30.0, 10.0, 20.0])
-    axes = plots.angles(true, true, np.array([0, 1, 2])).axes[0]
-    (line,) = axes.lines
-    assert_array_equal(line.get_xydata(), [[-30, 30], [20, -20]])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [line.get_label()]
+def titles(figure):
+    return [axes.get_title() for axes in figure.axes]
 
 
-def test_angles_of_digits_that_were_not_turned(tmp_path):
-    assert saved(plots.angles(np.zeros(3), np.zeros(3), np.arange(3)), tmp_path / "x.png")
+def test_a_line_for_each_run_and_one_for_their_mean(tmp_path):
+    figure = comparison([group(runs=2, angle_correlation=-0.8), group("none", angle_correlation=np.nan)])
+    assert titles(figure) == ["misread test images", "loss on the test images", "angle correlation"]
+    error, _, angles = figure.axes
+    assert_allclose([line.get_ydata() for line in error.lines], [[9, 8, 7], [8, 7, 6], [8.5, 7.5, 6.5], [9, 8, 7]])
+    assert [line.get_color() for line in error.lines] == ["C0"] * 3 + ["C1"]
+    assert error.lines[2].get_linewidth() > 2 * error.lines[0].get_linewidth()
+    assert_allclose([line.get_ydata() for line in angles.lines[:3]], np.full((3, 3), -0.8))
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["rotation (2 runs, and their mean)", "none"]
+    assert is_png(figure, tmp_path / "x.png")
 
 
-# metrics.csv
+def test_a_measure_that_no_run_has_makes_no_panel(tmp_path):
+    figure = comparison([group(angle_correlation=np.nan), group(measured={})])
+    assert titles(figure) == ["misread test images", "loss on the test images"]
+    assert is_png(figure, tmp_path / "x.png")
 
 
-def test_read_metrics(tmp_path):
-    path = tmp_path / "metrics.csv"
-    path.write_text("epoch,test_loss,angle_correlation\n1,0.125,nan\n2,6.103515625e-05,-0.5\n")
-    metrics = plots.read_metrics(path)
-    assert list(metrics) == ["epoch", "test_loss", "angle_correlation"]
-    assert all(column.dtype == np.float64 for column in metrics.values())
-    assert_array_equal(metrics["epoch"], [1, 2])
-    assert_array_equal(metrics["test_loss"], [0.125, 2.0**-14])
-    assert_array_equal(metrics["angle_correlation"], [np.nan, -0.5])
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_the_panel_is_of_a_measure_that_some_run_has(order):
+    """Of two tasks, the runs of one have no transformer."""
+    rest = {"rest_px": Measure("distance left", ".2f", " px")}
+    groups = [group("rotated", angle_correlation=np.nan), group("shifted", measured=rest, rest_px=[3, 2, 1])]
+    figure = comparison(groups[order])
+    assert titles(figure)[2] == "distance left"
+    assert figure.axes[2].get_ylabel() == "px"
+    # The run that does not have it decides nothing about the axis, whether it comes first or last.
+    assert figure.axes[2].get_yscale() == "log"
+    assert [axes.get_yscale() for axes in figure.axes[:2]] == ["log", "log"]
+    check_texts(figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_without_a_mistake_is_drawn_at_0(tmp_path):
+    figure = comparison([group(accuracy=97.0, angle_correlation=-0.5), group(accuracy=90.0, angle_correlation=-0.5)])
+    assert len(figure.axes) == 3  # one panel for the measure that both have
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [2, 1, 0]
+    assert figure.axes[0].get_ylim()[0] < 0
+    assert is_png(figure, tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(("count", "epochs"), [(1, 1), (2, 8), (5, 8)])
+@pytest.mark.parametrize("transformer", [True, False])
+def test_no_text_is_cut_off_or_lies_on_another(count, transformer, epochs):
+    name = "rotation, angle 22.5, recipe blog, lr 0.0015, batch size 128, data 0123abcd"
+    correlation = -np.linspace(0.2, 0.9, epochs) if transformer else np.nan
+    groups = [group(name, 1 + i % 2, epochs, angle_correlation=correlation) for i in range(count)]
+    assert "epoch" in check_texts(comparison(groups))
 
 
 # No window
@@ -136,18 +123,23 @@ def test_read_metrics(tmp_path):
 def test_no_window_is_ever_near(tmp_path):
     code = """
 import pathlib, sys, numpy as np
-from npstn import cli, compare, film, plots, show
-seen = show.Look(0, 0, 0.0, np.zeros((28, 28)), 0.0, np.ones((28, 28, 2)), np.zeros((28, 28)), np.ones(10), 1.0,
-    np.ones((28, 28, 2)))
+from npstn.data import Source
+from npstn.figures import before_after, curves, film, looks, parameters
+from npstn.runs.comparison import Group
+from npstn.tasks import Batch, Rotated
+image, grid = np.zeros((1, 28, 28)), np.ones((28, 28, 2))
+seen = looks.View(0, 0, {}, image, {}, grid, image, np.ones(10), 1.0, grid, {}, 0.0)
+task = Rotated(Source("x", "x", None, (28, 28), tuple("0123456789")))
 columns = {name: np.ones((2, 1)) for name in ("epoch", "test_accuracy", "test_loss", "angle_correlation")}
+truth = {"angle_deg": np.zeros(3)}
 figures = [
-    plots.before_after(np.zeros((3, 1, 28, 28)), np.zeros((3, 1, 28, 28))),
-    plots.curves({name: np.ones(1) for name in ("epoch", "train_loss", "test_loss", "test_accuracy")}),
-    plots.angles(np.zeros(3), np.zeros(3), np.arange(3)),
-    plots.transformer([seen]),
-    plots.comparison([compare.Group("stn", [0, 1], 1, columns)]),
+    before_after.before_after(np.zeros((3, 1, 28, 28)), np.zeros((3, 1, 28, 28))),
+    curves.curves({name: np.ones(1) for name in ("epoch", "train_loss", "test_loss", "test_accuracy")}),
+    curves.comparison([Group("rotation", [0, 1], 1, Rotated.measured, columns)]),
+    parameters.parameters(Batch(None, np.arange(3), truth), truth, task.classes),
+    looks.draw([seen], task),
 ]
-film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {0: np.zeros((3, 28, 28), np.uint8)}, {})
+film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {0: np.zeros((3, 1, 28, 28), np.uint8)}, {})
 for figure in figures:
     figure.savefig("x.png")
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)

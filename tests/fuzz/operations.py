@@ -26,7 +26,7 @@ from tests.fuzz.documented import DOCUMENTED
 from tests.fuzz.draws import Draws
 
 MAY_SHARE = {"reshape", "index", "dropout", "dropout2d"}
-STEPS = 24
+STEPS = 12  # at most, from the sample to the call
 LARGE = 2**20  # entries of a result: a larger one may be refused for want of memory
 
 SAMPLES: dict[str, list[Sample]] = {}
@@ -47,8 +47,11 @@ def call_of_operator(d: Draws, name: str) -> Call:
     call.method = True
     if operation == "index" and d.chance(20):
         call.arguments[1], call.valid = Tensor([0]), False
-    if operation in ("add", "sub", "mul", "div", "pow") and d.chance(3):
-        number_for_operand(d, call)
+    if operation in ("add", "sub", "mul", "div", "pow"):
+        if d.chance(3):
+            call.arguments[1] = operand(d)
+        if not isinstance(call.arguments[1], np.ndarray):
+            call.valid = is_number(call.arguments[1])
     if reflected and all(isinstance(x, np.ndarray) for x in call.arguments):
         call.arguments.reverse()
         call.documented = exchanged(call.documented)
@@ -63,12 +66,14 @@ def exchanged(shape: Callable[..., tuple] | None) -> Callable[..., tuple] | None
     return shape and (lambda a, b: shape(b, a))
 
 
-def number_for_operand(d: Draws, call: Call) -> None:
-    number = d.choice([2, -1, 0, 0.5, 1e300, float("nan"), np.float64(3), np.int8(2), True])
-    if d.chance(2):
-        number = d.choice([[1, 2], None, "2", 1j, 10**30])
-    call.arguments[1] = number
-    call.valid = isinstance(number, (int, float, np.number)) and np.asarray(number).dtype != object
+def operand(d: Draws) -> Any:
+    """A number in place of a Tensor, or what is none."""
+    numbers = [2, -1, 0, 0.5, 1e300, float("nan"), np.float64(3), np.int8(2), True]
+    return d.choice([[1, 2], None, "2", 1j, 10**30]) if d.chance(2) else d.choice(numbers)
+
+
+def is_number(x: Any) -> bool:
+    return isinstance(x, (int, float, np.number)) and np.asarray(x).dtype != object
 
 
 CALLS: dict[str, Callable[[Draws], Call]] = {
@@ -157,7 +162,8 @@ class Arguments:
     def step(self, d: Draws) -> Arguments:
         """Change one thing."""
         steps = [self.with_another_batch, self.with_another_length, self.with_another_axis, self.with_other_ranks]
-        steps += [self.with_another_option] * bool(self.parameters()) * 2 + [self.with_another_input] * bool(self.others)
+        steps += [self.with_another_option] * 2 if self.parameters() else []
+        steps += [self.with_another_input] if self.others else []
         return d.choice(steps)(d)
 
     def with_another_batch(self, d: Draws) -> Arguments:
@@ -273,4 +279,4 @@ def variant_of_entry(d: Draws, entry: Any) -> Any:
         return variant(d, entry)
     if d.chance(10):
         return d.choice([-1, 2**31, 2**63, 10**30, 1.5, "2", None])
-    return d.choice([entry + 1, entry - 1, 0, 1, 1, 2, 3, np.int64(entry)])
+    return d.choice([entry + 1, entry - 1, 0, 1, 1, 2, 3, np.int64(entry) if entry < 2**63 else entry])
