@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.nn import Parameter
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.nn import Module, Parameter
 
 # One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
 
@@ -44,18 +45,39 @@ def adam_step(first, end, p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
         p[i] = keep * p[i] - rate * m[i] / (root * np.sqrt(v[i]) + small)
 
 
-class Optimizer:
-    """Changes parameters by their gradients. A parameter without a gradient keeps its value."""
+Params = Iterable[Parameter] | Iterable[Mapping[str, Any]]
 
-    def __init__(self, params: Iterable[Parameter], lr: float) -> None:
+
+class Optimizer:
+    """Changes parameters by their gradients. A parameter without a gradient keeps its value.
+
+    Parameters can have learning rates of their own: groups {"params": ..., "lr": ...} instead of parameters. A group's
+    rate keeps its ratio to `lr` when a schedule changes that; a group without one has `lr`.
+
+    >>> slow, quick = Parameter([1.0]), Parameter([1.0])
+    >>> optimizer = SGD([{"params": [slow], "lr": 0.1}, {"params": [quick]}], lr=1.0)
+    >>> (slow + quick).sum().backward()
+    >>> optimizer.step()
+    >>> slow.item(), quick.item()
+    (0.8999999761581421, 0.0)
+    """
+
+    def __init__(self, params: Params, lr: float) -> None:
+        name = type(self).__name__
         if not lr >= 0:
-            raise ValueError(f"{type(self).__name__}: expected lr of at least 0, got {lr}")
+            raise ValueError(f"{name}: expected lr of at least 0, got {lr}")
         if isinstance(params, Tensor):
-            raise TypeError(f"{type(self).__name__}: expected several parameters, got one Tensor: put it in a list")
-        self.params = list(params)
-        if not self.params:
-            raise ValueError(f"{type(self).__name__}: expected at least one parameter, got none")
+            raise TypeError(f"{name}: expected several parameters, got one Tensor: put it in a list")
         self.lr = lr
+        self.params: list[Parameter] = []
+        self._ratios: list[float] = []  # of each parameter's learning rate to `lr`
+        for group in _groups(name, list(params), lr):
+            self.params += group["params"]
+            self._ratios += [group["lr"] / lr if group["lr"] != lr else 1.0] * len(group["params"])
+        if not self.params:
+            raise ValueError(f"{name}: expected at least one parameter, got none")
+        if len({id(parameter) for parameter in self.params}) < len(self.params):
+            raise ValueError(f"{name}: expected each parameter once, got one that is in two groups or twice in one")
 
     def zero_grad(self) -> None:
         """Set the gradients to None."""
@@ -103,6 +125,25 @@ class Optimizer:
         return {}
 
 
+def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
+    """Parameters as groups, each with its "params" and its "lr"."""
+    if not any(isinstance(item, Mapping) for item in params):
+        return [{"params": params, "lr": lr}]
+    groups = []
+    for item in params:
+        if not isinstance(item, Mapping) or not {"params"} <= item.keys() <= {"params", "lr"}:
+            got = sorted(item) if isinstance(item, Mapping) else type(item).__name__
+            raise ValueError(f"{name}: expected groups with the entries 'params' and 'lr', got {got}")
+        rate = item.get("lr", lr)
+        if not rate >= 0:
+            raise ValueError(f"{name}: expected lr of at least 0 in each group, got {rate}")
+        if rate != lr and lr == 0:
+            raise ValueError(f"{name}: expected lr above 0, to which the rates of the groups keep their ratio, got 0")
+        inside = item["params"]
+        groups.append({"params": [inside] if isinstance(inside, Tensor) else list(inside), "lr": rate})
+    return groups
+
+
 def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
     """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
     if not p.data.flags.carray:
@@ -130,7 +171,7 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Parameter], lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+        self, params: Params, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr)
         if not (momentum >= 0 and weight_decay >= 0):
@@ -139,9 +180,9 @@ class SGD(Optimizer):
         self._m = [np.zeros_like(p.data) for p in self.params]
 
     def step(self) -> None:
-        for p, m in zip(self.params, self._m, strict=True):
+        for p, m, ratio in zip(self.params, self._m, self._ratios, strict=True):
             if p.grad is not None:
-                numbers = self.lr, self.momentum, self.weight_decay
+                numbers = self.lr * ratio, self.momentum, self.weight_decay
                 share_out(sgd_step, p.data.size, *_flat(p, m), *numbers, work=p.data.size // 5)  # ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -166,7 +207,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -181,9 +222,9 @@ class Adam(Optimizer):
         self._v = [np.zeros_like(p.data) for p in self.params]
 
     def step(self) -> None:
-        numbers = self.lr, *self.betas, self.eps, self.weight_decay
         for i, p in enumerate(self.params):
             if p.grad is not None:
+                numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
                 self._t[i] += 1
                 state = self._m[i], self._v[i]
                 share_out(adam_step, p.data.size, *_flat(p, *state), *numbers, self._t[i], work=p.data.size // 3)
@@ -204,7 +245,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -214,6 +255,50 @@ class AdamW(Adam):
         if not weight_decay >= 0:
             raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay}")
         self.weight_decay = weight_decay
+
+
+class AveragedModel:
+    """The exponential average of a network's weights over the steps, in a copy of the network.
+
+    average = decay average + (1 - decay) weights, after each step; the first update copies the weights. PyTorch's
+    `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`.
+
+    Args:
+        model: the network that is trained.
+        decay: from 0 to below 1; about 1 - 1 / n averages over the last n steps.
+
+    Attributes:
+        module: the copy, with the averaged weights. Call it, evaluate it, save its `state_dict`.
+
+    Raises ValueError for another decay.
+
+    >>> from npstn import nn
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> net.weight.data[...] = 1
+    >>> average = AveragedModel(net, decay=0.75)
+    >>> average.update_parameters(net)
+    >>> net.weight.data[...] = 3
+    >>> average.update_parameters(net)
+    >>> average.module.weight.item()
+    1.5
+    """
+
+    def __init__(self, model: Module, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {decay}")
+        self.module, self.decay, self.updates = copy.deepcopy(model), decay, 0
+        self.module.zero_grad()
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
+
+    def update_parameters(self, model: Module) -> None:
+        """Take the present weights of the network into the average. Call it after each step of the optimiser."""
+        keep = self.decay if self.updates else 0.0
+        for average, weight in zip(self.module.parameters(), model.parameters(), strict=True):
+            average.data *= average.dtype.type(keep)
+            average.data += average.dtype.type(1 - keep) * weight.data
+        self.updates += 1
 
 
 class OneCycleLR:
