@@ -197,8 +197,8 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
         found.append(Sample(F.affine_grid, (theta,), options, linear=(0,), batch=(0,)))
     for padding_mode in ("zeros", "border", "reflection"):
         for align_corners, grid in ((False, G), (True, kinked)):
-            options = {"padding_mode": padding_mode, "align_corners": align_corners}
-            found.append(Sample(F.grid_sample, (U, grid), options, linear=(0,), batch=(0, 1)))
+            padding = {"padding_mode": padding_mode, "align_corners": align_corners}
+            found.append(Sample(F.grid_sample, (U, grid), padding, linear=(0,), batch=(0, 1)))
     return [
         *found,
         Sample(F.grid_sample, (many, points), linear=(0,), batch=(0, 1)),
