@@ -224,11 +224,11 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
         found.append(Sample(F.affine_grid, (theta,), options, linear=(0,), batch=(0,)))
     for padding_mode in ("zeros", "border", "reflection"):
         for align_corners, grid in ((False, G), (True, kinked)):
-            options = {"padding_mode": padding_mode, "align_corners": align_corners}
-            found.append(Sample(F.grid_sample, (U, grid), options, linear=(0,), batch=(0, 1)))
+            padding = {"padding_mode": padding_mode, "align_corners": align_corners}
+            found.append(Sample(F.grid_sample, (U, grid), padding, linear=(0,), batch=(0, 1)))
             # The curvature of "bicubic" jumps at the centres of pixels, and a difference must not reach across.
             between = 2 * pixels / (extent - 1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
-            bicubic = {"mode": "bicubic", **options}
+            bicubic = {"mode": "bicubic", **padding}
             found.append(Sample(F.grid_sample, (U, between), bicubic, linear=(0,), batch=(0, 1), rtol=SOFTMAX))
     homography = np.eye(3) + rng.normal(0, 0.2, (2, 3, 3))
     control_points = np.array([[-1.0, -1.0], [1.0, -0.8], [0.1, 0.2], [-0.9, 1.0], [0.8, 0.9]])

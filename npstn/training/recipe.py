@@ -51,4 +51,5 @@ class Recipe:
 RECIPES = {
     "fast": Recipe("adamw", lr=3e-3, batch_size=32, epochs=8, dropout=0.0),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
+    "tps_stn": Recipe("sgd", lr=1e-2, batch_size=64, epochs=10, dropout=0.5),  # of WarBean/tps_stn_pytorch
 }

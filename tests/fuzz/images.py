@@ -1,4 +1,4 @@
-"""Awkward arguments for what reads, draws and rotates images."""
+"""Awkward arguments for the functions that read, draw and rotate images."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from npstn import data
+from npstn import data, tasks
 from tests.fuzz.calls import Fault, described, spoilt, unchanged
 from tests.fuzz.draws import Draws
 from tests.fuzz.trials import trial_of, tried
 
 
-@trial_of("data.rotate", "data.batches")
+@trial_of("tasks.rotate", "tasks.Rotated")
 def rotated(d: Draws, name: str) -> None:
     N, S = d.length(), d.length(1)
     images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, (N, S, S)).astype(np.uint8)
     degrees = d.array((N,), d.dtype())
     valid: bool | None = True
-    if name == "data.batches":
+    if name == "tasks.Rotated":
         labels = np.zeros(N, np.int64)
-        taken = tried(valid, lambda: list(data.batches(images, labels, 45, d.integer(1, 3), np.random.default_rng(0))))
+        task = tasks.Rotated(data.Source("some", "images", lambda train: (images, labels), (S, S), ("zero",)))
+        taken = tried(valid, lambda: list(task.batches(d.integer(1, 3), np.random.default_rng(0))))
         if taken is not None and sum(len(batch.images) for batch in taken) != N:
             raise Fault("batches do not hold all images")
         return
@@ -30,7 +31,7 @@ def rotated(d: Draws, name: str) -> None:
         images, degrees = d.choice([(spoilt(d, images), degrees), (images, spoilt(d, degrees))])
         valid = None
     before = images.copy() if isinstance(images, np.ndarray) else images
-    turned = tried(valid, data.rotate, images, degrees)
+    turned = tried(valid, tasks.rotate, images, degrees)
     if turned is not None and (turned.dtype != np.float32 or turned.shape != (len(images), 1, *images.shape[1:])):
         raise Fault(f"{described(images)} turned are {turned.shape}, {turned.dtype}")
     unchanged("the images", [images], [before])

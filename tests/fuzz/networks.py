@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npstn import Tensor, models, nn, optim
+from npstn.transformers import Rotation
 from tests.fuzz.calls import Call, Fault, judge, refused, same, spoilt, unchanged
 from tests.fuzz.draws import STRANGE, Draws
 from tests.fuzz.trials import trial_of, tried
@@ -43,13 +44,20 @@ def layer(d: Draws, name: str) -> None:
     judge(Call(made, [x], {}, shape, may_share=True).spoil(d), d)
 
 
-@trial_of("models.CNN", "models.ClsNet", "models.LocNet", "models.STNClsNet", "models.RotateGridGen")
+@trial_of("models.CNN", "models.ClsNet", "models.LocNet", "models.STNClsNet", "models.SpatialTransformer")
 def network(d: Draws, name: str) -> None:
-    kind, B = getattr(models, name.split(".")[1]), d.integer(0, 2)
-    x = d.array((B, 1, 28, 28) if name != "models.RotateGridGen" else (B,), np.float32)
-    net = kind(3) if kind is models.CNN else kind()
-    result = {"CNN": (3,), "ClsNet": (10,), "LocNet": (), "STNClsNet": (10,), "RotateGridGen": (28, 28, 2)}
-    call = Call(net, [x], {}, lambda x: (len(x), *result[kind.__name__]))
+    B = d.integer(0, 2)
+    made, result = {
+        "models.CNN": lambda: (models.CNN(3), (3,)),
+        "models.ClsNet": lambda: (models.ClsNet(), (10,)),
+        "models.LocNet": lambda: (models.LocNet(), (1,)),
+        "models.STNClsNet": lambda: (models.STNClsNet(), (10,)),
+        "models.SpatialTransformer": lambda: (
+            models.SpatialTransformer(models.LocNet(), Rotation(), size=(5, 7)),
+            (1, 5, 7),
+        ),
+    }[name]()
+    call = Call(made, [d.array((B, 1, 28, 28), np.float32)], {}, lambda x: (len(x), *result))
     judge(call.spoil(d), d)
 
 
