@@ -20,6 +20,7 @@ from npstn.transformers import TRANSFORMERS, Rotation, Transformer
 
 Image = tuple[int, int, int]  # channels, rows, columns
 MNIST: Image = (1, 28, 28)
+MOST_PARALLEL = 16  # transformers side by side
 
 
 class CNN(nn.Module):
@@ -343,6 +344,8 @@ def build(
     if transformer not in TRANSFORMERS:
         known = ", ".join([*TRANSFORMERS, "none"])
         raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
+    if not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
+        raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {parallel!r}")
     kind = TRANSFORMERS[transformer](**settings)
     if parallel == 1:
         loc_net = make.localiser(image, kind.identity, dropout)

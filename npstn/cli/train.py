@@ -19,7 +19,7 @@ from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
-from npstn.models import NETWORKS
+from npstn.models import MOST_PARALLEL, NETWORKS
 from npstn.runs import Config, frames
 from npstn.runs.config import relative_to_run
 from npstn.runs.folder import WEIGHTS, MetricsFile
@@ -51,8 +51,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--transformer", choices=(*TRANSFORMERS, "none"), help=kinds)
     arguments.add_settings(parser, TASKS)
     arguments.add_settings(parser, TRANSFORMERS)
+    several = arguments.number(int, 1, MOST_PARALLEL, f"a whole number from 1 to {MOST_PARALLEL}")
     side = "how many transformers read the images side by side; 1"
-    parser.add_argument("--parallel", type=arguments.COUNT, metavar="N", help=side)
+    parser.add_argument("--parallel", type=several, metavar="N", help=side)
     networks = "the networks: the blog post's, the default, or the paper's CNN or FCN"
     parser.add_argument("--network", choices=tuple(NETWORKS), help=networks)
     parser.add_argument("--recipe", choices=tuple(RECIPES), help="fast, the default, or as in the blog post")
@@ -171,6 +172,8 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
             setattr(options, name, value)
     settings = arguments.given_settings(options, TASKS, options.task)
     of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
+    if options.transformer != "none":
+        of_transformer = TRANSFORMERS[options.transformer](**of_transformer).chosen
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)

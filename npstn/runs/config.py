@@ -15,6 +15,7 @@ from npstn.runs.errors import RunError
 from npstn.storage import write_whole
 from npstn.tasks import TASKS, Task
 from npstn.training import Recipe
+from npstn.transformers import TRANSFORMERS
 
 FILE = "config.json"
 FORMAT = 2  # of the run folder; 1, of npstn before 2026-11-27, had neither tasks nor transformers
@@ -26,7 +27,8 @@ class Config:
 
     Attributes:
         task: its "name", the "source" of its images, and its settings.
-        model: the arguments of `models.build` without the dropout: "transformer", "image", "classes".
+        model: the arguments of `models.build` without the dropout: "transformer", "image", "classes", "network",
+            "parallel", and the transformer's settings.
         recipe: how it is trained; recipe_name: the recipe that the options started from.
         seed: of all random numbers.
         data_folder: where the source's files were, if a folder was named; relative to the run folder where it can be.
@@ -129,6 +131,10 @@ def _config(entries: Mapping[str, Any]) -> Config:
         raise ValueError
     task = config.open_task(Path())
     if config.task.keys() != {"name", "source", *task.settings}:
+        raise ValueError
+    transformer = TRANSFORMERS.get(model["transformer"])
+    of_transformer = transformer.settings if transformer else ()
+    if model.keys() != {"transformer", "image", "classes", "network", "parallel", *of_transformer}:
         raise ValueError
     if (model["image"], model["classes"]) != (task.image, len(task.classes)):  # before a network of any size is built
         raise ValueError
