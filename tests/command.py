@@ -106,6 +106,7 @@ def small_world():
         patch.delenv("NPSTN_DATA_DIR", raising=False)
         patch.setattr("npstn.data.sources.draw_digits", few_digits)
         use_mnist(patch, no_mnist)
+        patch.setattr("npstn.cli.train.compile_at_first_start", lambda *given: None)  # it takes a step of its own
         npstn.set_num_threads(1)
         yield
     npstn.set_num_threads(threads)

@@ -10,7 +10,7 @@ from typing import Any
 def blas_of_one_thread() -> Any:
     """`scipy.linalg.blas`, limited to one thread.
 
-    Its own threads would compete with those of the kernels, and the last bit of a result would depend on their number.
+    The threads of the BLAS would compete with those of the kernels, and results would depend on their number.
     NumPy's BLAS keeps its threads, unless SciPy uses the same library.
     """
     import scipy.linalg.blas

@@ -11,9 +11,9 @@ from typing import Any
 def hold_while_forking(lock: Callable[[], Any]) -> None:
     """Hold a lock, `lock()`, while the process forks.
 
-    If another thread held it at that moment, the child could never release it.
+    If another thread held the lock at that moment, the child could never release it.
     """
-    held = threading.local()  # by the thread that forks; `lock()` may be another lock by the time of its release
+    held = threading.local()  # the lock that the forking thread acquired; by its release, `lock()` may give another
 
     def acquire() -> None:
         held.lock = lock()

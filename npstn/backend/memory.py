@@ -1,4 +1,4 @@
-"""How the C library keeps the memory of arrays that were freed."""
+"""How the C library keeps the memory of freed arrays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import functools
 def keep_freed_memory() -> None:
     """Let the arrays of a training step reuse the memory of the step before, up to 256 MB of it.
 
-    By default glibc returns large blocks to the system as soon as they are free, and the system hands the next one out
-    page by page, zeroed: a quarter of the time of a step of 64. Other C libraries are left alone.
+    By default glibc returns large blocks to the system as soon as they are free. The system hands the next one out page
+    by page, zeroed, which takes a quarter of the time of a step of 64. Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

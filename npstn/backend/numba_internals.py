@@ -37,8 +37,8 @@ _addresses: dict[tuple, int] = {}
 
 def is_to_be_compiled(loop: Any, signature: tuple) -> bool:
     """Whether the kernel can be cached and its cache is missing or stale."""
-    cache = loop._cache
-    if cache.cache_path is None:
+    cache = getattr(loop, "_cache", None)  # a plain function has none
+    if cache is None or cache.cache_path is None:
         return False
     name = cache._cache_file._load_index().get(cache._index_key(signature, loop.targetctx.codegen()))
     return name is None or not Path(cache.cache_path, name).exists()

@@ -24,5 +24,5 @@ def manual_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """The generator that everything draws from; kernels never draw."""
+    """The generator of all random numbers in this package. Kernels never use it."""
     return _generator

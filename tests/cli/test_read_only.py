@@ -3,10 +3,11 @@
 from processes import read_only_copy, run_python
 
 COMMANDS = """
-import sys, npstn.cli, npstn.data.mnist as mnist
+import sys, npstn.data.mnist as mnist
+from npstn.cli.parser import main
 mnist.MIRRORS = ("http://127.0.0.1:9/",)  # nobody listens there
-print(npstn.cli.main(["data"]))
-print(npstn.cli.main(["gradcheck", "relu", "--plot", sys.argv[1]]))
+print(main(["data"]))
+print(main(["gradcheck", "relu", "--plot", sys.argv[1]]))
 """
 
 

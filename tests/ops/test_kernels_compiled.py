@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 
+import npstn
 from npstn import Tensor, ops
 from npstn.backend.compiler import kernel
 from npstn.gradcheck.samples import samples
@@ -31,6 +32,14 @@ def kernels():
 
 
 KERNELS = kernels()
+
+
+def run_every_sample():
+    """Forward and backward of every sample, with the fast kernels and with the loops of the formulas."""
+    for sample in SAMPLES:
+        run_forward_and_backward(sample)
+        with npstn.reference():
+            run_forward_and_backward(sample)
 
 
 def run_forward_and_backward(sample):
@@ -57,8 +66,7 @@ def test_every_kernel_runs_in_a_sample():
     before = sys.getprofile()
     sys.setprofile(watch)
     try:
-        for sample in SAMPLES:
-            run_forward_and_backward(sample)
+        run_every_sample()
     finally:
         sys.setprofile(before)
     assert {name for name, f in KERNELS.items() if f.__code__ not in ran} == set()
@@ -67,8 +75,7 @@ def test_every_kernel_runs_in_a_sample():
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="plain Python compiles nothing")
 def test_what_the_samples_launch_is_machine_code():
     """A kernel that Python calls has machine code for its arguments afterwards; its helpers are part of that."""
-    for sample in SAMPLES:
-        run_forward_and_backward(sample)
+    run_every_sample()
     launched = {name for name, f in KERNELS.items() if f.signatures}
     files_with_kernels = {name.rpartition(".")[0] for name in KERNELS}
     assert {name.rpartition(".")[0] for name in launched} == files_with_kernels

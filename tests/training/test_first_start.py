@@ -1,5 +1,6 @@
 """The first start: two processes compile exactly what a training step needs; and what may go wrong with the second."""
 
+import dataclasses
 import gc
 import importlib.util
 import json
@@ -15,18 +16,19 @@ import npstn.functional as F
 from npstn import models, nn
 from npstn.backend.parallel import share_out
 from npstn.backend.random import generator
-from npstn.training import first_start
+from npstn.training import RECIPES, first_start
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled")
 
-MODEL = {"transformer": "rotation", "image": (1, 28, 28), "classes": 10, "dropout": 0.5}
-RECIPE = {"optimizer": "adamw", "lr": 3e-3, "batch_size": 32}
+MODEL = {"transformer": "rotation", "image": (1, 28, 28), "classes": 10}
+RECIPE = dataclasses.asdict(RECIPES["fast"])
 
 START = """
 import json, subprocess, sys
 import numpy as np, npstn, npstn.functional as F
 from numba.core.event import install_recorder
-from npstn import models, optim
+from npstn import models
+from npstn.training import Recipe
 from npstn.training.first_start import compile_at_first_start
 
 threads, model, recipe = map(json.loads, sys.argv[1:])
@@ -37,12 +39,8 @@ subprocess.Popen = lambda *given, **options: started.append(popen(*given, **opti
 with install_recorder("numba:compile") as first:
     compile_at_first_start(model, recipe)
 with install_recorder("numba:compile") as real:
-    net = {"rotation": models.STNClsNet, "none": models.ClsNet}[model["transformer"]](model["dropout"])
-    if recipe["optimizer"] == "sgd":
-        optimizer = optim.SGD(net.parameters(), recipe["lr"], momentum=0.5)
-    else:
-        optimizer = optim.AdamW(net.parameters(), recipe["lr"], weight_decay=0.05)
-    B = recipe["batch_size"]
+    net, B = models.build(**{**model, "image": (1, 28, 28)}), recipe["batch_size"]
+    optimizer, _ = Recipe(**recipe).optimizer_for(net, B)
     F.nll_loss(net(npstn.Tensor(np.ones((B, 1, 28, 28), np.float32))), np.ones(B, int)).backward()
     optimizer.step()
 print(len(first.buffer) > 0, len(started), len(real.buffer))
@@ -113,7 +111,7 @@ class OneNewKernel(nn.Module):
 @pytest.fixture
 def net(tmp_path, monkeypatch):
     net = OneNewKernel(tmp_path)
-    monkeypatch.setattr(models, "STNClsNet", lambda dropout: net)
+    monkeypatch.setattr(models, "build", lambda **model: net)
     return net
 
 
