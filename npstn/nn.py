@@ -24,7 +24,7 @@ class Parameter(Tensor):
 
 
 class Module:
-    """A part of a network. Its weights are the Parameters among its attributes and those of the Modules among them.
+    """A part of a network. Its weights are the Parameters among its attributes, and the weights of its Modules.
 
     A subclass sets the attributes in `__init__` and defines `forward`, which `net(x)` calls.
     """
@@ -115,9 +115,9 @@ class Module:
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy the weights of `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
+        """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
 
-        They are converted to the dtype of this module. Raises KeyError for a missing or an unknown name, ValueError for
+        The copies have the dtype of this module. Raises KeyError for a missing or an unknown name, ValueError for
         another shape, TypeError for another dtype. Each error names the entry; after an error no weight has changed.
         """
         own = dict(self.named_parameters())
@@ -148,7 +148,7 @@ def _as_array(name: str, value: Any) -> np.ndarray:
 
 
 def _uniform(fan_in: int, *shape: int) -> Parameter:
-    """Uniform weights within 1 / sqrt(fan_in). fan_in counts the inputs of one output; the weights are 0 if it is 0."""
+    """Uniform weights within 1 / sqrt(fan_in), or zeros if fan_in is 0; fan_in counts the inputs of one output."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
 
@@ -259,8 +259,8 @@ class Linear(Module):
 class Conv2d(Module):
     """`F.conv2d` with its weights, (B, in_channels, H, W) -> (B, out_channels, h, w).
 
-    They start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as in PyTorch. Raises ValueError for
-    channels below 0 and for a kernel size below 1.
+    Weight and bias start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as in PyTorch. Raises
+    ValueError for channels below 0 and for a kernel size below 1.
 
     >>> Conv2d(1, 4, kernel_size=3, padding=1)(Tensor(np.ones((2, 1, 5, 6), np.float32))).shape
     (2, 4, 5, 6)

@@ -1,6 +1,7 @@
 """What all tests share: Hypothesis' profile, seeded random numbers, the peer, the threads, a run."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -69,6 +70,14 @@ def small_world():
 
     with command.small_world():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts():
+    """Ctrl-C interrupts, as in a terminal: a shell that runs the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ class Recorder(ctypes.CDLL):
 asked, ctypes.CDLL = [], Recorder
 before = threadpoolctl.threadpool_info()
 import npstn
-print("mallopt" in asked, [lib for lib in threadpoolctl.threadpool_info() if lib in before] == before)
+after = threadpoolctl.threadpool_info()  # in another order each time
+print("mallopt" in asked, all(library in after for library in before))
 """
 
 

@@ -19,7 +19,7 @@ from npstn import Tensor, models, nn
 from npstn.data import SOURCES
 from npstn.figures import film
 from npstn.figures.before_after import before_after
-from npstn.figures.looks import draw, view
+from npstn.figures.single_images import draw, view
 from npstn.figures.parameters import parameters
 from npstn.runs import read_metrics
 from npstn.tasks import TASKS

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:
-    """A parser of numbers from `least` to `most`; `what` says which they are."""
+    """A parser of numbers from `least` to `most`; its error says that `what` was expected."""
 
     def parse(text: str) -> Any:
         try:
@@ -57,11 +57,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR"
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=files)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=COUNT, metavar="N", help="threads of the kernels; all cores by default")
+    parser.add_argument("--threads", type=COUNT, metavar="N", help="how many threads; one for each core by default")
 
 
 def set_threads(threads: int | None) -> None:
@@ -78,13 +79,14 @@ def all_settings(kinds: Mapping[str, Any]) -> dict[str, Setting]:
 
 
 def add_settings(parser: argparse.ArgumentParser, kinds: Mapping[str, Any], by_default: str = "") -> None:
-    """An option for each setting. `by_default` says which value it has if it is not given; the setting's own if ""."""
+    """Add an option for each setting. Its help ends in `by_default`; if that is "", in the settings' own defaults."""
     for name, setting in all_settings(kinds).items():
         whole = isinstance(setting.default, int)
         what = f"a{' whole' if whole else ''} number from {setting.least:g} to {setting.most:g}"
         kind = number(int if whole else float, setting.least, setting.most, what)
         own = [k.settings[name].default for k in kinds.values() if name in k.settings]
-        text = f"{setting.help}; {by_default or ' or '.join(f'{value:g}' for value in dict.fromkeys(own))}"
+        defaults = " or ".join(f"{value:g}" for value in dict.fromkeys(own))
+        text = f"{setting.help}; {by_default or f'{defaults} by default'}"
         parser.add_argument(_option(name), dest=name, type=kind, metavar=name[0].upper(), help=text)
 
 
@@ -123,7 +125,7 @@ def find_source(name: str, data_dir: Path | None, train: bool = True, notes: Tex
 
 
 def open_task(config: Config, run: Path, data_dir: Path | None, source: Source | None = None, **changes: Any) -> Task:
-    """The task of a run, as `Config.open_task`. Raises BadArgument for a --data-dir where the source has no files."""
+    """The task of a run, as by `Config.open_task`. Raises BadArgument for a --data-dir if the source has no files."""
     try:
         return config.open_task(run, data_dir, source, **changes)
     except DataError as error:

@@ -42,12 +42,12 @@ SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    auto = "drawn: digits drawn by the program; auto, the default: mnist if at hand or to be downloaded, else drawn"
+    auto = "drawn: digits drawn by the program; auto, the default: mnist if at hand or downloadable, else drawn"
     parser = subparsers.add_parser("train", help="train a network on distorted images")
-    parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated")
+    parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated by default")
     parser.add_argument("--data", choices=("auto", *SOURCES), help=auto)
     arguments.add_data_dir(parser)
-    kinds = "the map that undoes the distortion; rotation. With none, the classifier is alone"
+    kinds = "the map that undoes the distortion; rotation by default; none: the classifier alone"
     parser.add_argument("--transformer", choices=(*TRANSFORMERS, "none"), help=kinds)
     arguments.add_settings(parser, TASKS)
     arguments.add_settings(parser, TRANSFORMERS)
@@ -61,13 +61,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
-    parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0")
+    parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/TIME by default")
     parser.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
     onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
     parser.add_argument("--resume", type=Path, metavar="RUN", help=onward)
     minutes = arguments.number(float, 0, 1e6, "minutes, at least 0")
-    often = "save the run after each epoch, and within one every M minutes; 5"
+    often = "save the run after each epoch, and within one every M minutes; 5 by default"
     parser.add_argument("--checkpoint-minutes", type=minutes, default=5.0, metavar="M", help=often)
     arguments.add_threads(parser)
     parser.set_defaults(run=run)

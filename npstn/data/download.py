@@ -63,7 +63,7 @@ def download_file(urls: Iterable[str], path: Path, size: int, check: Callable[[P
                 # Pooch has no hash to check: `check` has done that.
                 pooch.retrieve(url, known_hash=None, fname=path.name, path=path.parent, downloader=fetch)
                 return path
-            except Exception as error:  # whatever it is, the next mirror may do better
+            except Exception as error:  # of any kind: the next mirror may do better
                 cause = _first_of_chain(error, callers_error)
                 failures.append(" ".join(f"{url}: {type(cause).__name__}: {cause}".split()))
     finally:

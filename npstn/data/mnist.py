@@ -70,7 +70,7 @@ def mnist_folder(root: str | os.PathLike[str] | None = None) -> Path:
     named = _named_folder(root)
     if named is not None:
         return named
-    import pooch  # here, because `import npstn` must be quick and seldom needs it
+    import pooch  # here, because `import npstn` must be quick and pooch is seldom needed
 
     return Path(pooch.os_cache("npstn"))
 
@@ -89,22 +89,22 @@ def _locate(name: str, root: str | os.PathLike[str] | None, download: bool) -> P
     readable = os.access(folder, os.R_OK | os.X_OK)
     missing = f"found neither {name} nor {name}.gz in {folder}" + ("" if readable else ", which is no readable folder")
     if _named_folder(root) is not None:
-        raise DataError(f"{missing}; put one there, or name the folder that has them (--data-dir, NPSTN_DATA_DIR)")
+        raise DataError(f"{missing}; put one of the two there, or name MNIST's folder (--data-dir, NPSTN_DATA_DIR)")
     if not download:
-        raise MnistNotFound(f"{missing}; allow the download, or name the folder that has them (NPSTN_DATA_DIR)")
+        raise MnistNotFound(f"{missing}; allow the download, or name MNIST's folder (NPSTN_DATA_DIR)")
     return _download(name, folder)
 
 
 def _read_idx(path: Path, name: str) -> np.ndarray:
-    """The values of an IDX file, read-only. It holds two zeros, the type (8: uint8), the number of axes, their lengths
-    and the values."""
+    """The values of an IDX file, read-only. The file holds two zeros, the type (8: uint8), the number of axes, the
+    lengths of the axes and the values."""
     try:
         payload = _read_payload(path, name)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         length, sha256 = FILES[name]
         raise DataError(
             f"{path}: not MNIST's {name}: {error}; expected {length} bytes with SHA-256 {sha256} (decompressed); "
-            f"delete it and download {MIRRORS[0]}{name}.gz in its place"
+            f"delete this file and download {MIRRORS[0]}{name}.gz in its place"
         ) from error
     axes = payload[3]
     shape = np.frombuffer(payload, dtype=">u4", count=axes, offset=4)
@@ -119,7 +119,7 @@ def _read_payload(path: Path, name: str) -> bytes:
     with path.open("rb") as file:
         # The content decides, not the name: browsers and servers decompress a .gz and keep its name.
         compressed = file.peek(2)[:2] == b"\x1f\x8b"
-        # One byte more than expected shows a file that is too long; a gzip bomb cannot fill the memory.
+        # One byte more than expected shows a file that is too long. So a gzip bomb cannot fill the memory.
         payload = (gzip.GzipFile(fileobj=file) if compressed else file).read(length + 1)
     if len(payload) != length:
         raise ValueError(f"has more than {length} bytes" if len(payload) > length else f"has {len(payload)} bytes")

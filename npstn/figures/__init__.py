@@ -1,6 +1,6 @@
 """The pictures: matplotlib figures, and files. Nothing opens a window, and nothing below this package draws."""
 
 from npstn.figures.curves import compare
-from npstn.figures.looks import show
+from npstn.figures.single_images import show
 
 __all__ = ["compare", "show"]

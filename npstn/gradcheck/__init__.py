@@ -49,15 +49,16 @@ def gradcheck(
     """Compare the gradients of backward with finite differences of fn's values.
 
     Args:
-        fn: takes Tensors and returns one; must return the same for the same inputs each time.
+        fn: takes Tensors and returns one, with the same numbers each time for the same inputs.
         inputs: the arguments of fn. float64 arrays, and Tensors that require grad, are checked. Other Tensors are
             constants. Anything else (labels, options) is passed on unchanged.
         eps: the largest step, relative to the entry that moves. Near a kink, steps down to eps / 1000 are tried.
         atol, rtol: the allowed error, absolute and relative to the size of the slope, on top of the noise floor.
         raise_exception: whether to raise if a check fails; if False, the report is returned in any case.
         seed: of the random cotangent and the random directions.
-        max_entries: an input with more entries than this moves along random directions through all of its entries.
-        directions: how many random directions such an input moves along.
+        max_entries: each entry of an input moves alone, unless the input has more entries than this. Then all of them
+            move together, along random directions.
+        directions: how many random directions such a large input moves along.
         max_kinks: the largest share of an input's slopes that may have a kink.
         curve: whether to measure, for each input, how the error depends on the step.
         name: the name of fn in the report; by default fn's own.
@@ -87,8 +88,8 @@ def check_op(
 
     Args:
         fn, inputs, raise_exception, name: as for `gradcheck`.
-        linear: the positions of the inputs in which fn is linear, each while the others are fixed. A constant may be
-            added.
+        linear: the positions of the inputs in which fn is linear, each while the others are fixed. fn may add a
+            constant.
         batch: the positions of the inputs whose first axis is the batch. fn is also called with an empty batch.
         options: eps, atol, rtol, seed, max_entries, directions, max_kinks, curve: as for `gradcheck`, with the same
             defaults.
@@ -104,11 +105,11 @@ def check_op(
         report.contracts.update(broken_contracts(subject, batch, rng))
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
-            x = subject.names[place]
-            error = report.adjoints[x] = adjoint_error(subject, place, rng)
+            input_name = subject.names[place]
+            error = report.adjoints[input_name] = adjoint_error(subject, place, rng)
             if not error <= ADJOINT:
-                what = f"<A x, y> and <x, A^T y> differ by {error:.1e}, relative"
-                report.faults.append(f"backward is not the adjoint of forward in {x}: {what}")
+                what = f"<A x, y> and <x, A^T y> differ by {error:.1e}, relative to |A x| |y|"
+                report.faults.append(f"backward is not the adjoint of forward in {input_name}: {what}")
 
     return _run(Subject(fn, inputs, name), Options(**options), raise_exception, contracts)
 

@@ -1,8 +1,9 @@
 """Measure slopes by finite differences: how each output of a function changes along a line, and where it has a kink.
 
     f, x, y   the function, the point, and the value y = f(x)
-    d         the direction: one entry of x, or a random sign for every entry
+    d         the direction: one entry of x, all entries with random signs, or x itself
     h         the step along d
+    v         the cotangent: a weight for each output
 
     left(h) = (f(x) - f(x - h d)) / h    right(h) = (f(x + h d) - f(x)) / h    central(h) = the mean of the two
 
@@ -16,8 +17,8 @@ Curvature makes left(h) and right(h) differ, but not left and right. If left and
 the step, and a smaller step may not reach it. If they differ even with the smallest step, the kink is at x itself.
 
 Rounding errors of f are divided by the step; the quotient is the noise floor. So the largest step is tried first.
-Thanks to the O(h^4) it can be far larger than the customary 1e-6. Everything is decided for each output alone, and from
-f alone: the gradient under test is not known here, so it cannot be wrong in a way that looks like a kink.
+Thanks to the O(h^4) that step can be far larger than the customary 1e-6. Each output is judged alone, and from f alone:
+nothing here knows the gradient under test, so a wrong gradient cannot look like a kink.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STEPS = 1.0, 1e-1, 1e-2, 1e-3  # of the largest
+STEPS = 1.0, 1e-1, 1e-2, 1e-3  # as shares of the largest step
 ULP = np.finfo(np.float64).eps
 
 Map = Callable[[np.ndarray], np.ndarray]
@@ -68,9 +69,9 @@ def quotients(f: Map, x: np.ndarray, y: np.ndarray, d: np.ndarray, h: float) -> 
     )
 
 
-def weighed(v: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """v x, and 0 wherever v is 0, even if x is NaN: a NaN must show at its own place only."""
-    return np.where(v == 0, 0.0, v * x)
+def weighed(weights: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The numbers times the weights. A weight of 0 gives 0 even for NaN: a NaN must show at its own place only."""
+    return np.where(weights == 0, 0.0, weights * numbers)
 
 
 class Slopes(NamedTuple):
@@ -121,9 +122,9 @@ def slopes_along(
         q = quotients(f, x, y, d, step)
         left, right, slope = q.extrapolated()
         moves = (q.left != 0) | (q.right != 0)
-        noise = np.where(moves, 3 * rounding / step, 0.0)  # the five values in slope have weights of 3 / step in all
+        noise = np.where(moves, 3 * rounding / step, 0.0)  # f's values in slope have weights of 3 / step in all
         steepest = np.maximum(abs(left), abs(right)).max()
-        # Half the step must change central little, too: the extrapolation's error is about the square of that change.
+        # Halving the step must change central little, too: the error left in slope is about the square of that change.
         smooth = (abs(right - left) <= rtol * steepest + 6 * noise) & (
             abs(q.half_central - q.central) <= np.sqrt(rtol) * steepest + noise
         )

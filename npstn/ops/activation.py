@@ -8,8 +8,8 @@
 | tanh x                | 1 - y^2                                                    |
 | sigmoid, 1/(1 + e^-x) | y (1 - y)                                                  |
 
-All three slopes follow from the result alone: the result is kept for backward. NaN stays NaN, and where the slope is 0
-an infinite or NaN dy makes dx NaN. Source: Goodfellow et al., Deep Learning, sections 6.2.2 and 6.3.
+All three slopes follow from the result alone, so only the result is kept for backward. NaN stays NaN, and where the
+slope is 0 an infinite or NaN dy makes dx NaN. Source: Goodfellow et al., Deep Learning, sections 6.2.2 and 6.3.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Relu(Elementwise):
 
     @staticmethod
     def gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return dy * ~(y <= 0)  # np.where has a branch, which a processor guesses wrong: ten times as long
+        return dy * ~(y <= 0)  # np.where has a branch, which a processor guesses wrong: it takes ten times as long
 
 
 class Tanh(Elementwise):
@@ -60,7 +60,7 @@ class Sigmoid(Elementwise):
 def relu(input: Tensor) -> Tensor:
     """max(input, 0), element by element.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.], dtype=float32)
@@ -71,7 +71,7 @@ def relu(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent, element by element.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> tanh(Tensor([0.0]))
     Tensor([0.], dtype=float32)
@@ -82,7 +82,7 @@ def tanh(input: Tensor) -> Tensor:
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-input)), element by element.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> sigmoid(Tensor([0.0]))
     Tensor([0.5], dtype=float32)

@@ -11,12 +11,12 @@ The chain rule, da = dy ∂y/∂a and db = dy ∂y/∂b, gives
 | a - b | da = dy                                  db = -dy                             |
 | a b   | da = dy b                                db = dy a                            |
 | a / b | da = dy / b                              db = -dy a / b^2                     |
-| a^b   | da = dy b a^(b-1), and 0 where b = 0     db = dy y ln a, and 0 where a = 0    |
+| a^b   | da = dy b a^(b-1), 0 where b = 0         db = dy y ln a, 0 where a = 0 <= b   |
 | a @ b | da = dy @ b^T                            db = a^T @ dy                        |
 
 An operand that was broadcast was used several times, and its gradients add up over the copies: see `unbroadcast`.
 One operand may be a number or an array: it is a constant. Outside the domain the result is inf or NaN, as in NumPy and
-PyTorch. The zeros in the row of a^b are choices: the slopes there are 0 times infinity, or 0 times ln 0.
+PyTorch. Where a = 0, the zeros in the row of a^b are choices: the formulas give NaN there, or an infinite db for 0^0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class _Binary(Function):
-    """An operation on two operands. One of them may be a number or an array, and is a constant then."""
+    """An operation on two operands. One of them may be a number or an array: it is a constant."""
 
     @classmethod
     def apply(cls, a: Operand, b: Operand) -> Tensor:
@@ -183,8 +183,8 @@ def add(input: Operand, other: Operand) -> Tensor:
     Args:
         input, other: any shapes that broadcast. One of them may be a number or an array: a constant.
 
-    Returns the common dtype of the two; a number or an array of integers takes the dtype of the other operand. Raises
-    TypeError unless both are float32 or both float64, ValueError for shapes that do not broadcast.
+    Returns a Tensor of their common dtype; a number or an array of integers takes the dtype of the other operand.
+    Raises TypeError unless both are float32 or both float64, ValueError for shapes that do not broadcast.
 
     >>> add(Tensor([1.0, 2.0]), 1)
     Tensor([2., 3.], dtype=float32)
@@ -248,7 +248,7 @@ def matmul(input: Operand, other: Operand) -> Tensor:
 
 
 def neg(input: Tensor) -> Tensor:
-    """-input, in its shape and dtype. TypeError unless float32 or float64.
+    """-input, in its shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> neg(Tensor([1.0, -2.0]))
     Tensor([-1.,  2.], dtype=float32)

@@ -12,7 +12,7 @@ with U = 0 outside the image: the padding counts as pixels, as it does by defaul
 
     ∂V[b, c, i, j] / ∂U[b, c, n, m] = 1 / (K L) where the window of (i, j) holds (n, m), else 0
 
-so by the chain rule a pixel gets its share from every window that holds it, and there are no kinks:
+so there are no kinks, and by the chain rule a pixel gets its share from every window that holds it:
 
     dU[b, c, n, m] = 1 / (K L) sum of dV[b, c, i, j] over all (i, j) whose window holds (n, m)
 

@@ -83,7 +83,7 @@ class Cos(Elementwise):
 def exp(input: Tensor) -> Tensor:
     """e to the power of input, element by element; inf where that is too large for the dtype.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> exp(Tensor([0.0, np.log(2)]))
     Tensor([1., 2.], dtype=float32)
@@ -94,7 +94,7 @@ def exp(input: Tensor) -> Tensor:
 def log(input: Tensor) -> Tensor:
     """The natural logarithm, element by element: -inf at 0, NaN below.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> log(Tensor([1.0, 0.0]))
     Tensor([  0., -inf], dtype=float32)
@@ -105,7 +105,7 @@ def log(input: Tensor) -> Tensor:
 def sqrt(input: Tensor) -> Tensor:
     """The square root, element by element: NaN below 0. Its derivative at 0 is inf.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> sqrt(Tensor([4.0, -1.0]))
     Tensor([ 2., nan], dtype=float32)
@@ -116,7 +116,7 @@ def sqrt(input: Tensor) -> Tensor:
 def sin(input: Tensor) -> Tensor:
     """The sine of an angle in radians, element by element.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> sin(Tensor([0.0, np.pi / 2]))
     Tensor([0., 1.], dtype=float32)
@@ -127,7 +127,7 @@ def sin(input: Tensor) -> Tensor:
 def cos(input: Tensor) -> Tensor:
     """The cosine of an angle in radians, element by element.
 
-    Any shape, kept with the dtype. TypeError unless float32 or float64.
+    Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 
     >>> cos(Tensor([0.0, np.pi]))
     Tensor([ 1., -1.], dtype=float32)

@@ -12,13 +12,14 @@ from typing import Any
 from npstn import models, nn
 from npstn.data import SOURCES, DataError, Source
 from npstn.runs.errors import RunError
+from npstn.runs.older import refuse_older
 from npstn.storage import write_whole
 from npstn.tasks import TASKS, Task
 from npstn.training import Recipe
 from npstn.transformers import TRANSFORMERS
 
 FILE = "config.json"
-FORMAT = 2  # of the run folder; 1, of npstn before 2026-11-27, had neither tasks nor transformers
+FORMAT = 2  # of the run folder; for the one before see older.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,19 +100,10 @@ def read_config(folder: Path) -> Config:
     try:
         with path.open("rb") as file:
             entries = json.loads(file.read(2**20))  # a config has a few hundred bytes: what this cuts is none
-        if _is_of_format_1(entries):
-            weights, net = folder / "weights.safetensors", "ClsNet" if entries["model"] == "cnn" else "STNClsNet"
-            raise RunError(
-                f"expected a run of this npstn, got {folder}, which an older npstn wrote: train it afresh in another "
-                f"folder, or read its weights with npstn.load({str(weights)!r}); they fit models.{net}"
-            )
+        refuse_older(folder, entries)
         return _config(entries)
     except (ValueError, KeyError, TypeError, RecursionError, DataError):
         raise RunError(f"expected what a run writes in {path}, got something else") from None
-
-
-def _is_of_format_1(entries: Any) -> bool:
-    return isinstance(entries, dict) and "format" not in entries and {"model", "data", "angle"} <= entries.keys()
 
 
 def _config(entries: Mapping[str, Any]) -> Config:

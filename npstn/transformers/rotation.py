@@ -1,11 +1,11 @@
-"""The rotation: one parameter, the angle a in radians.
+"""The rotation: one parameter, the angle a in radians. The output has h rows and w columns.
 
     theta = [[cos a, -sin a (h-1)/(w-1), 0],
              [sin a (w-1)/(h-1), cos a, 0]]
 
-An angle means pixels, and theta means normalised coordinates, whose unit is (w-1)/2 pixels along x and (h-1)/2 along y.
-The two factors convert between these units; without them an image that is not square would be sheared. For a square
-image both are 1. A picture sampled with a > 0 turns counter-clockwise on the screen.
+The angle is measured between pixels. But theta acts on normalised coordinates, whose unit is (w-1)/2 pixels along x and
+(h-1)/2 along y. The two factors convert between these units; without them an image that is not square would be sheared.
+For a square image both factors are 1. A picture sampled with a > 0 turns counter-clockwise on the screen.
 
 Source: Jaderberg et al. 2015, section 3.2, confined to rotations.
 """

@@ -1,4 +1,4 @@
-"""A forked process can run kernels and draw random numbers, whatever the other threads were doing at the fork."""
+"""A forked process can run kernels and draw random numbers, even if other threads were doing so at the fork."""
 
 import importlib.util
 import os

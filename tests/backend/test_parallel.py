@@ -91,7 +91,7 @@ def test_arguments_of_every_kind_arrive(threads):
 @pytest.mark.skipif(
     not numba.config.BOUNDSCHECK or bool(numba.config.DISABLE_JIT), reason="only with NUMBA_BOUNDSCHECK=1"
 )
-def test_an_index_out_of_bounds_is_raised_whatever_the_threads(threads):
+def test_an_index_out_of_bounds_is_raised_with_any_number_of_threads(threads):
     with pytest.raises(IndexError):
         share_out(past_the_end, 4, np.ones(4), np.ones(4))
 

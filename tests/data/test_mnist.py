@@ -158,7 +158,7 @@ def test_a_damaged_file_is_refused(tmp_path, cache, server, mirrors, suffix, dam
     assert message.startswith(f"{path}: ")
     assert reason.format(short=length - 1) in message
     assert f"expected {length} bytes with SHA-256 {sha256}" in message
-    assert f"delete it and download {mnist.MIRRORS[0]}{name}.gz" in message
+    assert f"delete this file and download {mnist.MIRRORS[0]}{name}.gz" in message
     assert path.read_bytes() == damage(name)
     assert server.requests == []
 

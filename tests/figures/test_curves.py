@@ -124,11 +124,11 @@ def test_no_window_is_ever_near(tmp_path):
     code = """
 import pathlib, sys, numpy as np
 from npstn.data import Source
-from npstn.figures import before_after, curves, film, looks, parameters
+from npstn.figures import before_after, curves, film, parameters, single_images
 from npstn.runs.comparison import Group
 from npstn.tasks import Batch, Rotated
 image, grid = np.zeros((1, 28, 28)), np.ones((28, 28, 2))
-seen = looks.View(0, 0, {}, image, {}, grid, image, np.ones(10), 1.0, grid, {}, 0.0)
+seen = single_images.View(0, 0, {}, image, {}, grid, image, np.ones(10), 1.0, grid, {}, 0.0)
 task = Rotated(Source("x", "x", None, (28, 28), tuple("0123456789")))
 columns = {name: np.ones((2, 1)) for name in ("epoch", "test_accuracy", "test_loss", "angle_correlation")}
 truth = {"angle_deg": np.zeros(3)}
@@ -137,7 +137,7 @@ figures = [
     curves.curves({name: np.ones(1) for name in ("epoch", "train_loss", "test_loss", "test_accuracy")}),
     curves.comparison([Group("rotation", [0, 1], 1, Rotated.measured, columns)]),
     parameters.parameters(Batch(None, np.arange(3), truth), truth, task.classes),
-    looks.draw([seen], task),
+    single_images.draw([seen], task),
 ]
 film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {0: np.zeros((3, 1, 28, 28), np.uint8)}, {})
 for figure in figures:

@@ -109,7 +109,7 @@ def test_a_grid_beyond_any_memory_is_refused(size):
         F.affine_grid(Tensor(np.zeros((1, 2, 3))), size)
 
 
-def test_whatever_is_true_of_align_corners_is_true():
+def test_align_corners_takes_any_value_by_its_truth():
     theta = Tensor(np.ones((1, 2, 3)))
     for value in ([], [1], np.True_, 0.0):
         G = F.affine_grid(theta, (1, 1, 3, 4), align_corners=value)

@@ -67,7 +67,7 @@ def test_parity_with_pytorch(torch, name, shapes, seed, dtype):
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("constant", [2, 2.5, np.float64(2.5), np.int64(2), np.array([1, 2, 3]), True], ids=repr)
-def test_numbers_and_integers_beside_a_tensor_take_its_dtype(name, dtype, constant):
+def test_numbers_and_integers_next_to_a_tensor_take_its_dtype(name, dtype, constant):
     x = np.array([[0.5, 1, 2], [3, 4, 5]], dtype)
     for ours, expected in [
         (OPERATORS[name](Tensor(x), constant), OPERATORS[name](x.astype(float), constant)),
@@ -78,7 +78,7 @@ def test_numbers_and_integers_beside_a_tensor_take_its_dtype(name, dtype, consta
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))
-def test_an_array_beside_a_tensor_is_a_constant(name):
+def test_an_array_next_to_a_tensor_is_a_constant(name):
     a, b = draw_operands(name, [(2, 3), (2, 3)], seed=0)
     _, (da, db), dy = differentiate(OPERATORS[name], a, b)
     _, (da_alone,), _ = differentiate(lambda a: OPERATORS[name](a, b), a, cotangent=dy)
@@ -215,7 +215,7 @@ def test_matrices_that_do_not_fit_are_refused(a, b):
     ],
     ids=["float64", "float16", "complex", "None"],
 )
-def test_other_types_beside_a_tensor_are_refused(name, other, got):
+def test_other_types_next_to_a_tensor_are_refused(name, other, got):
     operation = {**OPERATORS, "matmul": operator.matmul}[name]
     with refuses(TypeError, f"{name}: expected {got}"):
         operation(Tensor(np.ones((2, 2), np.float32)), other)

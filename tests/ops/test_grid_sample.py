@@ -232,7 +232,7 @@ def test_nearest_rounds_halves_to_the_even_pixel(x, pixel):
 
 
 def sample_two_points(bad, axis, options, dtype, size=(3, 4)):
-    """An image sampled at a point whose coordinate on one axis is `bad`, and at a good one beside it."""
+    """An image sampled at a point whose coordinate on one axis is `bad`, and at a good point next to it."""
     (U,) = normal(0, (1, 2, *size), dtype=dtype)
     G = np.full((1, 1, 2, 2), 0.3, dtype)
     G[0, 0, 0, axis] = bad

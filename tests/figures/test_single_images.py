@@ -12,7 +12,7 @@ import npstn.functional as F
 from npstn import Tensor, data, models, nn, runs
 from npstn.data import Source, draw_digits
 from npstn.figures import show
-from npstn.figures.looks import View, draw, view
+from npstn.figures.single_images import View, draw, view
 from npstn.runs import Config
 from npstn.runs.folder import WEIGHTS
 from npstn.tasks import Rotated
