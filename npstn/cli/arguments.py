@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES, DataError, MnistNotFound, Source
+from npstn.data import SOURCES, DataError, MnistNotFound, Source, is_pictures
 from npstn.runs import Config
-from npstn.tasks import Task
+from npstn.tasks import TASKS, Pictures, Task
 from npstn.transformers import Setting
 
 if TYPE_CHECKING:
@@ -52,12 +53,23 @@ def picture(text: str) -> Path:
     return Path(text)
 
 
+def task(text: str) -> str:
+    """The name of a task, or the path of the user's pictures; a typing error is not taken for a path."""
+    names = {name.lower(): name for name in TASKS if name != Pictures.name}
+    if text in names.values() or is_pictures(text):
+        return text
+    near = difflib.get_close_matches(text.lower(), names, 1)
+    hint = f"; did you mean {names[near[0]]}?" if near else ""
+    known = ", ".join(names.values())
+    raise argparse.ArgumentTypeError(f"expected {known}, a folder of pictures or an .npz; got {text!r}{hint}")
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR"
+    files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR; the pictures of a run on pictures"
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help=files)
 
 
@@ -129,6 +141,8 @@ def open_task(config: Config, run: Path, data_dir: Path | None, source: Source |
     try:
         return config.open_task(run, data_dir, source, **changes)
     except DataError as error:
+        if data_dir is None:
+            raise
         raise BadArgument(f"argument --data-dir: {error}") from None
 
 
