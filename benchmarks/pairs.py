@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,7 +121,7 @@ def page(folder: Path) -> str:
         seconds=table("seconds", ".0f"),
         options=options,
         done=f"{len(found)} of {len(pairs())} pairs",
-        machine="; ".join(f"{label}: {_distinct(machines, key)}" for key, label in MACHINE.items()),
+        machine="\n".join(f"- {label}: {_distinct(machines, key)}" for key, label in MACHINE.items()),
     )
 
 
@@ -141,8 +142,8 @@ say nothing about the transformers.**
 """
 PAGE_TEXT = """# Every task with every transformer
 
-Each task was trained for one epoch on {images:,} MNIST digits, without a transformer (`none`) and behind each transformer
-that can undo at least a part of its distortion. `python -m benchmarks.pairs` wrote this page.
+Each task was trained for one epoch on {images:,} MNIST digits, without a transformer (`none`) and behind each
+transformer that can undo at least a part of its distortion. `python -m benchmarks.pairs` wrote this page.
 {trial}
 Test accuracy in percent:
 
@@ -156,7 +157,9 @@ Transformers that can undo nothing of a distortion are left out: attention does 
 else. The network is the blog post's for images of 28 x 28 pixels, and the paper's CNN for larger ones, as
 `npstn train --network` has them. One epoch is short: a transformer that is ahead here need not be ahead at the end.
 
-{done}; {options}. {machine}.
+{done}; {options}.
+
+{machine}
 """
 
 
@@ -165,7 +168,7 @@ def _distinct(machines: list[dict[str, Any]], key: str) -> str:
     return ", ".join(dict.fromkeys(str(machine.get(key, "unknown")) for machine in machines))
 
 
-def few(count: int, data_dir: Path | None) -> Source:
+def few(count: int, data_dir: str | os.PathLike[str] | None) -> Source:
     """MNIST with so many training images, and a fifth as many test images."""
     whole = mnist(data_dir)
 

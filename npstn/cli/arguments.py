@@ -69,7 +69,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR; the pictures of a run on pictures"
+    files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR"
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help=files)
 
 

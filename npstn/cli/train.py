@@ -187,7 +187,7 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     arguments.set_threads(options.threads)
     data_folder = options.task if own else options.data_dir
     if own:
-        source = pictures(options.task, settings.get("size") or None)
+        source = pictures(options.task, int(settings.get("size", 0)) or None)
     else:
         source = arguments.find_source(options.data, options.data_dir)
     task = TASKS[kind](source, options.seed, **settings)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npstn import models, nn
 from npstn.data import SOURCES, DataError, Source, pictures
 from npstn.data.sources import FOLDER, LONGEST_SIDE, MOST_CLASSES
@@ -78,6 +80,11 @@ class Config:
         if source is None:
             if data_folder is None and self.data_folder is not None:
                 data_folder = os.path.normpath(folder.resolve() / self.data_folder)  # it was taken from there
+                if source_name == FOLDER and not os.path.exists(data_folder):
+                    raise RunError(
+                        f"expected the pictures of the run in {folder} in {data_folder}, got nothing there; say where "
+                        f"they are with --data-dir"
+                    )
             if source_name == FOLDER:
                 source = self._pictures(data_folder or "", chosen["size"], folder)
             else:
@@ -159,4 +166,5 @@ def _unread(config: Config) -> Source:
         raise ValueError
     if not all(isinstance(n, int) and 1 <= n <= LONGEST_SIDE for n in size) or not 2 <= classes <= MOST_CLASSES:
         raise ValueError
-    return Source(FOLDER, "pictures", lambda train: None, tuple(size), tuple(map(str, range(classes))), channels)
+    names, nothing = tuple(map(str, range(classes))), (np.empty(0, np.uint8), np.empty(0, np.int64))
+    return Source(FOLDER, "pictures", lambda train: nothing, (size[0], size[1]), names, channels)

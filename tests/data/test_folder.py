@@ -200,8 +200,8 @@ def test_pictures_that_no_network_can_learn_from_are_refused(tmp_path, rng):
         (parts,) = [tmp_path / name] if len(groups) > 1 else [tmp_path / name / "0"]
         return parts
 
-    message = refused(folder("one", ((20, 20), "aaa")))
-    assert message == "expected 2 to 10,000 classes in HERE, got one, 'a': put the pictures of each class into a subfolder"
+    message, how = refused(folder("one", ((20, 20), "aaa"))), "put the pictures of each class into a subfolder"
+    assert message == f"expected 2 to 10,000 classes in HERE, got one, 'a': {how}"
     message = refused(folder("single", ((20, 20), "abc")))
     assert message == "expected at least two pictures of a class in HERE, got one of each: add more"
     large = folder("large", ((1001, 20), "aabb"))
@@ -308,7 +308,9 @@ def test_sixteen_bits_and_transparency_are_refused_rather_than_lost(tmp_path, di
 GOOD = {"images": np.zeros((2, 28, 28), np.uint8), "labels": np.zeros(2, np.int64)}
 IMAGES = "expected images of uint8 (N, H, W) or (N, H, W, 3) in {}, got"
 LABELS = "expected labels of integers or strings (2,) in {}, got"
-PLAIN = "expected arrays of numbers or strings in {}, got Python objects, which can run any program when they are read"
+OBJECTS = "Python objects, which can run any program when they are read"
+SAVE = "save the images as uint8, the labels as integers or strings"
+PLAIN = f"expected arrays of numbers or strings in {{}}, got {OBJECTS}: {SAVE}"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ PLAIN = "expected arrays of numbers or strings in {}, got Python objects, which 
         ({"images": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, np.int64)}, f"{IMAGES} uint8 (0, 28, 28)"),
         ({**GOOD, "labels": np.zeros(3, np.int64)}, f"{LABELS} int64 (3,)"),
         ({**GOOD, "labels": np.zeros(2)}, f"{LABELS} float64 (2,)"),
-        ({**GOOD, "labels": np.array([{}, []], object)}, f"{PLAIN}: save the images as uint8, the labels as integers or strings"),
+        ({**GOOD, "labels": np.array([{}, []], object)}, PLAIN),
         ({**GOOD, "images": np.zeros((2, 28, 28, 4), np.uint8)}, f"{IMAGES} uint8 (2, 28, 28, 4)"),
     ],
 )

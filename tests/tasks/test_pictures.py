@@ -99,7 +99,10 @@ def test_eval_show_resume_and_compare(run, tmp_path):
 
 def test_the_run_and_its_pictures_can_be_moved_together(run, folder, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    assert refusal(1, "eval", tmp_path / "run").startswith(f"cannot read the images in {tmp_path / 'mine'}: ")
+    for command in ("eval", "show"):
+        message = refusal(1, command, tmp_path / "run")
+        there = f"in {tmp_path / 'mine'}, got nothing there; say where they are with --data-dir"
+        assert message == f"expected the pictures of the run in {tmp_path / 'run'} {there}"
     assert npstn_("eval", tmp_path / "run", "--data-dir", folder).status == 0
     shutil.copytree(folder, tmp_path / "mine")
     assert npstn_("eval", tmp_path / "run").status == 0
@@ -112,14 +115,14 @@ def test_pictures_that_have_changed_are_refused(run, folder, tmp_path):
     shutil.copy(folder / "red" / "1.png", tmp_path / "mine" / "red" / "again.png")
     for command in (["eval"], ["show"], ["train", "--resume"]):
         message = refusal(1, *command, tmp_path / "run")
-        assert message == (
-            f"expected the pictures that the run in {tmp_path / 'run'} was started with in {tmp_path / 'mine'}, got others"
-        )
+        started = f"the pictures that the run in {tmp_path / 'run'} was started with"
+        assert message == f"expected {started} in {tmp_path / 'mine'}, got others"
 
 
 def test_an_npz_with_a_size_and_an_angle(tmp_path, rng):
     np.savez(tmp_path / "mine.npz", images=rng.integers(0, 256, (24, 40, 30), np.uint8), labels=np.arange(24) % 3)
-    said = npstn_("train", "--task", tmp_path / "mine.npz", "--size", 20, "--angle", 10, *QUICK, "--out", tmp_path / "run")
+    given = "--size", 20, "--angle", 10, *QUICK, "--out", tmp_path / "run"
+    said = npstn_("train", "--task", tmp_path / "mine.npz", *given)
     assert "on 18 pictures of mine.npz, turned within ±10°" in said.out
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["model"]["image"] == [1, 20, 20]
@@ -129,7 +132,8 @@ def test_an_npz_with_a_size_and_an_angle(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    ("given", "hint"), [("rts", "; did you mean RTS?"), ("rotatd", "; did you mean rotated?"), ("pictures", ""), ("x", "")]
+    ("given", "hint"),
+    [("rts", "; did you mean RTS?"), ("rotatd", "; did you mean rotated?"), ("pictures", ""), ("x", "")],
 )
 def test_a_typing_error_is_not_taken_for_a_folder(tmp_path, monkeypatch, given, hint):
     monkeypatch.chdir(tmp_path)
@@ -156,7 +160,8 @@ def test_wrong_arguments(folder, tmp_path, arguments, status, message):
 
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "none.npz"
-    assert refusal(1, "train", "--task", path, "--out", tmp_path / "run") == f"cannot read {path}: No such file or directory"
+    message = refusal(1, "train", "--task", path, "--out", tmp_path / "run")
+    assert message == f"cannot read {path}: No such file or directory"
 
 
 def test_eval_takes_neither_other_images_nor_another_size(run):
