@@ -262,7 +262,7 @@ def paper_cnn(image: Image, classes: int) -> nn.Module:
 def paper_fcn(image: Image, classes: int) -> nn.Module:
     """Two hidden linear layers of one width, such that there are about 400,000 weights."""
     n = math.prod(image)
-    width = round((math.sqrt(n**2 + 4 * 400_000) - n) / 2)  # n width + width^2 = 400,000
+    width = max(round((math.sqrt(n**2 + 4 * 400_000) - n) / 2), 1)  # n width + width^2 = 400,000
     first, second = (nn.Linear(n, width), nn.ReLU()), (nn.Linear(width, width), nn.ReLU())
     return Classifier(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(width, classes)))
 

@@ -179,7 +179,7 @@ def run(tmp_path_factory, net):
 def write_run(folder, net, transformer):
     config = Config(
         task={"name": "rotated", "source": "drawn", "angle": 45},
-        model={"transformer": transformer, "image": (1, 28, 28), "classes": 10},
+        model={"transformer": transformer, "image": (1, 28, 28), "classes": 10, "network": "blog", "parallel": 1},
         recipe=RECIPES["fast"],
         recipe_name="fast",
         seed=0,

@@ -310,7 +310,7 @@ def test_the_alarm_is_given_where_the_angles_do_not_follow(rng, follows, calm):
 def test_the_alarm_says_how_far_the_angles_spread(rng):
     true = rng.uniform(-45, 45, 100)
     said = alarm(true, {"angle_deg": np.full(100, 3.0)})
-    assert f"its angles spread by 0.0°, the digits by {np.std(true):.1f}°" in said
+    assert f"Its answers spread by angle 0.0°, the images by angle {np.std(true):.1f}°" in said
     assert "--lr" in said and "\n" not in said
 
 

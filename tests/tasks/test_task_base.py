@@ -6,8 +6,9 @@ from numpy.testing import assert_array_equal
 from trial import Shifted, bars_source
 
 from npstn.data import Source
-from npstn.tasks import TASKS, Batch, Measure, Setting, Task
+from npstn.tasks import TASKS, Batch, Measure, Task
 from npstn.tasks.base import FEW
+from npstn.transformers import Setting
 
 
 class Plain(Task):
@@ -16,8 +17,8 @@ class Plain(Task):
     name = "plain"
     settings = {"size": Setting(2.0, 1, 5, "how large"), "count": Setting(7, 0, 9, "how many")}
 
-    def distort(self, images, labels, rng):
-        return Batch(np.float32(images[:, None]) / np.float32(255), labels, {})
+    def distort(self, images, labels, chosen, rng):
+        return Batch(np.float32(images[chosen, None]) / np.float32(255), labels[chosen], {})
 
 
 def source(labels=(0, 1, 2), classes=("a", "b", "c")):
@@ -47,10 +48,11 @@ def test_settings_have_defaults_and_can_be_chosen():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 0.9}, "plain: expected size from 1 to 5, got 0.9"),
-        ({"size": float("nan")}, "plain: expected size from 1 to 5, got nan"),
-        ({"size": "3"}, "plain: expected size from 1 to 5, got '3'"),
-        ({"size": True}, "plain: expected size from 1 to 5, got True"),
+        ({"size": 0.9}, "plain: expected size to be from 1 to 5, got 0.9"),
+        ({"size": float("nan")}, "plain: expected size to be from 1 to 5, got nan"),
+        ({"size": "3"}, "plain: expected size to be from 1 to 5, got '3'"),
+        ({"size": True}, "plain: expected size to be from 1 to 5, got True"),
+        ({"count": 2.0}, "plain: expected count to be an integer from 0 to 9, got 2.0"),
         ({"angle": 3}, "plain: expected settings among size, count; got 'angle'"),
     ],
 )
