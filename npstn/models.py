@@ -344,7 +344,7 @@ def build(
     if transformer not in TRANSFORMERS:
         known = ", ".join([*TRANSFORMERS, "none"])
         raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
-    if not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
+    if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
         raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {parallel!r}")
     kind = TRANSFORMERS[transformer](**settings)
     if parallel == 1:

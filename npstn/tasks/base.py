@@ -67,7 +67,7 @@ class Task:
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
         self.source, self.seed = source, seed
-        self.chosen = choose(self.name, self.settings, settings)
+        self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
         self.image = getattr(self, "image", (1, *source.size))
         self.classes = getattr(self, "classes", source.classes)
 

@@ -138,7 +138,7 @@ def test_nothing_is_sheared_on_an_image_that_is_not_square(kind, size):
 
 def test_a_transformer_that_defines_nothing_says_so():
     class Lazy(Transformer):
-        name = "lazy"
+        pass
 
     with pytest.raises(TypeError, match="^Lazy: expected a subclass that defines grid, got one without$"):
         Lazy().grid(Tensor([[0.0]]), (2, 2))
