@@ -195,8 +195,9 @@ def correlations(quantities: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two arrays (N,); NaN where one of them has no spread."""
+    """The correlation of two arrays (N,); NaN where one of them has no spread, or is not finite."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    if not (np.std(a) > 0 and np.std(b) > 0):
-        return float("nan")
+    with np.errstate(invalid="ignore"):
+        if not (np.std(a) > 0 and np.std(b) > 0):
+            return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -36,9 +36,9 @@ def test_any_number_of_classes_and_any_size(rng, tmp_path, columns, image):
     figure = before_after(before, after)
     upper, lower = (axes.get_images()[0].get_array() for axes in figure.axes)
     assert upper.shape[:2] == (3 * H, columns * W) and lower.shape[:2] == (27, columns * 14)
-    first, *_, last = before[-1]
-    wanted = {1: first, 2: np.dstack([first, last, last]), 3: before[-1].transpose(1, 2, 0)}[C]  # two: red and cyan
-    assert_allclose(upper[-H:, -W:], wanted)
+    last = before[-1]
+    wanted = {1: last[0], 2: np.dstack([last[0], last[-1], last[-1]]), 3: last.transpose(1, 2, 0)}  # two: red and cyan
+    assert_allclose(upper[-H:, -W:], wanted[C])
     assert is_png(figure, tmp_path / "x.png")
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from trial import Shifted, bars_source
 
 from npstn.data import Source
-from npstn.tasks import TASKS, Batch, Measure, Task
+from npstn.tasks import Batch, Measure, Task
 from npstn.tasks.base import FEW
 from npstn.transformers import Setting
 
@@ -85,23 +85,3 @@ def test_a_task_without_measures_or_distortion():
 def test_a_measure_is_written_with_its_unit():
     assert Measure("spread", ".1f", "°").written(14.46) == "14.5°"
     assert Measure("correlation", ".2f").written(-0.8125) == "-0.81"
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_every_task_keeps_its_promises(name):
-    kind = TASKS[name]
-    assert kind.name == name
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)
-    labels = np.arange(30) % 10
-    task = kind(Source("any", "images", lambda train: (images, labels), (28, 28), tuple("0123456789")))
-    for setting in kind.settings.values():
-        assert setting.least <= setting.default <= setting.most
-    for batch in (next(task.batches(8, rng)), task.test()):
-        count = len(batch.labels)
-        assert batch.images.shape == (count, *task.image) and batch.images.dtype == np.float32
-        assert batch.images.min() >= 0 and batch.images.max() <= 1 + 1e-6
-        assert batch.labels.min() >= 0 and batch.labels.max() < len(task.classes)
-        assert all(values.shape == (count,) for values in batch.truth.values())
-    assert list(task.measures(task.test(), task.test().truth)) == list(task.measured)
-    assert list(task.measures(task.test(), {})) == list(task.measured)
