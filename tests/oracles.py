@@ -271,7 +271,6 @@ def softmax(x, dim):
 
 def thin_plate_spline(points, control_points, z):
     """f(z) of one spline: the conditions as equations, solved for its coefficients; points (K, 2), z (P, 2)."""
-    K = len(control_points)
 
     def row(x, y):
         """The value at (x, y) in terms of the K + 3 coefficients."""
@@ -279,6 +278,7 @@ def thin_plate_spline(points, control_points, z):
         return [*(d**2 * math.log(d) if d else 0.0 for d in r), 1, x, y]
 
     through = [row(x, y) for x, y in control_points]
-    without_moments = [[*(f(*c) for c in control_points), 0, 0, 0] for f in (lambda x, y: 1, lambda x, y: x, lambda x, y: y)]
+    moments = (lambda x, y: 1, lambda x, y: x, lambda x, y: y)
+    without_moments = [[*(moment(*c) for c in control_points), 0, 0, 0] for moment in moments]
     unknown = np.linalg.solve(np.array(through + without_moments), np.concatenate([points, np.zeros((3, 2))]))
     return np.array([row(x, y) for x, y in z]) @ unknown

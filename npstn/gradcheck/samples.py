@@ -135,12 +135,12 @@ def _shaping(rng: np.random.Generator) -> list[Sample]:
     x = rng.normal(size=(2, 3, 4))
     twice, mask = np.array([0, 2, 2, 1]), np.array([True, False, True])
     other = rng.normal(size=(2, 2, 4))
+    tied = x.copy()
+    tied[0, 1, 2] = tied[1, 0, 3] = 4  # the largest
 
-    @functools.wraps(F.cat)
     def cat(*tensors: Tensor, dim: int = 0) -> Tensor:
         return F.cat(tensors, dim)
 
-    @functools.wraps(F.stack)
     def stack(*tensors: Tensor, dim: int = 0) -> Tensor:
         return F.stack(tensors, dim)
 
@@ -152,6 +152,7 @@ def _shaping(rng: np.random.Generator) -> list[Sample]:
         Sample(cat, (x, other, x[:, 1:]), {"dim": 1}, linear=(0, 1, 2), batch=(0, 1, 2)),
         Sample(stack, (x, 2 * x), {"dim": -1}, linear=(0, 1), batch=(0, 1)),
         Sample(maximum.max, (x,)),
+        Sample(maximum.max, (tied,)),
         Sample(max_along, (x, 1), {"keepdim": True}, batch=(0,)),
         Sample(max_along, (x, -1), batch=(0,)),
         Sample(shaping.transpose, (x, 1, 2), linear=(0,), batch=(0,)),

@@ -39,15 +39,16 @@ class Clamp(Function):
         check_floats("clamp", input=x)
         if low is None and high is None:
             raise ValueError("clamp: expected min or max or both, got neither")
-        low, high = (None if end is None else _limit(end, x.dtype) for end in (low, high))
         inside = np.ones(x.shape, bool)
         y = x
         if low is not None:
-            inside &= x >= low
-            y = np.maximum(y, low)
+            least = _limit(low, x.dtype)
+            inside &= x >= least
+            y = np.maximum(y, least)
         if high is not None:
-            inside &= x <= high
-            y = np.minimum(y, high)
+            most = _limit(high, x.dtype)
+            inside &= x <= most
+            y = np.minimum(y, most)
         ctx.save_for_backward(inside)
         return y
 

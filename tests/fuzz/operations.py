@@ -229,8 +229,9 @@ class Arguments:
 
     def parameters(self) -> list[inspect.Parameter]:
         """The parameters of the function that are options."""
-        parameters = list(inspect.signature(self.sample.function).parameters.values())[len(self.sample.inputs) :]
-        return [parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
+        parameters = list(inspect.signature(self.sample.function).parameters.values())
+        behind = [p for p in parameters[len(self.sample.inputs) :] if p.kind is not p.VAR_POSITIONAL]
+        return behind or [p for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 @cache

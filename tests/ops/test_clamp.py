@@ -81,7 +81,9 @@ def test_without_a_limit_there_is_nothing_to_do():
         Tensor([1.0]).clamp()
 
 
-@pytest.mark.parametrize(("limit", "got"), [("1", "str"), ([0], "list"), (1j, "complex"), (np.zeros(2), "ndarray"), (10**400, "int")])
+@pytest.mark.parametrize(
+    ("limit", "got"), [("1", "str"), ([0], "list"), (1j, "complex"), (np.zeros(2), "ndarray"), (10**400, "int")]
+)
 def test_what_is_no_limit_is_refused(limit, got):
     for name in ("min", "max"):
         with refuses(TypeError, f"clamp: expected min and max to be numbers that a float can hold, got {got}"):

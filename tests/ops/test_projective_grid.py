@@ -119,9 +119,9 @@ def test_no_memory_outside_the_image_is_read_or_written_behind_a_horizon(dtype, 
     finite = np.isfinite(V)
     assert (np.abs(V[finite]) <= 1.6).all()  # the bicubic weights inside of zeros overshoot
     assert np.isfinite(dU).all()
-    reads_all = padding_mode != "zeros"  # then each finite output hands all of its dV to the image
-    if reads_all:
-        assert_close(dU.sum(axis=(2, 3)), np.where(finite, dV, 0).sum(axis=(2, 3)), 1e-3 if dtype == np.float32 else 1e-11)
+    if padding_mode != "zeros":  # then each finite output hands all of its dV to the image
+        tolerance = {np.float32: 1e-3, np.float64: 1e-11}[dtype]
+        assert_close(dU.sum(axis=(2, 3)), np.where(finite, dV, 0).sum(axis=(2, 3)), tolerance)
     assert dG.shape == G.shape
 
 
@@ -143,7 +143,7 @@ def test_ill_shaped_theta_is_refused(shape):
         F.projective_grid(Tensor(np.zeros(shape)), (2, 2))
 
 
-@pytest.mark.parametrize("size", [(0, 3), (3, -1), (2,), (1, 1, 2, 2), 5, None, (2.0, 2), "22", (2**31, 1), (10**30, 1)])
+@pytest.mark.parametrize("size", [(0, 3), (3, -1), (2,), (1, 1, 2, 2), 5, None, (2.0, 2), "22", (2**31, 1), 10**30])
 def test_what_is_no_size_is_refused(size):
     message = f"projective_grid: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size}"
     with refuses(ValueError, message):

@@ -131,9 +131,11 @@ def test_t_is_the_transpose_of_a_matrix():
     y, (dx,), dy = differentiate(lambda x: x.T, x)
     np.testing.assert_array_equal(y, x.T)
     np.testing.assert_array_equal(dx, dy.T)
-    assert np.shares_memory(Tensor(x).T.data, Tensor(x).data) is False  # of two Tensors
     z = Tensor(x)
     assert np.shares_memory(z.T.data, z.data) and np.shares_memory(z.transpose(0, 1).data, z.data)
+    assert Tensor([1.0, 2.0]).T.shape == (2,)
+    with refuses(ValueError, "T: expected at most two axes, got shape (1, 2, 3); use transpose(dim0, dim1)"):
+        _ = Tensor(np.ones((1, 2, 3))).T
 
 
 @pytest.mark.parametrize("dims", [(0, 2), (-3, 1), (0.0, 1), ("a", 1), (None, 1), (10**30, 0), (True, 1)])
