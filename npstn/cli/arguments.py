@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES, DataError, MnistNotFound, Source, is_pictures
+from npstn.data import SOURCES, DataError, MnistNotFound, Source
+from npstn.data.sources import is_pictures
 from npstn.runs import Config
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.transformers import Setting
