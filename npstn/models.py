@@ -262,7 +262,7 @@ def paper_cnn(image: Image, classes: int) -> nn.Module:
 def paper_fcn(image: Image, classes: int) -> nn.Module:
     """Two hidden linear layers of one width, such that there are about 400,000 weights."""
     n = math.prod(image)
-    width = round((math.sqrt(n**2 + 4 * 400_000) - n) / 2)  # n width + width^2 = 400,000
+    width = max(round((math.sqrt(n**2 + 4 * 400_000) - n) / 2), 1)  # n width + width^2 = 400,000
     first, second = (nn.Linear(n, width), nn.ReLU()), (nn.Linear(width, width), nn.ReLU())
     return Classifier(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(width, classes)))
 
@@ -344,7 +344,7 @@ def build(
     if transformer not in TRANSFORMERS:
         known = ", ".join([*TRANSFORMERS, "none"])
         raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
-    if not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
+    if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
         raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {parallel!r}")
     kind = TRANSFORMERS[transformer](**settings)
     if parallel == 1:

@@ -130,23 +130,26 @@ def test_the_identity_shifts_nothing(task):
 def test_the_pictures(task, nets, tmp_path, which):
     net, (row, score) = nets[which]
     test = task.test()
-    seen = look(net, task.few())[0][1]
+    looks = look(net, task.few())
+    before, after = looks[0][1].U.data, np.concatenate([seen.V.data for _, seen in looks])
     figures = [
         draw(view(net, test, [0, 1, 5]), task),
-        before_after(seen.U.data, seen.V.data),
-        film.picture(seen.U.data, seen.V.data, 2, 50.0),
+        before_after(before, after),
+        film.picture(before, after, 2, 50.0),
+        parameters(test, score.found, task.classes),
     ]
-    compared = parameters(test, score.found, task.classes)
-    if which == 0:
-        figures.append(compared)
-    else:
-        assert compared is None  # the task does not say which of the two is to undo its shift
+    assert [len(figure.axes) for figure in figures] == [
+        3 * len(looks) * 4,  # images, panels in a row
+        1 + len(looks),
+        1 + len(looks),
+        len(looks) * 2 * 2,  # two quantities, each with a bar of colours
+    ]
     for figure in figures:
         check_texts(figure)
         assert is_png(figure, tmp_path / "x.png")
     titles = [axes.get_title() for axes in figures[0].axes]
     assert titles[0].startswith("test image 0, class upright,\nshift x ")
-    film.write(tmp_path / "x.gif", seen.U.data, {0: np.uint8(255 * seen.V.data.clip(0, 1))}, {})
+    film.write(tmp_path / "x.gif", before, {0: np.uint8(255 * after.clip(0, 1))}, {})
     assert Image.open(tmp_path / "x.gif").format == "GIF"
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import npstn.functional as F
 from npstn import Tensor
 from npstn.data import Source
-from npstn.tasks import Batch, Measure, Setting, Task
-from npstn.transformers import Transformer
+from npstn.tasks import Batch, Measure, Task
+from npstn.transformers import Setting, Transformer
 
 H, W = 24, 40
 
@@ -52,7 +52,8 @@ class Shifted(Task):
     settings = {"reach": Setting(4.0, 0, 10, "move images by up to R pixels")}
     measured = {"rest_px": Measure("distance left", ".2f", " px")}
 
-    def distort(self, images, labels, rng):
+    def distort(self, images, labels, chosen, rng):
+        images, labels = images[chosen], labels[chosen]
         reach = int(self.chosen["reach"])
         right, down = rng.integers(-reach, reach + 1, (2, len(images)))
         moved = [np.roll(image, (y, x), axis=(0, 1)) for image, x, y in zip(images, right, down, strict=True)]

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -23,10 +23,36 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers wrong arguments in one line."""
+    """Answers wrong arguments in one line, and suggests a name that is nearly the one that was given."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"npstn: error: {message}\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here rather than by the parser of all commands, which does not know this command's options
+            wrong = next((text for text in unknown if text.startswith("--")), "")
+            hint = suggestion(wrong.partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += suggestion(value, action.choices or ())
+            raise
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """The end of an error: the known name that is most like the one that was given; "" where none is.
+
+    >>> suggestion("rts", ["R", "RTS"]), suggestion("x", ["R", "RTS"])
+    ('; did you mean RTS?', '')
+    """
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.7)
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:
@@ -56,13 +82,11 @@ def picture(text: str) -> Path:
 
 def task(text: str) -> str:
     """The name of a task, or the path of the user's pictures; a typing error is not taken for a path."""
-    names = {name.lower(): name for name in TASKS if name != Pictures.name}
-    if text in names.values() or is_pictures(text):
+    names = [name for name in TASKS if name != Pictures.name]
+    if text in names or is_pictures(text):
         return text
-    near = difflib.get_close_matches(text.lower(), names, 1)
-    hint = f"; did you mean {names[near[0]]}?" if near else ""
-    known = ", ".join(names.values())
-    raise argparse.ArgumentTypeError(f"expected {known}, a folder of pictures or an .npz; got {text!r}{hint}")
+    expected = f"{', '.join(names)}, a folder of pictures or an .npz"
+    raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}{suggestion(text, names)}")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

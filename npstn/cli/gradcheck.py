@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npstn.backend.parallel import set_num_threads
+from npstn.cli.arguments import suggestion
 from npstn.cli.errors import BadArgument
 from npstn.gradcheck import Report
 from npstn.gradcheck.samples import Sample, samples
@@ -58,7 +59,8 @@ def _chosen(names: list[str]) -> dict[str, list[Sample]]:
         groups.setdefault(sample.operation, []).append(sample)
     for name in names:
         if name not in groups:
-            raise BadArgument(f"gradcheck: expected operations among {', '.join(groups)}; got {name!r}")
+            known, hint = ", ".join(groups), suggestion(name, groups)
+            raise BadArgument(f"gradcheck: expected operations among {known}; got {name!r}{hint}")
     return {name: groups[name] for name in names or groups}
 
 

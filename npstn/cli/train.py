@@ -58,7 +58,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--parallel", type=several, metavar="N", help=side)
     networks = "the networks: the blog post's, the default, or the paper's CNN or FCN"
     parser.add_argument("--network", choices=tuple(NETWORKS), help=networks)
-    parser.add_argument("--recipe", choices=tuple(RECIPES), help="fast, the default, or as in the blog post")
+    recipes = "fast, the default, or as in the blog post, or as in tps_stn_pytorch"
+    parser.add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
@@ -154,17 +155,18 @@ def _with_a_bar(events: Iterator[Step | Epoch], state: State, images: int) -> It
 
 
 def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:
-    """Keep what the first transformer hands on after an epoch (0: before the first), for training.gif."""
+    """Keep what the transformers hand on after an epoch (0: before the first), for training.gif."""
     looks = look(net, task.few())
     if looks:
-        frames.keep(out, epoch, looks[0][1].V.data)
+        frames.keep(out, epoch, np.concatenate([seen.V.data for _, seen in looks]))
 
 
 def _kind(config: Config) -> str:
     kind, several = config.model["transformer"], config.model["parallel"]
     if kind == "none":
         return "a classifier without a transformer"
-    return f"a classifier behind {'a' if several == 1 else several} {kind} transformer{'s' * (several > 1)}"
+    a = "an" if kind[0] in "aeiou" else "a"
+    return f"a classifier behind {a if several == 1 else several} {kind} transformer{'s' * (several > 1)}"
 
 
 def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
@@ -179,6 +181,8 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
             setattr(options, name, value)
     kind = Pictures.name if own else options.task
     settings = arguments.given_settings(options, TASKS, kind)
+    if options.transformer == "none" and options.parallel > 1:
+        raise BadArgument("argument --parallel: goes with a transformer, not with none")
     of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
     if options.transformer != "none":
         of_transformer = TRANSFORMERS[options.transformer](**of_transformer).chosen
@@ -202,7 +206,7 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     try:
         models.build(**model)
     except ValueError as error:  # images that the network cannot take
-        raise BadArgument(f"argument --network: {error}") from None
+        raise BadArgument(f"argument --network: {error}; --network fcn takes images of any size") from None
     data_sha256 = source.sha256()
     out = _open_run(options.out, options.force)
     config = Config(

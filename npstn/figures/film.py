@@ -1,4 +1,4 @@
-"""training.gif: the same test images, epoch by epoch, as the transformer learns."""
+"""training.gif: the same test images, epoch by epoch, as the transformers learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from npstn.figures.before_after import before_after
 
 
 def picture(before: np.ndarray, after: np.ndarray, epoch: int, accuracy: float | None) -> Figure:
-    """One picture of the film: images (N, C, H, W) as they come in and as they are handed on, under a title."""
+    """One picture of the film: images as `before_after` takes them, under a title."""
     figure = before_after(before, after)
     title = "before training" if epoch == 0 else f"epoch {epoch}"
     if accuracy is not None:
@@ -36,7 +36,7 @@ def write(path: Path, before: np.ndarray, frames: Mapping[int, np.ndarray], accu
         canvas = FigureCanvasAgg(picture(before, frame / np.float32(255), epoch, accuracies.get(epoch)))
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-        drawn = drawn.convert("RGB") if before.shape[1] == 3 else drawn.convert("L")
+        drawn = drawn.convert("RGB") if before.shape[1] in (2, 3) else drawn.convert("L")
         pictures.append(drawn.quantize(32))  # greys enough: with all of them the file is more than twice as large
     pauses = [800] * (len(pictures) - 1) + [3000]  # milliseconds; time to look at the end of training
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=pauses, loop=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from npstn import nn
 from npstn.figures import film
 from npstn.figures.before_after import before_after
@@ -20,7 +22,8 @@ def draw_run(folder: Path, net: nn.Module, task: Task, score: Score) -> list[Pat
     figures = {"curves.png": curves(metrics)}
     looks = look(net, task.few())
     if looks:
-        figures["before_after.png"] = before_after(looks[0][1].U.data, looks[0][1].V.data)
+        before, after = looks[0][1].U.data, np.concatenate([seen.V.data for _, seen in looks])
+        figures["before_after.png"] = before_after(before, after)
         compared = parameters(test, score.found, task.classes)
         if compared is not None:
             figures["parameters.png"] = compared
@@ -28,10 +31,10 @@ def draw_run(folder: Path, net: nn.Module, task: Task, score: Score) -> list[Pat
         figure.savefig(folder / name, dpi=150)
     paths = [folder / name for name in figures]
     if looks:
-        kept = frames.read(folder, looks[0][1].V.shape)
+        kept = frames.read(folder, after.shape)
         if kept:
             epochs = metrics["epoch"].astype(int).tolist()
             accuracies = dict(zip(epochs, metrics["test_accuracy"].tolist(), strict=True))
             paths.append(folder / "training.gif")
-            film.write(paths[-1], looks[0][1].U.data, kept, accuracies)
+            film.write(paths[-1], before, kept, accuracies)
     return paths

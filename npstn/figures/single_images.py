@@ -1,4 +1,4 @@
-"""What a trained transformer does to single test images, and where the loss would rather have it read."""
+"""What trained transformers do to single test images, and where the loss would rather have them read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import npstn.functional as F
 from npstn import nn, runs
 from npstn.autograd import Tensor
 from npstn.figures.images import shown
-from npstn.models import watch
+from npstn.models import Look, watch
 from npstn.tasks import Batch, Task
 from npstn.training.metrics import evaluating
 from npstn.transformers import Transformer
@@ -39,20 +39,33 @@ class View(NamedTuple):
     downhill: dict[str, float]  # change of `found` along which the transformer lowers the loss most quickly, such that
     #                             the point that moves farthest moves by one pixel
     fall: float  # by how much the loss falls then, to first order
+    whose: str = "the transformer"  # which one, where there are several
 
 
 def view(net: nn.Module, test: Batch, numbers: Sequence[int]) -> list[View]:
-    """Follow test images through a network, in eval mode, and the loss of each back to the first transformer's grid."""
+    """Follow test images through a network, in eval mode, and the loss of each back to the grid of each transformer.
+
+    Of several transformers, the views of the first image come first.
+    """
     which = np.asarray(numbers)
     labels = test.labels[which]
     with evaluating(net), watch(net) as looks:
         y = net(Tensor(test.images[which]))
-        transformer, look = looks[0]
-        look.parameters.retain_grad()
-        look.grid.retain_grad()
+        for _, look in looks:
+            look.parameters.retain_grad()
+            look.grid.retain_grad()
         # nll_loss is the mean over the images; with this upstream gradient it is their sum: each stands for itself.
         F.nll_loss(y, labels).backward(np.array(len(which), y.dtype))
         net.zero_grad()
+    of_each = [_views(transformer, look, test, numbers, y.data) for transformer, look in looks]
+    if len(looks) > 1:
+        of_each = [[v._replace(whose=f"transformer {k}") for v in views] for k, views in enumerate(of_each, start=1)]
+    return [seen for views in zip(*of_each, strict=True) for seen in views]
+
+
+def _views(transformer: Transformer, look: Look, test: Batch, numbers: Sequence[int], y: np.ndarray) -> list[View]:
+    """The views of one transformer. Args: y: the log-probabilities, (B, classes)."""
+    labels = test.labels[np.asarray(numbers)]
     dp, dG = look.parameters.grad, look.grid.grad
     assert dp is not None and dG is not None
     G, half = look.grid.data, _pixels(look.U.data)
@@ -69,8 +82,8 @@ def view(net: nn.Module, test: Batch, numbers: Sequence[int]) -> list[View]:
             {name: float(values[b]) for name, values in found.items()},
             (G[b] + 1) * half,
             look.V.data[b],
-            np.exp(y.data[b]),
-            -float(y.data[b, labels[b]]),
+            np.exp(y[b]),
+            -float(y[b, labels[b]]),
             dG[b] / half,
             {name: float(changed[name][b] - found[name][b]) for name in found},
             float(fall[b]),
@@ -99,7 +112,7 @@ def _downhill(
 def show(
     run: str | os.PathLike[str], numbers: Sequence[int] = range(5), data_dir: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """The picture of some test images of a run, one a row: see `draw`.
+    """The picture of some test images of a run, one a row, or one for each of several transformers: see `draw`.
 
     Args:
         run: the folder that `npstn train` wrote.
@@ -124,7 +137,7 @@ def show(
 
 
 def draw(views: Sequence[View], task: Task) -> Figure:
-    """Test images on their way through the transformer, one a row.
+    """Test images on their way through a transformer, one a row.
 
     From the left: the image; the sampling grid over it; what is read there, with the classifier's answer; and the
     arrows along which the loss would fall if each point of the grid were free to move.
@@ -134,7 +147,7 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     rows = [_texts(seen, task.classes) for seen in views]
     above = max(title.count("\n") + 1 for *titles, _ in rows for title in titles)
     below = max(note.count("\n") + 1 for *_, note in rows)
-    tall = panel * max(min(1, image.shape[1] / image.shape[2]) for image in (views[0].image, views[0].output))
+    tall = panel * max(min(1, image.shape[1] / image.shape[2]) for seen in views for image in (seen.image, seen.output))
     head, foot, between = 0.63 + line * above, 0.3 + line * below, 0.3 + line * (above + below)
     width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * tall + (len(views) - 1) * between + foot
     figure = Figure(figsize=(width, height))
@@ -170,11 +183,11 @@ def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
     steepest = np.hypot(*seen.slopes.T).max()
     texts = (
         f"test image {seen.number}, class {classes[seen.label]}{truth}",
-        f"the transformer: {_kept(in_words(seen.found))}",
+        f"{seen.whose}: {_kept(in_words(seen.found))}",
         f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
         f"the loss is {seen.loss:.2g}",
-        f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall:.2g} if the transformer "
-        f"changes: {_kept(changes_in_words(seen.downhill))}",
+        f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall + 0.0:.2g} if "
+        f"{seen.whose} changes: {_kept(changes_in_words(seen.downhill))}",
     )
     return [_wrapped(text) for text in texts]
 

@@ -70,12 +70,15 @@ def _metrics(folder: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _name(config: Config, others: Sequence[Config]) -> str:
-    """The transformer, and each entry that is not the same in all the groups; what follows from others is left out."""
+    """The transformer, and each entry that is not the same in all groups that have it.
+
+    What follows from other entries is left out.
+    """
     entries = [_entries(other) for other in others]
     kind = config.model["transformer"]
     parts = ["no transformer" if kind == "none" else kind]
     for name, value in _entries(config).items():
-        if len({repr(other.get(name)) for other in entries}) == 1:
+        if len({repr(other[name]) for other in entries if name in other}) == 1:
             continue
         if name == "data" and len({other["source"] for other in entries}) > 1:  # other images anyway
             continue
@@ -88,7 +91,8 @@ def _name(config: Config, others: Sequence[Config]) -> str:
 def _entries(config: Config) -> dict[str, Any]:
     """What may set a run apart from others, by its name for a person."""
     task = {"task" if name == "name" else name: value for name, value in config.task.items()}
-    return {**task, "recipe": config.recipe_name, **vars(config.recipe), "data": config.data_sha256[:8]}
+    model = {name: value for name, value in config.model.items() if name not in ("transformer", "image", "classes")}
+    return {**task, **model, "recipe": config.recipe_name, **vars(config.recipe), "data": config.data_sha256[:8]}
 
 
 def _follows_from_recipe(config: Config, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The frames of training.gif: what the transformer hands on after each epoch, for the same few test images."""
+"""The frames of training.gif: what the transformers hand on after each epoch, for the same few test images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def keep(folder: Path, epoch: int, images: np.ndarray) -> None:
     An epoch that a resumed run goes through again replaces its own frame.
 
     Args:
-        images: (N, C, H, W), 0 .. 1.
+        images: (N, C, H, W), 0 .. 1; of several transformers, one after the other.
     """
     frames = {**read(folder, images.shape), epoch: np.rint(255 * images.clip(0, 1)).astype(np.uint8)}
     save({str(number): frame for number, frame in frames.items()}, folder / FILE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npstn.data import Source
@@ -13,7 +15,7 @@ class Addition(RTS):
     """Two digits in an image of two channels, distorted as in `RTS`; the sum is one of 0 .. 18.
 
     The first digit is the one that was chosen, the second another one of the same set, drawn at random. There is no
-    measure: neither transformer is bound to a channel.
+    measure and no truth: no transformer is bound to a channel.
 
     >>> from npstn.data.sources import drawn
     >>> task = Addition(drawn())
@@ -29,6 +31,13 @@ class Addition(RTS):
         super().__init__(source, seed, **settings)
         self.image = (2, *self.size)
         self.classes = tuple(str(total) for total in range(2 * len(source.classes) - 1))
+
+    def summary(self, count: int) -> str:
+        return super().summary(count).replace(self.source.title, f"pairs of {self.source.title}", 1)
+
+    def spreads(self, test: Batch) -> dict[str, float]:
+        """Those of uniform numbers."""
+        return {name: (high - low) / math.sqrt(12) for name, (low, high) in self.ranges().items()}
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         second = rng.integers(0, len(images), len(chosen))

@@ -13,7 +13,7 @@ import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.transformers.base import Setting, choose
-from npstn.transformers.words import sizes_in_words
+from npstn.transformers.words import of_each, sizes_in_words
 
 FEW = 3  # test images of each class, for the pictures
 AT_ONCE = 1000  # test images that are distorted at once: their grids take more memory than they
@@ -67,7 +67,7 @@ class Task:
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
         self.source, self.seed = source, seed
-        self.chosen = choose(self.name, self.settings, settings)
+        self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
         self.image = getattr(self, "image", (1, *source.size))
         self.classes = getattr(self, "classes", source.classes)
 
@@ -136,21 +136,38 @@ class Task:
         return dict(zip(correlations(self.compared), values, strict=True))
 
     def alarm(self, test: Batch, found: dict[str, np.ndarray]) -> str:
-        """A warning where the transformers do nothing; "" where all is well. Args: as for `measures`.
+        """A warning where a transformer does nothing; "" where all is well. Args: as for `measures`.
 
-        They do nothing if no quantity that the task and the transformer both name spreads over the images by a
+        It does nothing if no quantity that the task and the transformer both name spreads over the images by a
         twentieth of what it would need to.
         """
-        spreads = {name: (np.std(found[name]), np.std(true)) for name, true in test.truth.items() if name in found}
-        spreads = {name: (own, needed) for name, (own, needed) in spreads.items() if needed > 0}
-        if not spreads or not all(own < 0.05 * needed for own, needed in spreads.values()):
+        needed = {name: spread for name, spread in self.spreads(test).items() if spread > 0}
+        idle: dict[str, dict[str, float]] = {}
+        for number, quantities in of_each(found).items():
+            with np.errstate(invalid="ignore"):  # a scale may be infinite
+                own = {name: float(np.std(quantities[name])) for name in needed if name in quantities}
+            if own and all(spread < 0.05 * needed[name] for name, spread in own.items()):
+                idle[number] = own
+        if not idle:
             return ""
-        own, needed = (sizes_in_words({name: pair[k] for name, pair in spreads.items()}) for k in range(2))
+        largest = {n: max(own[n] for own in idle.values() if n in own) for own in idle.values() for n in own}
+        spreads = sizes_in_words(largest), sizes_in_words({name: needed[name] for name in largest})
+        numbers = ", ".join(idle)
+        if len(idle) > 1:
+            same = f"localisation networks {numbers} answer nearly the same for every image. Their answers"
+            nothing = f"transformers {numbers} do nothing"
+        else:
+            the, of = ("", f" {numbers}") if numbers else ("the ", "")
+            same = f"{the}localisation network{of} answers nearly the same for every image. Its answers"
+            nothing = f"{the}transformer{of} does nothing"
         return (
-            f"the localisation network answers nearly the same for every image. Its answers spread by {own}, the "
-            f"images by {needed}. So the transformer does nothing. Early in training it may yet wake up; otherwise "
-            f"try a lower --lr, or another --seed"
+            f"{same} spread by {spreads[0]}, the images by {spreads[1]}. So {nothing}. Early in training this may "
+            f"change; otherwise try a lower --lr, or another --seed"
         )
+
+    def spreads(self, test: Batch) -> dict[str, float]:
+        """How much each quantity of the distortions spreads over the images: the standard deviation of the truth."""
+        return {name: float(np.std(true)) for name, true in test.truth.items()}
 
 
 def sample(images: np.ndarray, grid: Tensor) -> np.ndarray:
@@ -183,8 +200,9 @@ def correlations(quantities: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two arrays (N,); NaN where one of them has no spread."""
+    """The correlation of two arrays (N,); NaN where one of them has no spread, or is not finite."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    if not (np.std(a) > 0 and np.std(b) > 0):
-        return float("nan")
+    with np.errstate(invalid="ignore"):
+        if not (np.std(a) > 0 and np.std(b) > 0):
+            return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

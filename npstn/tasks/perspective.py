@@ -35,8 +35,8 @@ def convex(quadrilaterals: np.ndarray) -> np.ndarray:
 class P(Task):
     """Digits scaled by 0.75 to 1, each corner then moved by a normal of standard deviation `corners` pixels.
 
-    Corners that would fold the image over are drawn again. The truth is what `Projective` says of the map: its angle
-    and its scale at the centre.
+    Corners that would fold the image over are drawn again. The truth is the angle and the scale of the map at the
+    digit's centre: the negative and the inverse of what `Projective` says of the map that undoes it.
 
     >>> from npstn.data.sources import drawn
     >>> P(drawn()).image
@@ -61,9 +61,13 @@ class P(Task):
             corners[folded] = scale[folded] * CORNERS + moves
             folded = folded[~convex(corners[folded])]
         # The grid leads from the distorted image back to the source.
-        p = homographies(corners, np.broadcast_to(CORNERS, corners.shape)).astype(np.float32)
+        straight = np.broadcast_to(CORNERS, corners.shape)
+        p = homographies(corners, straight).astype(np.float32)
         with no_grad():
             distorted = sample(images[chosen], Projective().grid(Tensor(p), self.source.size))
-        found = Projective().describe(p, self.source.size)
-        truth = {name: found[name].astype(np.float32) for name in ("angle_deg", "scale")}
+        undone = Projective().describe(homographies(straight, corners), self.source.size)
+        truth = {
+            "angle_deg": (-undone["angle_deg"]).astype(np.float32),
+            "scale": (1 / undone["scale"]).astype(np.float32),
+        }
         return Batch(np.nan_to_num(distorted), labels[chosen], truth)

@@ -91,4 +91,5 @@ class R(Rotated):
 
 def spread_within_class(values: np.ndarray, labels: np.ndarray) -> float:
     """The standard deviation of the values within each class, averaged over the classes."""
-    return float(np.mean([np.std(values[labels == label]) for label in np.unique(labels)]))
+    with np.errstate(invalid="ignore"):  # NaN for infinite values
+        return float(np.mean([np.std(values[labels == label]) for label in np.unique(labels)]))

@@ -43,8 +43,8 @@ class RTS(Task):
     """Digits turned by up to `angle` degrees, scaled by 0.7 to 1.2, and placed at random in an image of 1.5 times the
     size.
 
-    The truth is the angle, the scale and the shift, and these are compared: -1 means that each digit that was made
-    larger is made smaller again, and so on.
+    The truth is the angle, the scale and the shift, and these are compared: -1 means that each digit is turned and
+    moved back exactly. The scale comes to about -0.98: what undoes a scale is its inverse, not its negative.
 
     >>> from npstn.data.sources import drawn
     >>> RTS(drawn()).image
@@ -66,17 +66,20 @@ class RTS(Task):
         angle = self.chosen["angle"]
         return f"{super().summary(count)}, turned within ±{angle:g}°, scaled and placed in {h} x {w} pixels"
 
-    def draw(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """The random quantities of so many images, float32."""
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest of each random quantity."""
         room = [(large - small) / 2 for large, small in zip(self.size, self.source.size, strict=True)]
         angle = self.chosen["angle"]
-        ranges = {
+        return {
             "angle_deg": (-angle, angle),
             "scale": (0.7, 1.2),
             "shift_x_px": (-room[1], room[1]),
             "shift_y_px": (-room[0], room[0]),
         }
-        return {name: rng.uniform(low, high, count).astype(np.float32) for name, (low, high) in ranges.items()}
+
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The random quantities of so many images, float32."""
+        return {n: rng.uniform(low, high, count).astype(np.float32) for n, (low, high) in self.ranges().items()}
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         truth = self.draw(len(chosen), rng)

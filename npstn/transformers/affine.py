@@ -6,10 +6,13 @@
 from normalised output coordinates (x, y, 1) to normalised input coordinates.
 
 A grid moves against the picture: where the grid is twice as large, the picture appears at half its size. A person sees
-the picture, so `describe_affine` tells the inverse map, in pixels and about the centre. With theta's 2 x 2 part A and
+the picture, so `describe_affine` tells the inverse map, in pixels to the right and down. With theta's 2 x 2 part A and
 its last column t, both in pixels,
 
-    P = A^-1        shift = -P t
+    P = A^-1        shift = -t
+
+The picture is shifted first, which brings the point t to the centre. Then P turns, scales and shears it about the
+centre. So an image that was turned or scaled about its own centre, and then moved, is undone by minus that shift.
 
 The angle is that by which P turns its first column, counter-clockwise; the scale is sqrt |det P|; the shear is the part
 of P's second column along its first, relative to the scale.
@@ -58,11 +61,10 @@ def describe_affine(A: np.ndarray, t: np.ndarray, size: tuple[int, int]) -> dict
     P = np.stack([A[:, 1, 1], -A[:, 0, 1], -A[:, 1, 0], A[:, 0, 0]], axis=1).reshape(-1, 2, 2) / det[:, None, None]
     first, second = P[:, :, 0], P[:, :, 1]
     scale = np.sqrt(abs(1 / det))
-    shift = -(P @ t[:, :, None])[:, :, 0]
     return {
         "angle_deg": np.rad2deg(np.arctan2(-first[:, 1], first[:, 0])),
         "scale": scale,
         "shear": (first * second).sum(axis=1) / np.linalg.norm(first, axis=1) / scale,
-        "shift_x_px": shift[:, 0],
-        "shift_y_px": shift[:, 1],
+        "shift_x_px": -t[:, 0],
+        "shift_y_px": -t[:, 1],
     }

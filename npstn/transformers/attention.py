@@ -30,7 +30,7 @@ class Attention(Transformer):
 
     >>> found = Attention().describe(np.array([[0.5, 0.1, 0.0]]), (21, 21))
     >>> found["scale"].item(), found["shift_x_px"].item()
-    (2.0, -2.0)
+    (2.0, -1.0)
     """
 
     name = "attention"

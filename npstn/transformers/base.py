@@ -55,7 +55,7 @@ class Transformer:
     settings: dict[str, Setting] = {}
 
     def __init__(self, **settings: float) -> None:
-        self.chosen = choose(self.name, self.settings, settings)
+        self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """The points at which each output pixel reads the input.

@@ -6,7 +6,8 @@ parameters are their points in the input, (x, y) after (x, y), normalised:
     points_k = parameters_k                  unbounded
     points_k = tanh(parameters_k)            bounded: no point leaves the image, and far points hardly move
 
-and the spline through them (see `ops/tps_grid.py`) carries all other pixels along. The identity is points_k = c_k.
+and the spline through them (see `ops/tps_grid.py`) carries all other pixels along. The identity is points_k = c_k; but
+bounded points start at 0.999 where c_k is 1, which no tanh reaches.
 
 The map is described by what it does at the centre of the output, and by its bending energy: the integral of the squared
 second derivatives of the spline, in normalised coordinates, is 8 pi times points^T B points, summed over x and y, with

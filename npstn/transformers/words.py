@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 UNITS = {"_deg": "°", "_px": " px"}
+Value = TypeVar("Value")
+
+
+def of_each(quantities: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """The quantities of each of several transformers, by its number; by "" where there is only one transformer.
+
+    >>> of_each({"1.scale": 2, "1.angle_deg": 30, "2.scale": 3})
+    {'1': {'scale': 2, 'angle_deg': 30}, '2': {'scale': 3}}
+    """
+    each: dict[str, dict[str, Value]] = {}
+    for name, value in quantities.items():
+        number, dot, rest = name.partition(".")
+        each.setdefault(number if dot else "", {})[rest if dot else name] = value
+    return each
 
 
 def label(name: str, whose: str = "") -> str:

@@ -104,7 +104,13 @@ def test_config_says_what_was_run(trained):
     assert config == {
         "format": 2,
         "task": {"name": "rotated", "source": "drawn", "angle": 30.0},
-        "model": {"transformer": "rotation", "image": [1, 28, 28], "classes": 10},
+        "model": {
+            "transformer": "rotation",
+            "image": [1, 28, 28],
+            "classes": 10,
+            "network": "blog",
+            "parallel": 1,
+        },
         "recipe": {
             "optimizer": "adamw",
             "lr": RECIPES["fast"].lr,
@@ -220,7 +226,7 @@ def test_threads_are_set(tmp_path, asked, two_threads):
         assert get_num_threads() == threads
 
 
-def seeing(transformer, image, classes, dropout=0.0):
+def seeing(transformer, image, classes, network, parallel, dropout=0.0):
     """A network whose localiser answers to what it sees from the start."""
     net = models.STNClsNet(dropout)
     net.loc_net.cnn.fc2.weight.data[...] = np.random.default_rng(0).normal(0, 1, (1, 50))
@@ -236,5 +242,5 @@ def test_a_constant_localiser_is_reported_after_each_epoch(tmp_path, monkeypatch
     lines = [line for line in said.out.splitlines() if line.startswith("warning")]
     assert len(lines) == times
     for text in lines:
-        assert text.startswith("warning: the localisation network answers nearly the same angle for every image")
-        assert re.search(r"its angles spread by 0\.0°, the digits by 2\d\.\d°", text)
+        assert text.startswith("warning: the localisation network answers nearly the same for every image. ")
+        assert re.search(r"Its answers spread by angle 0\.0°, the images by angle 2\d\.\d°", text)

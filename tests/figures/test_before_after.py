@@ -36,8 +36,9 @@ def test_any_number_of_classes_and_any_size(rng, tmp_path, columns, image):
     figure = before_after(before, after)
     upper, lower = (axes.get_images()[0].get_array() for axes in figure.axes)
     assert upper.shape[:2] == (3 * H, columns * W) and lower.shape[:2] == (27, columns * 14)
-    last = before[-1].transpose(1, 2, 0) if C == 3 else before[-1].mean(axis=0)
-    assert_allclose(upper[-H:, -W:], last)
+    last = before[-1]
+    wanted = {1: last[0], 2: np.dstack([last[0], last[-1], last[-1]]), 3: last.transpose(1, 2, 0)}  # two: red and cyan
+    assert_allclose(upper[-H:, -W:], wanted[C])
     assert is_png(figure, tmp_path / "x.png")
 
 
@@ -47,3 +48,18 @@ def test_a_colour_that_rounding_left_above_1_is_no_reason_to_warn(tmp_path, capl
         warnings.simplefilter("error")
         assert is_png(before_after(images, images), tmp_path / "x.png")
     assert not caplog.records  # matplotlib logs what it clips
+
+
+def test_each_of_several_transformers_has_its_panel(rng, tmp_path):
+    before, first, second = rng.random((3, 6, 2, 20, 20), np.float32)
+    figure = before_after(before, np.concatenate([first, second]))
+    assert check_texts(figure) == [
+        "what the transformers are given (red and cyan: the first and the second channel)",
+        "what transformer 1 hands on",
+        "what transformer 2 hands on",
+    ]
+    for axes, images in zip(figure.axes, (before, first, second), strict=True):
+        shown = axes.get_images()[0].get_array()
+        assert_array_equal(shown[:20, :20, 0], images[0, 0])  # the first channel is red
+        assert_array_equal(shown[-20:, -20:, 1], images[-1, 1])
+    assert is_png(figure, tmp_path / "x.png")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from pictures import check_texts, is_png
 
 from npstn.figures.parameters import parameters
@@ -72,14 +72,32 @@ def test_the_line_on_which_an_angle_is_undone_exactly():
     true = {"angle_deg": np.array([-30.0, 10.0, 20.0])}
     axes = parameters(batch(true, [0, 1, 2]), true, DIGITS).axes[0]
     (line,) = axes.lines
-    assert_array_equal(line.get_xydata(), [[-30, 30], [20, -20]])
+    assert_array_equal(line.get_xydata()[[0, -1]], [[-30, 30], [20, -20]])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["undone exactly"]
 
 
-def test_a_scale_has_no_such_line():
-    """It is not undone by its negative."""
+def test_a_scale_is_undone_by_its_inverse():
     true = {"scale": np.array([0.5, 1.0, 2.0])}
+    (line,) = parameters(batch(true, [0, 1, 2]), true, DIGITS).axes[0].lines
+    assert_allclose(line.get_xydata().prod(axis=1), 1)
+    assert_array_equal(line.get_xdata()[[0, -1]], [0.5, 2])
+
+
+def test_another_quantity_has_no_such_line():
+    true = {"bending": np.array([0.5, 1.0, 2.0])}
     assert len(parameters(batch(true, [0, 1, 2]), true, DIGITS).axes[0].lines) == 0
+
+
+def test_each_of_several_transformers_has_a_row(rng, tmp_path):
+    truth = {"angle_deg": rng.random(9), "scale": rng.random(9) + 1}
+    found = {"1.angle_deg": rng.random(9), "2.angle_deg": rng.random(9), "2.scale": rng.random(9)}
+    figure = parameters(batch(truth, np.arange(9) % 3), found, ("a", "b", "c"))
+    shown = {axes.get_ylabel(): axes for axes in figure.axes if axes.get_xlabel()}
+    assert list(shown) == ["angle of transformer 1 (°)", "angle of transformer 2 (°)", "scale of transformer 2"]
+    for name, axes in zip(found, shown.values(), strict=True):
+        assert_array_equal(axes.collections[0].get_offsets()[:, 1], found[name])
+    check_texts(figure)
+    assert is_png(figure, tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("found", [0.0, np.nan], ids=["zero", "not a number"])

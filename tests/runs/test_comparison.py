@@ -18,7 +18,7 @@ from npstn.training import RECIPES
 CONFIG = {
     "format": 2,
     "task": {"name": "rotated", "source": "mnist", "angle": 45.0},
-    "model": {"transformer": "rotation", "image": [1, 28, 28], "classes": 10},
+    "model": {"transformer": "rotation", "image": [1, 28, 28], "classes": 10, "network": "blog", "parallel": 1},
     "recipe": vars(RECIPES["fast"]),
     "recipe_name": "fast",
     "seed": 0,
@@ -78,6 +78,7 @@ def test_runs_alike_but_for_the_seed_are_a_group(run):
     assert np.isnan(alone.metrics["angle_correlation"]).all()
 
 
+SPLINE = {**CONFIG["model"], "transformer": "tps", "grid_size": 4, "span": 0.9, "bounded": 0}
 BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
 
 
@@ -104,6 +105,17 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
         ),
         ([{}, {"data_sha256": "b" * 64}], ["rotation, data aaaaaaaa", "rotation, data bbbbbbbb"]),
         ([{}, {"epochs": 3}], ["rotation, epochs 2", "rotation, epochs 3"]),
+        (
+            [{}, {"network": "cnn"}, {"network": "cnn", "parallel": 2}],
+            ["rotation, network blog, parallel 1", "rotation, network cnn, parallel 1", "rotation, network cnn, parallel 2"],
+        ),
+        # What only one kind of transformer or task has sets it apart from its own kind alone.
+        ([{}, {"model": SPLINE}], ["rotation", "tps"]),
+        (
+            [{"model": SPLINE}, {"model": {**SPLINE, "span": 0.5}}, {}],
+            ["tps, span 0.9", "tps, span 0.5", "rotation"],
+        ),
+        ([{}, {"task": {"name": "R", "source": "mnist", "angle": 45.0}}], ["rotation, task rotated", "rotation, task R"]),
     ],
 )
 def test_a_group_is_called_by_what_sets_it_apart(run, changes, names):

@@ -14,9 +14,15 @@ pytestmark = pytest.mark.usefixtures("small_world")
 
 def test_what_is_written_is_read(trained, tmp_path):
     config = runs.read_config(trained[0])
-    assert config.model == {"transformer": "rotation", "image": (1, 28, 28), "classes": 10}
+    assert config.model == {
+        "transformer": "rotation",
+        "image": (1, 28, 28),
+        "classes": 10,
+        "network": "blog",
+        "parallel": 1,
+    }
     assert (config.recipe.epochs, config.recipe.batch_size, config.seed) == (2, 32, 3)
-    assert isinstance(config.build_net(), models.STNClsNet)
+    assert config.build_net().state_dict().keys() == models.STNClsNet().state_dict().keys()
     task = config.open_task(trained[0])
     assert isinstance(task, Rotated) and (task.angle, task.seed, task.source.name) == (30, 3, "drawn")
     changed = config.open_task(trained[0], seed=8, angle=90)
@@ -38,6 +44,9 @@ WRONG = {
     "model.image": [[1, 28], [1, 28, 28.5], [1, 65_000, 65_000], [3, 28, 28], [1, 0, 28], 28, None, "abc"],
     "model.classes": [0, 11, 10.5, 2**40, "10", None],
     "model.depth": [2],
+    "model.network": ["vit", None, ["blog"], "cnn "],
+    "model.parallel": [0, 17, 1.5, True, "2", None],
+    "model.span": [0.9],  # a setting of another transformer
     "recipe": ["fast", None, [], {}],
     "recipe.optimizer": ["rmsprop", None, ["sgd"]],
     "recipe.lr": ["fast", -1.0, 0, float("nan"), float("inf"), None],

@@ -29,7 +29,7 @@ def start():
     """A training at its start, and the config of its run."""
     config = Config(
         task={"name": "rotated", "source": "drawn", "angle": 45.0},
-        model={"transformer": "none", "image": (1, 28, 28), "classes": 10},
+        model={"transformer": "none", "image": (1, 28, 28), "classes": 10, "network": "blog", "parallel": 1},
         recipe=Recipe("adamw", lr=4e-3, batch_size=16, epochs=3, dropout=0.0),
         recipe_name="fast",
         seed=0,

@@ -10,7 +10,7 @@ from scipy import ndimage, stats
 import npstn
 from npstn.backend.random import generator
 from npstn.data import Source, draw_digits
-from npstn.tasks import Batch, Rotated, rotate
+from npstn.tasks import Batch, R, Rotated, rotate
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +310,7 @@ def test_the_alarm_is_given_where_the_angles_do_not_follow(rng, follows, calm):
 def test_the_alarm_says_how_far_the_angles_spread(rng):
     true = rng.uniform(-45, 45, 100)
     said = alarm(true, {"angle_deg": np.full(100, 3.0)})
-    assert f"its angles spread by 0.0°, the digits by {np.std(true):.1f}°" in said
+    assert f"Its answers spread by angle 0.0°, the images by angle {np.std(true):.1f}°" in said
     assert "--lr" in said and "\n" not in said
 
 
@@ -335,3 +335,15 @@ def test_other_arrays_are_refused(error, images, degrees, message):
     with pytest.raises(error) as caught:
         rotate(images, degrees)
     assert str(caught.value) == f"rotate: expected {message}"
+
+
+# The paper's R
+
+
+def test_r_is_the_same_with_larger_angles(digits):
+    images, labels = digits
+    source = task_of(images, labels).source
+    assert R(source).summary(40) == "40 digits, turned within ±90°"
+    wide, narrow = R(source, seed=3).test(), Rotated(source, seed=3).test()
+    assert_allclose(wide.truth["angle_deg"], 2 * narrow.truth["angle_deg"], rtol=1e-6)
+    assert_array_equal(wide.images, rotate(images, wide.truth["angle_deg"]))

@@ -8,7 +8,7 @@ from scipy import ndimage
 import npstn
 import npstn.functional as F
 from npstn import Tensor
-from npstn.transformers import TRANSFORMERS, Rotation, Transformer
+from npstn.transformers import Rotation
 
 SIZES = [(28, 28), (24, 40), (40, 24), (2, 9)]
 
@@ -80,32 +80,3 @@ def test_describe_gives_degrees():
     described = Rotation().describe(np.float32([[0], [np.pi / 2], [-np.pi]]), (3, 9))
     assert list(described) == ["angle_deg"]
     assert_allclose(described["angle_deg"], [0, 90, -180], rtol=1e-6)
-
-
-def test_every_transformer_is_known_by_its_own_name():
-    assert TRANSFORMERS["rotation"] is Rotation
-    for name, kind in TRANSFORMERS.items():
-        assert issubclass(kind, Transformer) and kind.name == name
-        assert kind.identity.ndim == 1 and kind.identity.dtype == np.float32
-
-
-@pytest.mark.parametrize("name", TRANSFORMERS)
-@pytest.mark.parametrize("size", [(4, 4), (3, 7)])
-def test_every_transformers_identity_changes_nothing(name, size):
-    h, w = size
-    kind = TRANSFORMERS[name]()
-    grid = kind.grid(Tensor(np.tile(kind.identity, (2, 1))), size).data
-    assert_allclose(grid[..., 0], np.broadcast_to(np.linspace(-1, 1, w), (2, h, w)), atol=1e-6)
-    assert_allclose(grid[..., 1], np.broadcast_to(np.linspace(-1, 1, h)[:, None], (2, h, w)), atol=1e-6)
-    for values in kind.describe(np.tile(kind.identity, (2, 1)), size).values():
-        assert values.shape == (2,)
-
-
-def test_a_transformer_that_defines_nothing_says_so():
-    class Lazy(Transformer):
-        pass
-
-    with pytest.raises(TypeError, match="^Lazy: expected a subclass that defines grid, got one without$"):
-        Lazy().grid(Tensor([[0.0]]), (2, 2))
-    with pytest.raises(TypeError, match="^Lazy: expected a subclass that defines describe, got one without$"):
-        Lazy().describe(np.zeros((1, 1)), (2, 2))

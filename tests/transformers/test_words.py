@@ -2,7 +2,7 @@
 
 import pytest
 
-from npstn.figures.words import changes_in_words, in_words, label
+from npstn.transformers.words import changes_in_words, in_words, label
 
 
 @pytest.mark.parametrize(
