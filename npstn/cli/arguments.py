@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import npstn
 from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES, DataError, MnistNotFound, Source, is_pictures
+from npstn.data import SOURCES, DataError, MnistNotFound, Source
+from npstn.data.sources import is_pictures
 from npstn.runs import Config
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.transformers import Setting
@@ -81,13 +82,11 @@ def picture(text: str) -> Path:
 
 def task(text: str) -> str:
     """The name of a task, or the path of the user's pictures; a typing error is not taken for a path."""
-    names = {name.lower(): name for name in TASKS if name != Pictures.name}
-    if text in names.values() or is_pictures(text):
+    names = [name for name in TASKS if name != Pictures.name]
+    if text in names or is_pictures(text):
         return text
-    near = difflib.get_close_matches(text.lower(), names, 1)
-    hint = f"; did you mean {names[near[0]]}?" if near else ""
-    known = ", ".join(names.values())
-    raise argparse.ArgumentTypeError(f"expected {known}, a folder of pictures or an .npz; got {text!r}{hint}")
+    expected = f"{', '.join(names)}, a folder of pictures or an .npz"
+    raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}{suggestion(text, names)}")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

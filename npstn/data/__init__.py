@@ -4,7 +4,7 @@ from npstn.data.drawn import draw_digits
 from npstn.data.errors import DataError
 from npstn.data.folder import Images, load_images
 from npstn.data.mnist import MnistNotFound, load_mnist, mnist_folder
-from npstn.data.sources import SOURCES, Source, is_pictures, pictures
+from npstn.data.sources import SOURCES, Source, pictures
 
 __all__ = [
     "SOURCES",
@@ -13,7 +13,6 @@ __all__ = [
     "MnistNotFound",
     "Source",
     "draw_digits",
-    "is_pictures",
     "load_images",
     "load_mnist",
     "mnist_folder",

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from npstn.data import DataError, draw_digits, is_pictures, load_images, pictures
+from npstn.data import DataError, draw_digits, load_images, pictures
+from npstn.data.sources import is_pictures
 
 
 @pytest.fixture

@@ -149,7 +149,12 @@ def test_a_typing_error_is_not_taken_for_a_folder(tmp_path, monkeypatch, given, 
         (["--data-dir", "x"], 2, "argument --data-dir: goes with tasks of digits; the pictures come from {}"),
         (["--distractors", "3"], 2, "argument --distractors: goes with cluttered, not with pictures"),
         (["--size", "1001"], 2, "argument --size: expected a whole number from 0 to 1000, got 1001"),
-        (["--size", "12"], 2, "argument --network: CNN: expected images of at least 16 x 16 pixels, got 12 x 12"),
+        (
+            ["--size", "12"],
+            2,
+            "argument --network: CNN: expected images of at least 16 x 16 pixels, got 12 x 12; "
+            "--network fcn takes images of any size",
+        ),
     ],
 )
 def test_wrong_arguments(folder, tmp_path, arguments, status, message):
