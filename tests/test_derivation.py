@@ -1503,7 +1503,8 @@ def test_formula_85(rng):
 FORMULA = re.compile(r"^\$\$(.*)\$\$$", re.M)
 NUMBER = re.compile(r" \\tag\{(\w+)\}$")
 REFERENCE = re.compile(
-    r"\[`(?P<file>[\w./]+)`: `[\w.]+`\]\(\.\./(?P<link>[\w./]+)\) - test \[`(?P<test>\w+)`\]\(\.\./tests/test_derivation\.py\)"
+    r"\[`(?P<file>[\w./]+)`: `[\w.]+`\]\(\.\./(?P<link>[\w./]+)\)"
+    r" - test \[`(?P<test>\w+)`\]\(\.\./tests/test_derivation\.py\)"
 )
 
 
