@@ -255,11 +255,62 @@ def loss() -> Figure:
     return figure
 
 
+def spline() -> Figure:
+    """Nine control points in the output, and the grid that a spline lays through their places in the input."""
+    y, x = np.meshgrid(*[np.linspace(-0.9, 0.9, 3)] * 2, indexing="ij")
+    control_points = np.stack([x.ravel(), y.ravel()], axis=1)
+    points = control_points * 0.75
+    points[[4, 6]] += [[0.3, -0.15], [-0.1, 0.2]]
+    straight = F.tps_grid(Tensor(control_points[None]), control_points, (61, 61)).data[0]
+    bent = F.tps_grid(Tensor(points[None]), control_points, (61, 61)).data[0]
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
+    titles = "output: the control points", "input: where they look"
+    for axes, grid, places, title in zip(
+        figure.subplots(1, 2), (straight, bent), (control_points, points), titles, strict=True
+    ):
+        for line in range(0, 61, 5):
+            axes.plot(*grid[line].T, color="tab:blue", linewidth=0.9)
+            axes.plot(*grid[:, line].T, color="tab:blue", linewidth=0.9)
+        axes.add_patch(Rectangle((-1, -1), 2, 2, fill=False, linestyle=":"))
+        axes.plot(*control_points.T, "o", markersize=9, markerfacecolor="none", markeredgecolor="tab:gray")
+        axes.plot(*places.T, "o", color="tab:orange", markersize=7)
+        for k, place in enumerate(places):
+            axes.annotate(str(k), place, (6, 6), textcoords="offset points", fontsize=11)
+        axes.set(title=title, xlim=(-1.1, 1.1), ylim=(1.1, -1.1), aspect="equal", xlabel="x", ylabel="y")
+    return figure
+
+
+def curves() -> Figure:
+    """The weight of one pixel at each distance, and its slope: the tent and the bicubic curve."""
+    row, x = np.where(np.arange(7) == 3, 1.0, 0.0), np.linspace(0.5, 5.5, 1001)
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for mode, colour in (("bilinear", "tab:blue"), ("bicubic", "tab:orange")):
+        image = Tensor(np.tile(row, (5, 1))[None, None])
+        places = np.stack([x / 3 - 1, np.zeros_like(x)], axis=-1)[None, None]
+        grid = Tensor(places, requires_grad=True)
+        V = F.grid_sample(image, grid, mode=mode, align_corners=True)
+        V.backward(np.ones(V.shape))
+        assert grid.grad is not None
+        slope = grid.grad[0, 0, :, 0] / 3
+        slope[1:][np.abs(np.diff(slope)) > 0.5] = np.nan  # no line across a jump
+        above.plot(x - 3, V.data[0, 0, 0], color=colour, label=mode)
+        below.plot(x - 3, slope, color=colour)
+    above.set(title="The weight of a pixel at the distance δ")
+    below.set(title="Its slope: with steps for the tent, without for the bicubic curve", xlabel="δ, in pixels")
+    above.legend(loc="upper right")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    return figure
+
+
 PICTURES = {
     "derivation_tents": tents,
     "derivation_neighbours": neighbours,
     "derivation_scatter": scatter,
     "derivation_loss": loss,
+    "derivation_spline": spline,
+    "derivation_curves": curves,
 }
 
 

@@ -231,6 +231,9 @@ class Flatten(Module):
     """All axes but the first as one: (B, ...) -> (B, N)."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if not isinstance(input, Tensor) or not input.ndim:
+            got = input.shape if isinstance(input, Tensor) else type(input).__name__
+            raise TypeError(f"Flatten: expected a Tensor of shape (B, ...), got {got}")
         return input.reshape(len(input), math.prod(input.shape[1:]))
 
 

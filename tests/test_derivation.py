@@ -25,9 +25,9 @@ import npstn
 import npstn.functional as F
 from npstn import Tensor, models, no_grad, reference
 from npstn.data import draw_digits
-from npstn.ops import conv2d_fast, max_pool2d_fast
+from npstn.ops import conv2d_fast, grid_sample_bicubic, max_pool2d_fast, projective_grid, tps_grid
 from npstn.ops.arguments import rows
-from npstn.transformers import Rotation
+from npstn.transformers import Attention, Rotation
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
@@ -1104,11 +1104,408 @@ def test_formula_E7(rng):
     assert ours(2, 0) == pytest.approx(U[0, 0, 0, 3] - U[0, 0, 0, 2], rel=1e-12)
 
 
+# 61 to 85: more maps, another sampler, several transformers
+
+
+@pytest.fixture
+def projective(rng):
+    """theta, its grid of 3 x 4 points, and the gradients; eta is (61)."""
+    theta = np.eye(3) + rng.uniform(-0.3, 0.3, (2, 3, 3))
+    G, (dtheta,), dG = differentiate(lambda theta: F.projective_grid(theta, (3, 4)), theta)
+    x, y = [2 * j / 3 - 1 for j in range(4)], [2 * i / 2 - 1 for i in range(3)]
+    eta = table(lambda b, i, j, r: theta[b, r, 0] * x[j] + theta[b, r, 1] * y[i] + theta[b, r, 2], 2, 3, 4, 3)
+    return theta, eta, G, dtheta, dG, x, y
+
+
+def quotients(eta):
+    """(62) by operations of the tape, each of which has been checked on its own."""
+    return eta[..., :2] / eta[..., 2:]
+
+
+def test_formula_61(projective):
+    r"""\eta_{b,p,r} = \theta_{b,r,0} \thinspace x_j + \theta_{b,r,1} \thinspace y_i + \theta_{b,r,2}"""
+    theta, _, _, _, _, x, y = projective
+    for b, i, j in np.ndindex(2, 3, 4):
+        eta = projective_grid.homogeneous(theta[b], x[j], y[i])
+        same(np.array(eta), table(lambda r: theta[b, r, 0] * x[j] + theta[b, r, 1] * y[i] + theta[b, r, 2], 3))
+
+
+def test_formula_62(projective):
+    r"""G_{b,p,r} = \frac{\eta_{b,p,r}}{\eta_{b,p,2}}"""
+    _, eta, G, _, _, _, _ = projective
+    same(G, table(lambda b, i, j, r: eta[b, i, j, r] / eta[b, i, j, 2], 2, 3, 4, 2))
+
+
+def test_formula_63(projective):
+    r"""d\eta_{b,p,r} = \frac{1}{\eta_{b,p,2}} \thinspace dG_{b,p,r}"""
+    _, eta, _, _, dG, _, _ = projective
+    _, (deta,), _ = differentiate(quotients, eta, cotangent=dG)
+    same(deta[..., :2], table(lambda b, i, j, r: dG[b, i, j, r] / eta[b, i, j, 2], 2, 3, 4, 2))
+
+
+def test_formula_64(projective):
+    r"""
+    d\eta_{b,p,2} = -\frac{1}{\eta_{b,p,2}} \left( G_{b,p,0} \thinspace dG_{b,p,0} + G_{b,p,1} \thinspace dG_{b,p,1}
+    \right)
+    """
+    _, eta, G, _, dG, _, _ = projective
+    _, (deta,), _ = differentiate(quotients, eta, cotangent=dG)
+
+    def entry(*p):
+        return -1 / eta[p][2] * (G[p][0] * dG[p][0] + G[p][1] * dG[p][1])
+
+    same(deta[..., 2], table(entry, 2, 3, 4))
+
+
+def test_formula_65(projective):
+    r"""
+    d\theta_{b,r,0} = \sum_p d\eta_{b,p,r} \thinspace x_j, \qquad d\theta_{b,r,1} = \sum_p d\eta_{b,p,r} \thinspace
+    y_i, \qquad d\theta_{b,r,2} = \sum_p d\eta_{b,p,r}
+    """
+    _, eta, _, dtheta, dG, x, y = projective
+    _, (deta,), _ = differentiate(quotients, eta, cotangent=dG)
+    same(dtheta[..., 0], table(lambda b, r: total(lambda i, j: deta[b, i, j, r] * x[j], 3, 4), 2, 3))
+    same(dtheta[..., 1], table(lambda b, r: total(lambda i, j: deta[b, i, j, r] * y[i], 3, 4), 2, 3))
+    same(dtheta[..., 2], table(lambda b, r: total(lambda i, j: deta[b, i, j, r], 3, 4), 2, 3))
+
+
+def phi(distance):
+    return distance**2 * math.log(distance) if distance else 0.0
+
+
+class Spline:
+    """Six control points xi, their points zeta, the grid of 3 x 4 places chi, the coefficients by (69)."""
+
+    def __init__(self, rng):
+        self.xi = np.array([[-1, -0.9], [0.8, -1], [0, 0.1], [-0.7, 0.9], [1, 0.8], [0.3, -0.4]])
+        self.zeta = self.xi + rng.uniform(-0.3, 0.3, (2, 6, 2))
+        G, (self.dzeta,), dG = differentiate(lambda zeta: F.tps_grid(zeta, self.xi, (3, 4)), self.zeta)
+        self.G, self.dG = G.reshape(2, 12, 2), dG.reshape(2, 12, 2)
+        self.chi = np.array([(2 * j / 3 - 1, 2 * i / 2 - 1) for i, j in np.ndindex(3, 4)])
+        self.Omega = tps_grid.spline_matrix(self.xi.tobytes(), 3, 4, np.dtype(float))
+        solved = tps_grid.coefficients(self.xi.tobytes())  # (9, 6)
+        self.omega = table(lambda b, r, k: total(lambda l: solved[k, l] * self.zeta[b, l, r], 6), 2, 2, 6)
+        self.beta = table(lambda b, r, m: total(lambda l: solved[6 + m, l] * self.zeta[b, l, r], 6), 2, 2, 3)
+
+    def psi(self, b, r, chi):
+        plane = self.beta[b, r, 0] + self.beta[b, r, 1] * chi[0] + self.beta[b, r, 2] * chi[1]
+        return plane + total(lambda k: self.omega[b, r, k] * phi(math.dist(chi, self.xi[k])), 6)
+
+
+@pytest.fixture
+def spline(rng):
+    return Spline(rng)
+
+
+def test_formula_66(spline):
+    r"""\phi(\delta) = \delta^2 \ln \delta, \qquad \phi(0) = 0"""
+    expected = table(lambda k, l: phi(math.dist(spline.xi[k], spline.xi[l])), 6, 6)
+    same(tps_grid.radial(spline.xi, spline.xi), expected)
+
+
+def test_formula_67(spline):
+    r"""
+    \psi_{b,r}(\chi) = \beta_{b,r,0} + \beta_{b,r,1} \thinspace \chi_0 + \beta_{b,r,2} \thinspace \chi_1 + \sum_k
+    \omega_{b,r,k} \thinspace \phi(|\chi - \xi_k|)
+    """
+    same(spline.G, table(lambda b, p, r: spline.psi(b, r, spline.chi[p]), 2, 12, 2))
+
+
+def test_formula_68(spline):
+    r"""
+    \psi_{b,r}(\xi_k) = \zeta_{b,k,r}, \qquad \sum_k \omega_{b,r,k} = 0, \qquad \sum_k \omega_{b,r,k} \thinspace
+    \xi_{k,0} = 0, \qquad \sum_k \omega_{b,r,k} \thinspace \xi_{k,1} = 0
+    """
+    same(table(lambda b, k, r: spline.psi(b, r, spline.xi[k]), 2, 6, 2), spline.zeta)
+    for b, r in np.ndindex(2, 2):
+        omega = spline.omega[b, r]
+        assert np.abs(omega).max() > 0.01
+        assert abs(total(lambda k: omega[k], 6)) < 1e-13
+        for axis in 0, 1:
+            assert abs(total(lambda k: omega[k] * spline.xi[k, axis], 6)) < 1e-13
+
+
+def system(xi):
+    """Gamma."""
+    Gamma = np.zeros((9, 9))
+    for k, l in np.ndindex(6, 6):
+        Gamma[k, l] = phi(math.dist(xi[k], xi[l]))
+    for k in range(6):
+        Gamma[k, 6:] = Gamma[6:, k] = 1, xi[k, 0], xi[k, 1]
+    return Gamma
+
+
+def test_formula_69(spline):
+    r"""
+    \Gamma = \begin{pmatrix} \phi(|\xi_k - \xi_l|) & 1 & \xi_{k,0} & \xi_{k,1} \cr 1 & 0 & 0 & 0 \cr \xi_{l,0} & 0 &
+    0 & 0 \cr \xi_{l,1} & 0 & 0 & 0 \end{pmatrix}, \qquad \Gamma \begin{pmatrix} \omega_{b,r} \cr \beta_{b,r}
+    \end{pmatrix} = \begin{pmatrix} \zeta_{b,r} \cr 0 \end{pmatrix}
+    """
+    for b, r in np.ndindex(2, 2):
+        unknown = np.concatenate([spline.omega[b, r], spline.beta[b, r]])
+        same(system(spline.xi) @ unknown, np.concatenate([spline.zeta[b, :, r], np.zeros(3)]))
+
+
+def test_formula_70(spline):
+    r"""\Omega_{p,k} = \sum_l \Phi_{p,l} \Xi_{l,k}"""
+    Xi = np.linalg.inv(system(spline.xi))
+    Phi = [[*(phi(math.dist(chi, xi)) for xi in spline.xi), 1, *chi] for chi in spline.chi]
+    same(spline.Omega, table(lambda p, k: total(lambda l: Phi[p][l] * Xi[l, k], 9), 12, 6))
+
+
+def test_formula_71(spline):
+    r"""G_{b,p,r} = \sum_k \Omega_{p,k} \thinspace \zeta_{b,k,r}"""
+    Omega, zeta = spline.Omega, spline.zeta
+    same(spline.G, table(lambda b, p, r: total(lambda k: Omega[p, k] * zeta[b, k, r], 6), 2, 12, 2))
+
+
+def test_formula_72(spline):
+    r"""d\zeta_{b,k,r} = \sum_p \Omega_{p,k} \thinspace dG_{b,p,r}"""
+    Omega, dG = spline.Omega, spline.dG
+    same(spline.dzeta, table(lambda b, k, r: total(lambda p: Omega[p, k] * dG[b, p, r], 12), 2, 6, 2))
+
+
+def test_formula_73(spline):
+    r"""\sum_k \Omega_{p,k} = 1, \qquad \sum_k \Omega_{p,k} \thinspace \xi_{k,r} = \chi_{p,r}"""
+    Omega, xi = spline.Omega, spline.xi
+    same(table(lambda p: total(lambda k: Omega[p, k], 6), 12), np.ones(12))
+    same(table(lambda p, r: total(lambda k: Omega[p, k] * xi[k, r], 6), 12, 2), spline.chi)
+
+
+def kappa(delta):
+    d = abs(delta)
+    near, far = 5 / 4 * d**3 - 9 / 4 * d**2 + 1, -3 / 4 * d**3 + 15 / 4 * d**2 - 6 * d + 3
+    return near * (d <= 1) + far * (1 < d < 2)
+
+
+def kappa_slope(delta):
+    d, sign = abs(delta), int(delta > 0) - int(delta < 0)
+    return sign * ((15 / 4 * d**2 - 9 / 2 * d) * (d <= 1) + (-9 / 4 * d**2 + 15 / 2 * d - 6) * (1 < d < 2))
+
+
+@pytest.fixture(params=[True, False], ids=["align_corners", "edges"])
+def bicubic(request, rng):
+    """U, V, dU, dG, dV, and the points in pixels; outside U is 0."""
+    align_corners = request.param
+    U, G = rng.standard_normal((2, 2, H, W)), rng.uniform(-1.6, 1.6, (2, 3, 4, 2))
+    sample = functools.partial(F.grid_sample, mode="bicubic", align_corners=align_corners)
+    V, (dU, dG), dV = differentiate(sample, U, G)
+    G, V, dV, dG = G.reshape(2, 12, 2), V.reshape(2, 2, 12), dV.reshape(2, 2, 12), dG.reshape(2, 12, 2)
+    x, y = to_pixels(G[..., 0], W, align_corners), to_pixels(G[..., 1], H, align_corners)
+    return U, V, dU, dG / factors(align_corners), dV, x, y
+
+
+def test_formula_74():
+    r"""
+    \kappa(\delta) = \left( \frac{5}{4} |\delta|^3 - \frac{9}{4} |\delta|^2 + 1 \right) [|\delta| \leq 1] + \left(
+    -\frac{3}{4} |\delta|^3 + \frac{15}{4} |\delta|^2 - 6 |\delta| + 3 \right) [1 \lt |\delta| \lt 2]
+    """
+    x = np.linspace(-3, 7, 81)
+    G = np.stack([x * 2 / (W - 1) - 1, np.full(81, -1.0)], axis=-1)[None, None]  # along row 0
+    for m in range(W):
+        U = one_hot((0, 0, 0, m), (1, 1, H, W))
+        V = F.grid_sample(Tensor(U), Tensor(G), mode="bicubic", align_corners=True).data
+        same(V[0, 0, 0], table(lambda p, m=m: kappa(x[p] - m), 81))
+
+
+def test_formula_75(rng):
+    r"""\sum_m \kappa(x - m) = 1"""
+    w, dw = np.empty(4), np.empty(4)
+    for fraction in rng.uniform(0, 1, 20):
+        grid_sample_bicubic.weights_and_slopes(fraction, w, dw)
+        same(total(lambda m: kappa(fraction - (m - 5)), 11), 1.0)
+        same(w, table(lambda l: kappa(fraction - (l - 1)), 4))
+        same(dw, table(lambda l: kappa_slope(fraction - (l - 1)), 4))
+
+
+def test_formula_76(bicubic):
+    r"""
+    V_{b,c,p} = \sum_n \sum_m U_{b,c,n,m} \thinspace \kappa(x_{b,p} - m) \thinspace \kappa(y_{b,p} - n)
+    """
+    U, V, _, _, _, x, y = bicubic
+
+    def entry(b, c, p):
+        return total(lambda n, m: U[b, c, n, m] * kappa(x[b, p] - m) * kappa(y[b, p] - n), H, W)
+
+    same(V, table(entry, 2, 2, 12))
+
+
+def test_formula_77():
+    r"""
+    \kappa'(\delta) = \left( [\delta \gt 0] - [\delta \lt 0] \right) \left( \left( \frac{15}{4} |\delta|^2 -
+    \frac{9}{2} |\delta| \right) [|\delta| \leq 1] + \left( -\frac{9}{4} |\delta|^2 + \frac{15}{2} |\delta| - 6
+    \right) [1 \lt |\delta| \lt 2] \right)
+    """
+    x = np.linspace(-3, 7, 81)
+    G = np.stack([x * 2 / (W - 1) - 1, np.full(81, -1.0)], axis=-1)[None, None]
+    sample = functools.partial(F.grid_sample, mode="bicubic", align_corners=True)
+    for m in range(W):
+        U = one_hot((0, 0, 0, m), (1, 1, H, W))
+        _, (_, dG), _ = differentiate(sample, U, G, cotangent=np.ones((1, 1, 1, 81)))
+        same(dG[0, 0, :, 0] * 2 / (W - 1), table(lambda p, m=m: kappa_slope(x[p] - m), 81))
+    for delta in -1.6, -0.3, 0.0, 0.7, 1.0, 1.9, 2.5:
+        assert kappa_slope(delta) == pytest.approx((kappa(delta + 1e-6) - kappa(delta - 1e-6)) / 2e-6, abs=1e-5)
+
+
+def test_formula_78(bicubic):
+    r"""
+    dU_{b,c,n,m} = \sum_p dV_{b,c,p} \thinspace \kappa(x_{b,p} - m) \thinspace \kappa(y_{b,p} - n)
+    """
+    _, _, dU, _, dV, x, y = bicubic
+
+    def entry(b, c, n, m):
+        return total(lambda p: dV[b, c, p] * kappa(x[b, p] - m) * kappa(y[b, p] - n), 12)
+
+    same(dU, table(entry, 2, 2, H, W))
+
+
+def test_formula_79(bicubic):
+    r"""
+    dx_{b,p} = \sum_c dV_{b,c,p} \sum_n \sum_m U_{b,c,n,m} \thinspace \kappa'(x_{b,p} - m) \thinspace \kappa(y_{b,p}
+    - n)
+    """
+    U, _, _, dxy, dV, x, y = bicubic
+
+    def along(slope, other):
+        def entry(b, p):
+            def term(c, n, m):
+                return dV[b, c, p] * U[b, c, n, m] * slope(x[b, p] - m) * other(y[b, p] - n)
+
+            return total(term, 2, H, W)
+
+        return table(entry, 2, 12)
+
+    same(dxy[..., 0], along(kappa_slope, kappa))
+    same(dxy[..., 1], along(kappa, kappa_slope))
+
+
+@pytest.fixture
+def attention(rng):
+    """The parameters (lambda, tau_0, tau_1), theta by (80), the gradients of a grid of 3 x 4."""
+    parameters = rng.uniform(-0.5, 1.5, (2, 3))
+    G, (dparameters,), dG = differentiate(lambda p: Attention().grid(p, (3, 4)), parameters)
+    theta = np.array([[[scale, 0, shift_x], [0, scale, shift_y]] for scale, shift_x, shift_y in parameters])
+    return theta, G, dparameters, dG
+
+
+def generate(theta):
+    return F.affine_grid(theta, (2, 1, 3, 4), align_corners=True)
+
+
+def test_formula_80(attention):
+    r"""\theta_b = \begin{pmatrix} \lambda_b & 0 & \tau_{b,0} \cr 0 & \lambda_b & \tau_{b,1} \end{pmatrix}"""
+    theta, G, _, _ = attention
+    same(G, generate(Tensor(theta)).data)
+
+
+def test_formula_81(attention):
+    r"""
+    d\lambda_b = d\theta_{b,0,0} + d\theta_{b,1,1}, \qquad d\tau_{b,r} = d\theta_{b,r,2}
+    """
+    theta, _, dparameters, dG = attention
+    _, (dtheta,), _ = differentiate(generate, theta, cotangent=dG)
+    same(dparameters[:, 0], table(lambda b: dtheta[b, 0, 0] + dtheta[b, 1, 1], 2))
+    same(dparameters[:, 1:], table(lambda b, r: dtheta[b, r, 2], 2, 2))
+
+
+def test_formula_82(attention):
+    r"""
+    d\lambda_b = \sum_p \left( x_j \thinspace dG_{b,p,0} + y_i \thinspace dG_{b,p,1} \right), \qquad d\tau_{b,r} =
+    \sum_p dG_{b,p,r}
+    """
+    _, _, dparameters, dG = attention
+    x, y = [2 * j / 3 - 1 for j in range(4)], [2 * i / 2 - 1 for i in range(3)]
+
+    def scale(b):
+        return total(lambda i, j: x[j] * dG[b, i, j, 0] + y[i] * dG[b, i, j, 1], 3, 4)
+
+    same(dparameters[:, 0], table(scale, 2))
+    same(dparameters[:, 1:], table(lambda b, r: total(lambda i, j: dG[b, i, j, r], 3, 4), 2, 2))
+
+
+class Linearly(npstn.nn.Module):
+    """A localisation network of one product: the parameters are linear in the image."""
+
+    def __init__(self, weight):
+        self.weight = npstn.nn.Parameter(weight)
+
+    def forward(self, U):
+        return U.reshape(len(U), math.prod(U.shape[1:])) @ self.weight
+
+
+def transformer_of(rng, transformer, C=2):
+    count = len(transformer.identity)
+    return models.SpatialTransformer(Linearly(rng.normal(0, 0.2, (C * H * W, count))), transformer)
+
+
+@pytest.fixture
+def side_by_side(rng):
+    U = rng.standard_normal((2, 2, H, W))
+    readers = [transformer_of(rng, Rotation()), transformer_of(rng, Attention()), transformer_of(rng, Rotation())]
+    net = models.SideBySide(readers, npstn.nn.Sequential())  # everything that is read, as it is
+    V, (dU,), dV = differentiate(net, U)
+    return U, readers, V, dU, dV
+
+
+def test_formula_83(side_by_side):
+    r"""V_{b,\nu C + c,i,j} = V^\nu_{b,c,i,j}"""
+    U, readers, V, _, _ = side_by_side
+    for nu, transformer in enumerate(readers):
+        alone = transformer(Tensor(U)).data
+        same(table(lambda b, c, i, j, nu=nu: V[b, nu * 2 + c, i, j], 2, 2, H, W), alone)
+
+
+def test_formula_84(side_by_side):
+    r"""dU_{b,c,n,m} = \sum_\nu dU^\nu_{b,c,n,m}"""
+    U, readers, _, dU, dV = side_by_side
+    parts = [np.array(dV[:, 2 * nu : 2 * nu + 2]) for nu in range(3)]
+    each = [differentiate(one, U, cotangent=part)[1][0] for one, part in zip(readers, parts, strict=True)]
+    same(dU, table(lambda *index: sum(dU_of_one[index] for dU_of_one in each), 2, 2, H, W))
+
+
+def test_formula_85(rng):
+    r"""
+    dV^1_{b,c,n,m} = \sum_p dV^2_{b,c,p} \thinspace \Lambda(x^2_{b,p} - m) \thinspace \Lambda(y^2_{b,p} - n) + da^2_b
+    \frac{\partial a^2_b}{\partial V^1_{b,c,n,m}}
+    """
+    U = rng.standard_normal((2, 2, H, W))
+    first, second = transformer_of(rng, Rotation()), transformer_of(rng, Rotation())
+    V1 = first(Tensor(U)).data
+    look = second.look(Tensor(V1))
+    V2, (dV1,), dV2 = differentiate(second, V1)
+    x2 = to_pixels(look.grid.data[..., 0], W, True).reshape(2, -1)
+    y2 = to_pixels(look.grid.data[..., 1], H, True).reshape(2, -1)
+    grid = functools.partial(Rotation().grid, size=(H, W))
+
+    def sampled(a):
+        return F.grid_sample(Tensor(V1), grid(a), align_corners=True)
+
+    _, (da2,), _ = differentiate(sampled, look.parameters.data, cotangent=dV2)
+    slope = second.loc_net.weight.data.reshape(2, H, W)  # of the angle in the image
+    dV2 = dV2.reshape(2, 2, -1)
+
+    def entry(b, c, n, m):
+        shares = total(lambda p: dV2[b, c, p] * tent(x2[b, p] - m) * tent(y2[b, p] - n), H * W)
+        return shares + da2[b, 0] * slope[c, n, m]
+
+    expected = table(entry, 2, 2, H, W)
+    same(dV1, expected)
+
+    # And the chain goes on with it, as the text says.
+    row = npstn.nn.Sequential(first, second)
+    _, (dU,), _ = differentiate(row, U, cotangent=dV2.reshape(V2.shape))
+    _, (expected_dU,), _ = differentiate(first, U, cotangent=expected)
+    same(dU, expected_dU)
+
+
 # The text itself
 
 FORMULA = re.compile(r"^\$\$(.*)\$\$$", re.M)
 NUMBER = re.compile(r" \\tag\{(\w+)\}$")
-REFERENCE = re.compile(r"`([\w./]+)`: `([\w.]+)` - test `(\w+)`")
+REFERENCE = re.compile(
+    r"\[`(?P<file>[\w./]+)`: `[\w.]+`\]\(\.\./(?P<link>[\w./]+)\)"
+    r" - test \[`(?P<test>\w+)`\]\(\.\./tests/test_derivation\.py\)"
+)
 
 
 @functools.cache
@@ -1154,8 +1551,10 @@ def faults(text, tests):
         reference = REFERENCE.fullmatch(below)
         if reference is None:
             found.append(f"({number[1]}): no code and test below it, but {below!r}")
-        elif reference[3] != name:
-            found.append(f"({number[1]}): the test below it is {reference[3]}")
+        elif reference["test"] != name:
+            found.append(f"({number[1]}): the test below it is {reference['test']}")
+        elif reference["link"] != reference["file"]:
+            found.append(f"({number[1]}): the link leads to {reference['link']}")
         if name not in tests:
             found.append(f"({number[1]}) has no test")
         elif " ".join((tests[name].__doc__ or "").split()) != NUMBER.sub("", match[1]):
@@ -1232,7 +1631,7 @@ def test_text_and_tests_name_each_other():
 @pytest.mark.parametrize(
     ("before", "after", "fault"),
     [
-        (r"\tag{7}$$", r"\tag{7}$$" + "\n\n" + r"$$x = 1 \tag{61}$$", "(61) has no test"),
+        (r"\tag{7}$$", r"\tag{7}$$" + "\n\n" + r"$$x = 1 \tag{999}$$", "(999) has no test"),
         (r"\tag{7}$$", "$$", "no number"),
         (r"\tag{7}$$", r"\tag{8}$$", "the test below it is test_formula_7"),
         ("test_formula_7`", "test_formula_777`", "test_formula_777: no such test"),
@@ -1240,6 +1639,7 @@ def test_text_and_tests_name_each_other():
         ("`NllLoss.backward`", "`NllLoss.backwards`", "has no NllLoss.backwards"),
         ("`npstn/ops/rotation.py`", "`npstn/ops/turn.py`", "npstn/ops/turn.py does not exist"),
         ("`F.dropout2d`", "`F.dropout3d`", "F.dropout3d does not exist"),
+        ("(../npstn/ops/rotation.py) - test", "(../npstn/ops/linear.py) - test", "the link leads to"),
         ("derivation_tents.png", "derivation_tent.png", "no file"),
         ("(#13-the-angle)", "(#13-an-angle)", "no heading"),
         ("Put this into (1)", "Put this into (99)", "(99) is mentioned"),
