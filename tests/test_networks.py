@@ -90,7 +90,8 @@ def test_a_network_is_built_and_takes_a_step(transformer, network, parallel):
 def test_the_same_weights_give_pytorchs_answers_and_gradients(torch, kind, network, parallel, dtype, tolerance):
     name, settings = kind
     npstn.manual_seed(2)
-    net, rng = models.build(name, IMAGE, 5, network=network, parallel=parallel, **settings).eval(), np.random.default_rng(0)
+    net = models.build(name, IMAGE, 5, network=network, parallel=parallel, **settings)
+    rng = np.random.default_rng(0)
     for reader in readers(net):
         _, last = last_layer(reader.loc_net)
         last.weight.data[...] = rng.normal(0, 0.05, last.weight.shape)

@@ -57,8 +57,9 @@ def torch_network(torch, transformer, image, classes, network, parallel=1):
             width = round((np.sqrt(n**2 + 1_600_000) - n) / 2)
             return Named("scores", fully(n, width, classes), log_probabilities)
         h, w = (side(n, [(9, 2), (7, 2)]) for n in (H, W))
-        layers = nn.Conv2d(channels, 32, 9), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(32, 32, 7), nn.MaxPool2d(2), nn.ReLU()
-        return Named("scores", nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * h * w, classes)), log_probabilities)
+        first, second = ((nn.Conv2d(c, 32, n), nn.MaxPool2d(2), nn.ReLU()) for c, n in ((channels, 9), (32, 7)))
+        layers = nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * h * w, classes))
+        return Named("scores", layers, log_probabilities)
 
     def localiser(outputs):
         if network == "blog":
