@@ -83,8 +83,7 @@ def test_a_network_is_built_and_takes_a_step(transformer, network, parallel):
         assert all(np.any(p.grad) for reader in readers(net) for p in reader.loc_net.parameters())
 
 
-@every_network
-@pytest.mark.parametrize("parallel", [1, 2])
+@pytest.mark.parametrize(("network", "parallel"), [*((network, 1) for network in NETWORKS), ("cnn", 2)])
 @pytest.mark.parametrize("kind", [("affine", {}), ("projective", {}), ("tps", {}), ("tps", {"bounded": 1})], ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 def test_the_same_weights_give_pytorchs_answers_and_gradients(torch, kind, network, parallel, dtype, tolerance):
