@@ -4,6 +4,10 @@
 # The images are PNG or JPEG files, sorted into a folder for each label: `my_images/3/scan_017.png`. This script makes
 # such a folder, so that it can be run as it is: dark digits on white paper, 50 pixels wide, as from a scanner. With
 # images of your own, leave the next cell but one out, and set `folder` to theirs.
+#
+# If nothing is to be changed in your images, the command does the same without a line of Python:
+#
+#     npstn train --task my_images --size 28 --angle 45
 
 # %%
 from pathlib import Path
@@ -14,7 +18,7 @@ from PIL import Image
 import npstn
 from npstn import data, models, training
 from npstn.figures.before_after import before_after
-from npstn.tasks import Rotated
+from npstn.tasks import Pictures
 
 # %%
 folder = Path("my_images")
@@ -26,36 +30,45 @@ for number, (image, digit) in enumerate(zip(*data.draw_digits(1200, seed=0), str
 # %% [markdown]
 # ## Reading them
 #
-# `load_images` also takes an .npz with the arrays `images`, uint8 (N, H, W), and `labels`. Two things matter:
+# `pictures` makes a source of a folder: a training set, and a test set by which alone the network is judged. If the
+# folder has the subfolders `train` and `test`, with a subfolder for each label in both, these are the sets. Otherwise
+# every sixth picture of a label is put aside for the test. In place of a folder it takes an .npz with the arrays
+# `images`, uint8 (N, H, W) or (N, H, W, 3), and `labels`.
 #
-# - All images get the same size, 28 x 28 pixels. Images that are not square are stretched: crop them first. If 28 x 28
-#   is too coarse to tell your images apart, load them with `size=...`: the networks take any size from 16 x 16 on.
-# - Turning an image brings in black at its corners, so the background must be black.
+# - `size=28` brings all pictures to 28 x 28 pixels. Those that are not square are stretched: crop them first. Without
+#   it they keep their size, which must be the same for all; the networks take any from 16 x 16 on.
+# - Colours are kept. These scans have none, so they have one channel.
 
 # %%
-images, labels, classes = data.load_images(folder)
-print(f"{len(images)} images of {images.shape[1]} x {images.shape[2]} pixels, classes {', '.join(classes)}")
+source = data.pictures(folder, size=28)
+images, labels = source.train
+height, width = source.size
+print(f"{len(images)} images of {height} x {width} pixels, classes {', '.join(source.classes)}")
+print(f"{len(source.test[0])} others to judge by")
+
+# %% [markdown]
+# Turning an image brings in black at its corners, so the background must be black. A source of your own needs no more
+# than a function that gives the two sets.
+
+# %%
 if np.median(images) > 127:  # dark on white
-    images = 255 - images
+    scans = source
+
+    def load(train):
+        images, labels = scans.train if train else scans.test
+        return 255 - images, labels
+
+    source = data.Source("scans", scans.title, load, scans.size, scans.classes, scans.channels)
     print("most pixels are light: turned into light ink on black")
 
 # %% [markdown]
-# ## A source, and a task
+# ## A task
 #
-# A source has a training set and a test set: 200 images are put aside, and the network is judged by these alone. A task
-# says what is asked of the network. `Rotated` turns the test images once, and the training images afresh in each epoch.
+# A task says what is asked of the network. `Pictures` takes them as they are. With an angle it turns the test images
+# once, and the training images afresh in each epoch.
 
 # %%
-order = np.random.default_rng(0).permutation(len(images))
-
-
-def load(train):
-    chosen = order[200:] if train else order[:200]
-    return images[chosen], labels[chosen]
-
-
-source = data.Source("scans", "scanned images", load, images.shape[1:], tuple(classes))
-task = Rotated(source, angle=45)
+task = Pictures(source, angle=45)
 
 # %% [markdown]
 # ## Training

@@ -231,7 +231,7 @@ class Flatten(Module):
     """All axes but the first as one: (B, ...) -> (B, N)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.reshape(len(input), input.data.size // max(len(input), 1))
+        return input.reshape(len(input), math.prod(input.shape[1:]))
 
 
 class Linear(Module):

@@ -144,6 +144,17 @@ def affine_grid(theta, h, w, align_corners):
     return G
 
 
+def projective_grid(theta, h, w):
+    """The quotients of the rows of theta times (x, y, 1), for each output pixel; align_corners."""
+    G = np.zeros((len(theta), h, w, 2))
+    for b in range(len(theta)):
+        for i in range(h):
+            for j in range(w):
+                q = theta[b] @ [to_normalised(j, w, True), to_normalised(i, h, True), 1]
+                G[b, i, j] = q[0] / q[2], q[1] / q[2]
+    return G
+
+
 def to_normalised(x, size, align_corners):
     """Pixel coordinate to normalised: -1 and 1 are the first and last centres, or half a pixel outside them."""
     if align_corners:
@@ -213,3 +224,61 @@ def grid_sample(U, G, mode, padding_mode, align_corners, dV=None):
                                 dG[b, i, j, 0] += dV[b, c, i, j] * U[b, c, n, m] * along_x * slope_x
                                 dG[b, i, j, 1] += dV[b, c, i, j] * U[b, c, n, m] * along_y * slope_y
     return V if dV is None else (V, dU, dG)
+
+
+def keys(d, a=-0.75):
+    """Keys' cubic convolution kernel."""
+    d = abs(d)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+
+def padded(n, size, padding_mode, align_corners):
+    """The row or column that is read for n, any integer; None for a 0."""
+    if padding_mode == "zeros":
+        return n if 0 <= n < size else None
+    if padding_mode == "border":
+        return min(max(n, 0), size - 1)
+    x, _ = place(to_normalised(n, size, align_corners) if size > 1 else 0.0, size, padding_mode, align_corners)
+    return round(x)
+
+
+def bicubic(U, G, padding_mode, align_corners):
+    """Each of the sixteen taps is padded by itself; align_corners needs more than one row and column."""
+    V = np.zeros((*U.shape[:2], *G.shape[1:3]))
+    for b, c, i, j in np.ndindex(V.shape):
+        x, _ = to_pixels(float(G[b, i, j, 0]), U.shape[3], align_corners)
+        y, _ = to_pixels(float(G[b, i, j, 1]), U.shape[2], align_corners)
+        for n in range(math.floor(y) - 1, math.floor(y) + 3):
+            for m in range(math.floor(x) - 1, math.floor(x) + 3):
+                row = padded(n, U.shape[2], padding_mode, align_corners)
+                column = padded(m, U.shape[3], padding_mode, align_corners)
+                if row is not None and column is not None:
+                    V[b, c, i, j] += U[b, c, row, column] * keys(x - m) * keys(y - n)
+    return V
+
+
+def softmax(x, dim):
+    """exp(x_k) over the sum of all, line by line."""
+
+    def line(scores):
+        total = math.fsum(math.exp(score) for score in scores)
+        return [math.exp(score) / total for score in scores]
+
+    return np.apply_along_axis(line, dim, x)
+
+
+def thin_plate_spline(points, control_points, z):
+    """f(z) of one spline: the conditions as equations, solved for its coefficients; points (K, 2), z (P, 2)."""
+
+    def row(x, y):
+        """The value at (x, y) in terms of the K + 3 coefficients."""
+        r = [math.hypot(x - cx, y - cy) for cx, cy in control_points]
+        return [*(d**2 * math.log(d) if d else 0.0 for d in r), 1, x, y]
+
+    through = [row(x, y) for x, y in control_points]
+    moments = (lambda x, y: 1, lambda x, y: x, lambda x, y: y)
+    without_moments = [[*(moment(*c) for c in control_points), 0, 0, 0] for moment in moments]
+    unknown = np.linalg.solve(np.array(through + without_moments), np.concatenate([points, np.zeros((3, 2))]))
+    return np.array([row(x, y) for x, y in z]) @ unknown

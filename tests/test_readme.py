@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import npstn_, small_world
+from numpy.testing import assert_allclose
 
 import npstn
 from npstn.cli.parser import main
+from npstn.tasks import TASKS
+from npstn.transformers import TRANSFORMERS, Affine
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -19,8 +23,9 @@ COMMANDS = re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT, re.MULTILINE) + re.f
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TRANSFORMERS, "shear", Affine)  # so that the row of the README is taken out afterwards
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     npstn.manual_seed(0)
     names = {"torch_net": npstn.models.STNClsNet()}  # a state dict is the same in both libraries
     for block in blocks:
@@ -31,6 +36,43 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     saved = npstn.load("weights.safetensors")
     for name, array in names["torch_net"].state_dict().items():
         np.testing.assert_array_equal(saved[name], array)
+    check_shear(names["Shear"], tmp_path)
+
+
+def check_shear(Shear, folder):
+    """The README's transformer against the affine map that it is; then through the command."""
+    s = np.array([[0.4], [-0.7]])
+    theta = np.zeros((2, 6)) + Affine.identity
+    theta[:, 1] = s[:, 0]
+    for size in ((5, 7), (28, 28)):
+        grid, wanted = (kind.grid(npstn.Tensor(p), size).data for kind, p in ((Shear(), s), (Affine(), theta)))
+        assert_allclose(grid, wanted, atol=1e-12)
+        assert_allclose(Shear().describe(s, size)["shear"], Affine().describe(theta, size)["shear"])
+    assert TRANSFORMERS["shear"] is Shear
+    with small_world():
+        said = npstn_("train", "--transformer", "shear", "--data", "drawn", "--epochs", "1", "--out", folder / "run")
+    assert (said.status, said.err) == (0, "")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("npstn train")])
+def test_the_command_takes_what_the_readme_gives_it(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_pictures").mkdir()
+    monkeypatch.setitem(TRANSFORMERS, "shear", Affine)  # as if the README's row were in the file
+    monkeypatch.setattr("npstn.cli.train.run", lambda options: 0)
+    _, *arguments = command.split()
+    said = npstn_(*arguments)
+    assert (said.status, said.err) == (0, "")
+
+
+def test_the_tables_have_every_task_transformer_and_network():
+    for option, known in (
+        ("--task", TASKS.keys() - {"pictures"}),
+        ("--transformer", {*TRANSFORMERS, "none"}),
+        ("--network", npstn.models.NETWORKS.keys()),
+    ):
+        rows = re.search(rf"\| `{option}` \|.*\n\|[-|]*\n((?:\|.*\n)*)", TEXT)[1]
+        assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == set(known)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import npstn
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES, DataError, MnistNotFound, Source
+from npstn.data.sources import is_pictures
 from npstn.runs import Config
-from npstn.tasks import Task
+from npstn.tasks import TASKS, Pictures, Task
 from npstn.transformers import Setting
 
 if TYPE_CHECKING:
@@ -77,6 +78,15 @@ def picture(text: str) -> Path:
     if Path(text).suffix not in (".png", ".pdf", ".svg"):
         raise argparse.ArgumentTypeError(f"expected a file that ends in .png, .pdf or .svg, got {text}")
     return Path(text)
+
+
+def task(text: str) -> str:
+    """The name of a task, or the path of the user's pictures; a typing error is not taken for a path."""
+    names = [name for name in TASKS if name != Pictures.name]
+    if text in names or is_pictures(text):
+        return text
+    expected = f"{', '.join(names)}, a folder of pictures or an .npz"
+    raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}{suggestion(text, names)}")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +166,8 @@ def open_task(config: Config, run: Path, data_dir: Path | None, source: Source |
     try:
         return config.open_task(run, data_dir, source, **changes)
     except DataError as error:
+        if data_dir is None:
+            raise
         raise BadArgument(f"argument --data-dir: {error}") from None
 
 

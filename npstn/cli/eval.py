@@ -10,8 +10,9 @@ import numpy as np
 from npstn import runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
+from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
-from npstn.tasks import TASKS
+from npstn.tasks import TASKS, Pictures
 from npstn.training import evaluate
 
 
@@ -33,6 +34,10 @@ def run(options: argparse.Namespace) -> None:
     config = runs.read_config(options.folder)
     net = runs.load_net(options.folder, config)
     changes = arguments.given_settings(options, TASKS, config.task["name"])
+    if config.task["name"] == Pictures.name and options.data is not None:
+        raise BadArgument("argument --data: goes with tasks of digits, not with pictures")
+    if "size" in changes:
+        raise BadArgument("argument --size: the network takes pictures of one size only; leave --size out")
     if options.seed is not None:
         changes["seed"] = options.seed
     source = None

@@ -18,12 +18,12 @@ from npstn import models, nn, runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES
+from npstn.data import SOURCES, pictures
 from npstn.models import MOST_PARALLEL, NETWORKS
 from npstn.runs import Config, frames
 from npstn.runs.config import relative_to_run
 from npstn.runs.folder import WEIGHTS, MetricsFile
-from npstn.tasks import TASKS, Task
+from npstn.tasks import TASKS, Pictures, Task
 from npstn.training import COLUMNS, RECIPES, Epoch, State, Step, evaluate, look, train
 from npstn.training.first_start import compile_at_first_start
 from npstn.transformers import TRANSFORMERS
@@ -44,7 +44,9 @@ SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     auto = "drawn: digits drawn by the program; auto, the default: mnist if at hand or downloadable, else drawn"
     parser = subparsers.add_parser("train", help="train a network on distorted images")
-    parser.add_argument("--task", choices=tuple(TASKS), help="how the images are distorted; rotated by default")
+    names = ", ".join(name for name in TASKS if name != Pictures.name)
+    tasks = f"{names}: how digits are distorted; rotated by default; or pictures of your own: a folder, or an .npz"
+    parser.add_argument("--task", type=arguments.task, help=tasks)
     parser.add_argument("--data", choices=("auto", *SOURCES), help=auto)
     arguments.add_data_dir(parser)
     kinds = "the map that undoes the distortion; rotation by default; none: the classifier alone"
@@ -169,10 +171,16 @@ def _kind(config: Config) -> str:
 
 def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     """A new run, as the options have it."""
+    own = options.task is not None and options.task not in TASKS.keys() - {Pictures.name}  # a path
+    for name in ("data", "data_dir") if own else ():
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise BadArgument(f"argument {option}: goes with tasks of digits; the pictures come from {options.task}")
     for name, value in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    settings = arguments.given_settings(options, TASKS, options.task)
+    kind = Pictures.name if own else options.task
+    settings = arguments.given_settings(options, TASKS, kind)
     if options.transformer == "none" and options.parallel > 1:
         raise BadArgument("argument --parallel: goes with a transformer, not with none")
     of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
@@ -181,8 +189,12 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
-    source = arguments.find_source(options.data, options.data_dir)
-    task = TASKS[options.task](source, options.seed, **settings)
+    data_folder = options.task if own else options.data_dir
+    if own:
+        source = pictures(options.task, int(settings.get("size", 0)) or None)
+    else:
+        source = arguments.find_source(options.data, options.data_dir)
+    task = TASKS[kind](source, options.seed, **settings)
     model = {
         "transformer": options.transformer,
         "image": task.image,
@@ -203,7 +215,7 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
         recipe=recipe,
         recipe_name=options.recipe,
         seed=options.seed,
-        data_folder=relative_to_run(options.data_dir, out) if options.data_dir is not None else None,
+        data_folder=relative_to_run(data_folder, out) if data_folder is not None else None,
         data_sha256=data_sha256,
         versions=_versions(),
     )

@@ -4,7 +4,7 @@ from npstn.data.drawn import draw_digits
 from npstn.data.errors import DataError
 from npstn.data.folder import Images, load_images
 from npstn.data.mnist import MnistNotFound, load_mnist, mnist_folder
-from npstn.data.sources import SOURCES, Source
+from npstn.data.sources import SOURCES, Source, pictures
 
 __all__ = [
     "SOURCES",
@@ -16,4 +16,5 @@ __all__ = [
     "load_images",
     "load_mnist",
     "mnist_folder",
+    "pictures",
 ]

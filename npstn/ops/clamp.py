@@ -39,19 +39,16 @@ class Clamp(Function):
         check_floats("clamp", input=x)
         if low is None and high is None:
             raise ValueError("clamp: expected min or max or both, got neither")
-        real = x.dtype.type
-        try:
-            low, high = (None if end is None else real(end) for end in (low, high))
-        except (TypeError, ValueError):
-            raise TypeError(f"clamp: expected min and max to be numbers, got {low!r} and {high!r}") from None
         inside = np.ones(x.shape, bool)
         y = x
         if low is not None:
-            inside &= x >= low
-            y = np.maximum(y, low)
+            least = _limit(low, x.dtype)
+            inside &= x >= least
+            y = np.maximum(y, least)
         if high is not None:
-            inside &= x <= high
-            y = np.minimum(y, high)
+            most = _limit(high, x.dtype)
+            inside &= x <= most
+            y = np.minimum(y, most)
         ctx.save_for_backward(inside)
         return y
 
@@ -59,6 +56,18 @@ class Clamp(Function):
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         (inside,) = ctx.saved
         return np.where(inside, dy, dy.dtype.type(0)), None, None
+
+
+def _limit(end: Any, dtype: np.dtype) -> np.floating:
+    """The number in the dtype. Raises TypeError unless it is one that a float can hold."""
+    try:
+        if not isinstance(end, (int, float, np.integer, np.floating)):
+            raise TypeError
+        with np.errstate(over="ignore"):
+            return dtype.type(float(end))
+    except (TypeError, OverflowError):
+        message = f"clamp: expected min and max to be numbers that a float can hold, got {type(end).__name__}"
+        raise TypeError(message) from None
 
 
 def abs(input: Tensor) -> Tensor:

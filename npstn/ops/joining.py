@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Cat(Function):
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        return None, *np.split(dy, np.cumsum(ctx.lengths)[:-1], axis=ctx.dim)
+        dxs = np.split(dy, np.cumsum(ctx.lengths)[:-1], axis=ctx.dim)
+        return None, *(dx if need else None for dx, need in zip(dxs, ctx.needs_input_grad[1:], strict=True))
 
 
 class Stack(Function):
@@ -35,16 +36,19 @@ class Stack(Function):
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        return None, *np.moveaxis(dy, ctx.dim, 0)
+        dxs = np.moveaxis(dy, ctx.dim, 0)
+        return None, *(dx if need else None for dx, need in zip(dxs, ctx.needs_input_grad[1:], strict=True))
 
 
 def _checked(operation: str, tensors: Any) -> list[Tensor]:
     """The tensors as a list. Raises TypeError and ValueError where they are not tensors of one dtype and rank."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, Iterable):
+        raise TypeError(f"{operation}: expected tensors to be a list of Tensors, got {type(tensors).__name__}")
     tensors = list(tensors)
     if not tensors:
         raise ValueError(f"{operation}: expected at least one tensor, got none")
     arrays = [x.data if isinstance(x, Tensor) else x for x in tensors]
-    check_floats(operation, **{f"tensor {i}": x for i, x in enumerate(arrays)})
+    check_floats(operation, **{f"tensors[{i}]": x for i, x in enumerate(arrays)})
     for i, x in enumerate(arrays):
         if x.ndim != arrays[0].ndim:
             raise ValueError(f"{operation}: expected tensors of one rank, got {arrays[0].shape} and {x.shape} ({i})")

@@ -23,15 +23,14 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats
+from npstn.ops.arguments import check_axis, check_floats
 
 
 class LogSoftmax(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
         check_floats("log_softmax", input=x)
-        if not isinstance(dim, int) or not -x.ndim <= dim < x.ndim:
-            raise ValueError(f"log_softmax: expected dim from {-x.ndim} to {x.ndim - 1}, got {dim!r}")
+        check_axis("log_softmax", dim, x.ndim)
         with np.errstate(invalid="ignore"):
             y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
             y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))

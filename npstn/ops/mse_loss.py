@@ -30,8 +30,9 @@ class MseLoss(Function):
     @staticmethod
     def backward(ctx: Context, dloss: np.ndarray) -> Any:
         (difference,) = ctx.saved
-        dx = dloss * 2 / max(difference.size, 1) * difference
-        return dx.astype(difference.dtype, copy=False), -dx if ctx.needs_input_grad[1] else None
+        need_x, need_t = ctx.needs_input_grad
+        dx = (dloss * 2 / max(difference.size, 1) * difference).astype(difference.dtype, copy=False)
+        return dx if need_x else None, -dx if need_t else None
 
 
 def mse_loss(input: Tensor, target: Tensor | np.ndarray) -> Tensor:

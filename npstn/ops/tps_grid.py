@@ -47,6 +47,7 @@ from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.windows import output_size
 
 LEAST_SPREAD = 1e-6  # of the control points across the line that fits them best, relative to that along it
+FARTHEST = 1e3  # outside of 1/1000 to 1000 the two units in L, r^2 ln r and x, differ too much for float64
 
 
 def radial(z: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -60,15 +61,21 @@ def check_control_points(c: np.ndarray) -> None:
     if c.ndim != 2 or c.shape[1] != 2 or len(c) < 3 or not np.isfinite(c).all():
         raise ValueError(
             f"tps_grid: expected control_points of shape (K, 2), finite, K at least 3, got {np.shape(c)}"
-            + ("" if np.isfinite(c).all() else " with NaN or infinity")
+            + (" with NaN or infinity" if c.ndim == 2 and not np.isfinite(c).all() else "")
+        )
+    farthest, spread = np.abs(c).max(), np.ptp(c, axis=0).max()
+    if farthest > FARTHEST or 0 < spread < 1 / FARTHEST:
+        raise ValueError(
+            f"tps_grid: expected normalised control_points, at most {FARTHEST:g} from 0 and spread over at least "
+            f"{1 / FARTHEST:g}, got points {farthest:g} from 0, spread over {spread:g}"
         )
     along, across = np.linalg.svd(c - c.mean(axis=0), compute_uv=False)
     if not across > LEAST_SPREAD * along:
-        raise ValueError("tps_grid: expected control_points that are not all on one line, got points that are")
+        raise ValueError("tps_grid: expected control_points that do not all lie on one line, got points that do")
     distance = np.linalg.norm(c[:, None] - c, axis=2) + np.diag(np.full(len(c), np.inf))
     k, l = np.unravel_index(distance.argmin(), distance.shape)
     if not distance[k, l] > LEAST_SPREAD * along:
-        raise ValueError(f"tps_grid: expected control_points that all differ, got numbers {k} and {l} at one place")
+        raise ValueError(f"tps_grid: expected control_points that all differ, got points {k} and {l} at one place")
 
 
 @functools.lru_cache(maxsize=64)
@@ -138,7 +145,8 @@ class TpsGrid(Function):
         try:
             c = np.array(control_points, np.float64, order="C")
         except (TypeError, ValueError):
-            raise TypeError("tps_grid: expected control_points to be an array of numbers") from None
+            got = type(control_points).__name__
+            raise TypeError(f"tps_grid: expected control_points to be a (K, 2) array of numbers, got {got}") from None
         h, w = output_size("tps_grid", size)
         if c.ndim != 2 or c.shape[1] != 2:
             check_control_points(c)

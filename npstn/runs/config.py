@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npstn import models, nn
-from npstn.data import SOURCES, DataError, Source
+from npstn.data import SOURCES, DataError, Source, pictures
+from npstn.data.sources import FOLDER, LONGEST_SIDE, MOST_CLASSES
 from npstn.runs.errors import RunError
 from npstn.runs.older import refuse_older
 from npstn.storage import write_whole
-from npstn.tasks import TASKS, Task
+from npstn.tasks import TASKS, Pictures, Task
 from npstn.training import Recipe
 from npstn.transformers import TRANSFORMERS
 
@@ -68,14 +71,34 @@ class Config:
             data_folder: where the files of the run's source are; where the run found them if None.
             source: of other images than the run's.
             changes: another seed, other settings.
+
+        Raises RunError where the user's pictures are not those that the run was started with: the two sets may have
+        been divided in another way. Raises DataError where they cannot be read.
         """
         chosen = {"seed": self.seed, **self.task, **changes}
         name, source_name = chosen.pop("name"), chosen.pop("source")
         if source is None:
             if data_folder is None and self.data_folder is not None:
                 data_folder = os.path.normpath(folder.resolve() / self.data_folder)  # it was taken from there
-            source = SOURCES[source_name](data_folder)
+                if source_name == FOLDER and not os.path.exists(data_folder):
+                    raise RunError(
+                        f"expected the pictures of the run in {folder} in {data_folder}, got nothing there; say where "
+                        f"they are with --data-dir"
+                    )
+            if source_name == FOLDER:
+                source = self._pictures(data_folder or "", chosen["size"], folder)
+            else:
+                source = SOURCES[source_name](data_folder)
         return TASKS[name](source, **chosen)
+
+    def _pictures(self, path: str | os.PathLike[str], size: int, folder: Path) -> Source:
+        """The user's pictures, if they are those of the run in this folder."""
+        source = pictures(path, size or None)
+        image = source.channels, *source.size
+        same = (image, len(source.classes)) == (self.model["image"], self.model["classes"])
+        if not same or source.sha256() != self.data_sha256:
+            raise RunError(f"expected the pictures that the run in {folder} was started with in {path}, got others")
+        return source
 
 
 def relative_to_run(data_folder: str | os.PathLike[str], folder: Path) -> str:
@@ -121,7 +144,9 @@ def _config(entries: Mapping[str, Any]) -> Config:
         raise ValueError
     if isinstance(config.seed, bool) or not isinstance(config.seed, int) or config.seed < 0:
         raise ValueError
-    task = config.open_task(Path())
+    if (config.task["name"] == Pictures.name) != (config.task["source"] == FOLDER):
+        raise ValueError
+    task = config.open_task(Path(), source=_unread(config) if config.task["source"] == FOLDER else None)
     if config.task.keys() != {"name", "source", *task.settings}:
         raise ValueError
     transformer = TRANSFORMERS.get(model["transformer"])
@@ -132,3 +157,14 @@ def _config(entries: Mapping[str, Any]) -> Config:
         raise ValueError
     config.build_net()
     return config
+
+
+def _unread(config: Config) -> Source:
+    """A stand-in for the user's pictures, as the entries describe them: config.json is read where they are gone."""
+    (channels, *size), classes = config.model["image"], config.model["classes"]
+    if config.data_folder is None or channels not in (1, 3) or len(size) != 2:
+        raise ValueError
+    if not all(isinstance(n, int) and 1 <= n <= LONGEST_SIDE for n in size) or not 2 <= classes <= MOST_CLASSES:
+        raise ValueError
+    names, nothing = tuple(map(str, range(classes))), (np.empty(0, np.uint8), np.empty(0, np.int64))
+    return Source(FOLDER, "pictures", lambda train: nothing, (size[0], size[1]), names, channels)

@@ -5,10 +5,25 @@ from npstn.tasks.base import Batch, Measure, Task
 from npstn.tasks.cluttered import Cluttered
 from npstn.tasks.elastic import E
 from npstn.tasks.perspective import P
+from npstn.tasks.pictures import Pictures
 from npstn.tasks.rotated import R, Rotated, rotate
 from npstn.tasks.rts import RTS
 
-__all__ = ["TASKS", "RTS", "Addition", "Batch", "Cluttered", "E", "Measure", "P", "R", "Rotated", "Task", "rotate"]
+__all__ = [
+    "TASKS",
+    "RTS",
+    "Addition",
+    "Batch",
+    "Cluttered",
+    "E",
+    "Measure",
+    "P",
+    "Pictures",
+    "R",
+    "Rotated",
+    "Task",
+    "rotate",
+]
 
 TASKS: dict[str, type[Task]] = {
     "rotated": Rotated,
@@ -18,4 +33,5 @@ TASKS: dict[str, type[Task]] = {
     "E": E,
     "cluttered": Cluttered,
     "addition": Addition,
+    "pictures": Pictures,
 }

@@ -174,14 +174,19 @@ def sample(images: np.ndarray, grid: Tensor) -> np.ndarray:
     """Read images at the points of a grid, with the sampler that the networks use; black lies outside.
 
     Args:
-        images: uint8 (B, H, W), 0 .. 255.
+        images: uint8 (B, H, W) or (B, H, W, C), 0 .. 255.
         grid: (B, h, w, 2), normalised, align_corners.
 
-    Returns float32 (B, 1, h, w), 0 .. 1.
+    Returns float32 (B, C, h, w), 0 .. 1; C is 1 for images without channels.
     """
-    grey = (images[:, None] / np.float32(255)).astype(np.float32)
     with no_grad():
-        return F.grid_sample(Tensor(grey), grid, align_corners=True).data
+        return F.grid_sample(Tensor(planes(images)), grid, align_corners=True).data
+
+
+def planes(images: np.ndarray) -> np.ndarray:
+    """Images as a network takes them, uint8 (B, H, W) or (B, H, W, C) -> float32 (B, C, H, W), 0 .. 1."""
+    channels_first = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(channels_first / np.float32(255), np.float32)
 
 
 def correlations(quantities: tuple[str, ...]) -> dict[str, Measure]:

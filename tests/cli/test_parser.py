@@ -65,7 +65,6 @@ def test_wrong_arguments_of_train(tmp_path, monkeypatch, arguments, message):
 @pytest.mark.parametrize(
     ("option", "given"),
     [
-        ("--task", "mnist"),
         ("--data", "cifar"),
         ("--data", "digits"),
         ("--data", ""),

@@ -58,7 +58,7 @@ def grid_sample(
 ) -> Shape:
     (B, C, H, W), (of_grid, h, w, xy) = U.shape, G.shape
     assert of_grid == B and xy == 2 and H >= 1 and W >= 1
-    assert mode in ("bilinear", "nearest") and padding_mode in ("zeros", "border", "reflection")
+    assert mode in ("bilinear", "nearest", "bicubic") and padding_mode in ("zeros", "border", "reflection")
     return B, C, h, w
 
 
@@ -66,6 +66,22 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = False) -> Shape:
     B, _, h, w = map(operator.index, size)
     assert theta.shape == (B, 2, 3) and h >= 1 and w >= 1 and h * w < MOST
     return B, h, w, 2
+
+
+def projective_grid(theta: Any, size: Any) -> Shape:
+    h, w = map(operator.index, size)
+    assert theta.shape == (len(theta), 3, 3) and h >= 1 and w >= 1 and h * w < MOST
+    return len(theta), h, w, 2
+
+
+def tps_grid(points: Any, control_points: Any, size: Any) -> Shape:
+    h, w = map(operator.index, size)
+    c = np.asarray(control_points, np.float64)
+    assert points.shape == (len(points), *c.shape) and c.shape[1:] == (2,) and len(c) >= 3
+    assert h >= 1 and w >= 1 and h * w < MOST and np.isfinite(c).all()
+    assert np.abs(c).max() <= 1e3 and np.ptp(c, axis=0).max() >= 1e-3
+    assert np.linalg.matrix_rank(c - c.mean(axis=0)) == 2 and len(np.unique(c, axis=0)) == len(c)
+    return len(points), h, w, 2
 
 
 def rotation_theta(angle: Any) -> Shape:
@@ -83,9 +99,46 @@ def dropout2d(x: Any, p: Any = 0.5, training: Any = True) -> Shape:
     return x.shape
 
 
-def log_softmax(x: Any, dim: Any) -> Shape:
-    assert isinstance(dim, int) and -x.ndim <= dim < x.ndim
+def is_axis(dim: Any, ndim: int) -> bool:
+    return isinstance(dim, (int, np.integer)) and not isinstance(dim, bool) and -ndim <= dim < ndim
+
+
+def softmax(x: Any, dim: Any) -> Shape:
+    assert is_axis(dim, x.ndim)
     return x.shape
+
+
+def largest(x: Any, dim: Any = None, keepdim: Any = False) -> Shape:
+    assert dim is None or is_axis(dim, x.ndim)
+    return x.max(axis=dim, keepdims=bool(keepdim) and dim is not None).shape
+
+
+def transpose(x: Any, dim0: Any, dim1: Any) -> Shape:
+    assert is_axis(dim0, x.ndim) and is_axis(dim1, x.ndim)
+    return np.swapaxes(x, dim0, dim1).shape
+
+
+def cat(*xs: Any, dim: Any = 0) -> Shape:
+    assert is_axis(dim, xs[0].ndim)
+    return np.concatenate(xs, axis=dim).shape
+
+
+def stack(*xs: Any, dim: Any = 0) -> Shape:
+    assert is_axis(dim, xs[0].ndim + 1)
+    return np.stack(xs, axis=dim).shape
+
+
+def clamp(x: Any, min: Any = None, max: Any = None) -> Shape:
+    assert min is not None or max is not None
+    for end in (min, max):
+        assert end is None or np.isscalar(end)
+        assert end is None or float(end) is not None
+    return x.shape
+
+
+def mse_loss(x: Any, target: Any) -> Shape:
+    assert x.shape == target.shape
+    return ()
 
 
 def loss(y: Any, target: Any) -> Shape:
@@ -122,10 +175,13 @@ def index(x: Any, key: Any) -> Shape:
 
 DOCUMENTED: dict[str, Callable[..., Shape]] = {
     **{function.__name__: function for function in (conv2d, linear, grid_sample, affine_grid, rotation_theta)},
-    **{function.__name__: function for function in (dropout, dropout2d, log_softmax, matmul, reshape, index)},
+    **{function.__name__: function for function in (dropout, dropout2d, matmul, reshape, index, transpose)},
+    **{function.__name__: function for function in (projective_grid, tps_grid, cat, stack, clamp, mse_loss)},
+    **dict.fromkeys(("softmax", "log_softmax"), softmax),
+    "max": largest,
     **dict.fromkeys(("max_pool2d", "avg_pool2d"), pool),
     **dict.fromkeys(("nll_loss", "cross_entropy"), loss),
     **dict.fromkeys(("sum", "mean"), reduction),
     **dict.fromkeys(("add", "sub", "mul", "div", "pow"), broadcast),
-    **dict.fromkeys(("relu", "tanh", "sigmoid", "exp", "log", "sqrt", "sin", "cos", "neg"), elementwise),
+    **dict.fromkeys(("relu", "tanh", "sigmoid", "exp", "log", "sqrt", "sin", "cos", "neg", "abs"), elementwise),
 }

@@ -49,12 +49,14 @@ def drawn(d: Draws, _: str) -> None:
         raise Fault(f"{count} digits are {found[0].shape}, {found[1].shape}")
 
 
-@trial_of("data.load_images")
-def own_images(d: Draws, _: str) -> None:
+@trial_of("data.load_images", "data.pictures")
+def own_images(d: Draws, function: str) -> None:
     """The error for an .npz that does not fit or is damaged is one line that names the file."""
-    N, size = d.length(1), d.choice([1, 28])
-    images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, (N, d.length(1), d.length(1)), np.uint8)
-    arrays: dict[str, Any] = {"images": images, "labels": np.arange(N) if d.chance(2) else np.arange(N).astype(str)}
+    N, size, colours = d.length(1), d.choice([1, 28, (5, 7), None]), d.choice([(), (3,)])
+    shape = (N, d.length(1), d.length(1), *colours)
+    images = np.random.default_rng(d.integer(0, 99)).integers(0, 256, shape, np.uint8)
+    labels = np.arange(N) // 2
+    arrays: dict[str, Any] = {"images": images, "labels": labels if d.chance(2) else labels.astype(str)}
     damaged = d.chance(2)
     spoiling = d.chance(2)
     if spoiling:
@@ -67,13 +69,16 @@ def own_images(d: Draws, _: str) -> None:
             content = bytearray(path.read_bytes())
             content[d.integer(0, len(content) - 1)] = d.integer(0, 255)
             path.write_bytes(content[: d.integer(0, len(content))] if d.chance(2) else content)
+        source = function == "data.pictures"
+        too_few = source and N < 3  # of two classes, and two pictures of one of them
         try:
-            found = data.load_images(path, size)
+            read, labels = data.pictures(path, size).train if source else data.load_images(path, size, grey=False)[:2]
         except data.DataError as error:
-            if not (spoiling or damaged) or str(path) not in str(error) or "\n" in str(error):
+            if not (spoiling or damaged or too_few) or str(path) not in str(error) or "\n" in str(error):
                 raise Fault(f"{described(images)} are refused: {error}") from error
         else:
-            if found.images.shape != (len(found.labels), size, size) or found.images.dtype != np.uint8:
-                raise Fault(f"{described(images)} are read as {described(found.images)}")
-        bad = d.choice([-1, 0, 1.5, float("nan"), "2", None, (1,), 2**31, 10**30])
-        tried(False, data.load_images, path, bad)
+            wanted = shape[1:3] if size is None else np.broadcast_to(size, 2)
+            if (not spoiling and read.shape != (len(labels), *wanted, *colours)) or read.dtype != np.uint8:
+                raise Fault(f"{described(images)} are read as {described(read)}")
+        bad = d.choice([-1, 0, 1.5, float("nan"), "2", (1,), 2**31, 10**30])
+        tried(False, data.pictures if source else data.load_images, path, bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,53 @@ def layer(d: Draws, name: str) -> None:
     judge(Call(made, [x], {}, shape, may_share=True).spoil(d), d)
 
 
-@trial_of("models.CNN", "models.ClsNet", "models.LocNet", "models.STNClsNet", "models.SpatialTransformer")
+@trial_of("nn.ReLU", "nn.Flatten", "nn.MaxPool2d", "nn.Sequential", "nn.ModuleList")
+def layer_without_weights(d: Draws, name: str) -> None:
+    x = d.array((d.length(), 2, 5, 6), np.float32)
+    if name == "nn.ModuleList":
+        entries = [nn.ReLU(), nn.Linear(2, 3)] + ([d.choice(STRANGE)] if d.chance(2) else [])
+        made = tried(len(entries) == 2, nn.ModuleList, entries)
+        if made is not None and len(list(made.parameters())) != 2:
+            raise Fault("a ModuleList lost a weight")
+        return
+    if name == "nn.MaxPool2d" and d.chance(3):
+        made = tried(None, nn.MaxPool2d, d.choice([n for n in STRANGE if n not in (1, 2, 2**31)]))
+        if made is not None:
+            tried(None, made, Tensor(x))
+        return
+    made = {
+        "nn.ReLU": nn.ReLU,
+        "nn.Flatten": nn.Flatten,
+        "nn.MaxPool2d": lambda: nn.MaxPool2d(2),
+        "nn.Sequential": lambda: nn.Sequential(nn.MaxPool2d(2), nn.ReLU()),
+    }[name]()
+
+    def shape(x: Any) -> tuple:
+        if name == "nn.Flatten":
+            return (len(x), math.prod(x.shape[1:]))
+        if name == "nn.ReLU":
+            return x.shape
+        B, C, H, W = x.shape
+        assert H >= 2 and W >= 2
+        return (B, C, H // 2, W // 2)
+
+    judge(Call(made, [x], {}, shape, may_share=name == "nn.Flatten").spoil(d), d)
+
+
+@trial_of(
+    *("models.CNN", "models.ClsNet", "models.LocNet", "models.Classifier", "models.STNClsNet"),
+    *("models.SpatialTransformer", "models.Transformed", "models.SideBySide"),
+)
 def network(d: Draws, name: str) -> None:
     B = d.integer(0, 2)
     made, result = {
         "models.CNN": lambda: (models.CNN(3), (3,)),
         "models.ClsNet": lambda: (models.ClsNet(), (10,)),
         "models.LocNet": lambda: (models.LocNet(), (1,)),
+        "models.Classifier": lambda: (models.Classifier(models.CNN(3)), (3,)),
         "models.STNClsNet": lambda: (models.STNClsNet(), (10,)),
+        "models.Transformed": lambda: (models.Transformed(models.LocNet(), Rotation(), models.ClsNet()), (10,)),
+        "models.SideBySide": lambda: (side_by_side(), (4,)),
         "models.SpatialTransformer": lambda: (
             models.SpatialTransformer(models.LocNet(), Rotation(), size=(5, 7)),
             (1, 5, 7),
@@ -59,6 +99,11 @@ def network(d: Draws, name: str) -> None:
     }[name]()
     call = Call(made, [d.array((B, 1, 28, 28), np.float32)], {}, lambda x: (len(x), *result))
     judge(call.spoil(d), d)
+
+
+def side_by_side() -> models.SideBySide:
+    readers = [models.SpatialTransformer(models.LocNet(), Rotation()) for _ in range(2)]
+    return models.SideBySide(readers, models.ClsNet(image=(2, 28, 28), classes=4))
 
 
 @trial_of("nn.Module", "nn.Parameter")
@@ -112,6 +157,18 @@ def optimiser(d: Draws, name: str) -> None:
         if p.shape != shape or p.dtype != dtype:
             raise Fault(f"a parameter became {p.shape}, {p.dtype}")
     made.zero_grad()
+
+
+@trial_of("optim.AveragedModel")
+def averaged(d: Draws, _: str) -> None:
+    net = nn.Linear(3, 2)
+    decay = d.choice([0, 0.5, 0.999, 1, -1, float("nan")])
+    made = tried(None, optim.AveragedModel, net, decay)
+    for _ in range(2 if made else 0):
+        net.weight.data[...] = d.array(net.weight.shape, np.float32)
+        tried(True, made.update_parameters, net)
+    if made and made(Tensor(np.zeros((1, 3), np.float32))).shape != (1, 2):
+        raise Fault("the averaged network gives another shape")
 
 
 @trial_of("optim.OneCycleLR")

@@ -25,7 +25,7 @@ from tests.fuzz.calls import Call
 from tests.fuzz.documented import DOCUMENTED
 from tests.fuzz.draws import Draws
 
-MAY_SHARE = {"reshape", "index", "dropout", "dropout2d"}
+MAY_SHARE = {"reshape", "transpose", "index", "dropout", "dropout2d"}
 STEPS = 12  # at most, from the sample to the call
 LARGE = 2**20  # entries of a result: a larger one may be refused for want of memory
 
@@ -35,7 +35,13 @@ for sample in samples(network=False):
 
 
 def call_of_function(d: Draws, name: str) -> Call:
-    return drawn_call(d, name, getattr(F, name)).spoil(d)
+    function = getattr(F, name)
+    return drawn_call(d, name, joining(function) if name in ("cat", "stack") else function).spoil(d)
+
+
+def joining(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function of a list of Tensors as one of several arguments."""
+    return lambda *tensors, **options: function(tensors, **options)
 
 
 def call_of_operator(d: Draws, name: str) -> Call:
@@ -43,7 +49,8 @@ def call_of_operator(d: Draws, name: str) -> Call:
     plain = "__" + name.removeprefix("__r")
     reflected = name.startswith("__r") and plain in npstn._OPERATORS
     operation = npstn._OPERATORS[plain if reflected else name].__name__
-    call = drawn_call(d, operation, item if name == "__getitem__" else getattr(Tensor, name))
+    methods = {"__getitem__": item, "max": largest}
+    call = drawn_call(d, operation, methods.get(name) or getattr(Tensor, name))
     call.method = True
     if operation == "index" and d.chance(20):
         call.arguments[1], call.valid = Tensor([0]), False
@@ -60,6 +67,11 @@ def call_of_operator(d: Draws, name: str) -> Call:
 
 def item(x: Tensor, key: Any) -> Tensor:
     return x[key]
+
+
+def largest(x: Tensor, *arguments: Any, **options: Any) -> Tensor:
+    found = x.max(*arguments, **options)
+    return found if isinstance(found, Tensor) else found.values
 
 
 def exchanged(shape: Callable[..., tuple] | None) -> Callable[..., tuple] | None:
@@ -217,8 +229,9 @@ class Arguments:
 
     def parameters(self) -> list[inspect.Parameter]:
         """The parameters of the function that are options."""
-        parameters = list(inspect.signature(self.sample.function).parameters.values())[len(self.sample.inputs) :]
-        return [parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
+        parameters = list(inspect.signature(self.sample.function).parameters.values())
+        behind = [p for p in parameters[len(self.sample.inputs) :] if p.kind is not p.VAR_POSITIONAL]
+        return behind or [p for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 @cache
@@ -251,6 +264,8 @@ def variant(d: Draws, value: Any) -> Any:
     if isinstance(value, slice):
         return d.choice([slice(None), slice(None, None, -1), slice(1, -1), slice(-100, 100, 3)])
     if isinstance(value, np.ndarray):
+        if value.ndim == 2:  # control points
+            return d.choice([value[:2], value[:3], value.tolist(), value[:, :1], value * [1, 0], [[0, 1], [2]]])
         return d.choice([value[:0], value[:1], np.array([-1, 0]), np.array([[0], [1]]), np.arange(3) % 2 == 0])
     if isinstance(value, tuple) and value:
         return variant_of_tuple(d, value)

@@ -18,7 +18,7 @@ from npstn import Tensor, data, models, nn, optim
 from tests.fuzz.calls import Call, Fault, judge
 from tests.fuzz.documented import DOCUMENTED
 from tests.fuzz.draws import LAYOUTS, Draws
-from tests.fuzz.operations import drawn_call
+from tests.fuzz.operations import drawn_call, joining, largest
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,7 @@ def test_awkward_arguments(name, choices, one_thread, little_memory):
     TARGETS[name](Draws(lambda low, high: choices.draw(st.integers(low, high))))
 
 
+CORNERS = np.array([[-1.0, -1], [1, -1], [-1, 1], [1, 1]])
 U, FILTERS, GRID, THETA = (np.ones(shape) for shape in ((2, 1, 4, 3), (1, 1, 2, 2), (2, 3, 4, 2), (2, 2, 3)))
 AWKWARD = [
     *[(name, (U, FILTERS)[: 1 + (name == "conv2d")], {**window, option: value})
@@ -55,6 +56,21 @@ AWKWARD = [
       for value in (0, -1, 2**30, 10**9, 2**63, 10**30, (2**31, 1), (1, 10**30), [1, 1], (), "2", 1.5)],
     *[("affine_grid", (THETA,), {"size": size})
       for size in ((2, 1, 0, 3), (2, 1, 2**31, 1), [2, 1, 10**30, 3], np.array([2, 1, 4, 3]), (2, 1, 1.5, 3), 10**30)],
+    *[(name, inputs, {"size": size, **fixed})
+      for name, inputs, fixed in (("projective_grid", (np.ones((2, 3, 3)),), {}),
+                                  ("tps_grid", (np.ones((2, 4, 2)),), {"control_points": CORNERS}))
+      for size in ((0, 3), (3,), (1, 2, 3), (2**31, 1), (2**16, 2**16), 10**30, (10**30, 1), (2, 1.5), None, "23")],
+    *[("tps_grid", (np.ones((2, 4, 2)),), {"control_points": c, "size": (2, 3)})
+      for c in (None, "a", [[0, 1], [2]], CORNERS[:2], CORNERS[:3], CORNERS * np.nan, CORNERS * 0, CORNERS * [1, 0],
+                CORNERS * 1e300, CORNERS * 1e-300, CORNERS * 1j, CORNERS[None], [10**30], {}, CORNERS.tolist())],
+    *[(name, (U,), {"dim": dim}) for name in ("softmax", "log_softmax", "max", "cat", "stack")
+      for dim in (4, 5, -5, 10**30, 1.5, "1", True, [1], (0, 1))],
+    *[("transpose", (U, *dims), {}) for dims in ((0, 4), (-5, 1), (10**30, 0), (0.0, 1), ("a", 1), (None, 1), ([], 0))],
+    *[("clamp", (U,), {"min": low, "max": high})
+      for low, high in ((None, None), ("a", 1), (0, 1j), ([0], 1), (10**400, 1), (0, float("nan")), (U, 1), ({}, 1))],
+    *[("mse_loss", (U, other), {}) for other in (U[:1], U[..., 0], GRID, U.astype(np.float32))],
+    *[(name, arrays, {"dim": dim}) for name in ("cat", "stack") for dim in (0, -1)
+      for arrays in ((U, GRID), (U, U[0]), (U, U.astype(np.float32)), (U[..., :2], U), (np.ones(()), np.ones(())))],
     *[("grid_sample", (U, GRID), {"align_corners": value}) for value in ([], {}, None, 10**30, "2", float("nan"))],
     *[("grid_sample", (U, GRID), {option: value}) for option in ("mode", "padding_mode") for value in ("a", [], None)],
     *[(name, (U,), {"dim": value}) for name in ("sum", "mean") for value in (4, (0, 0), 2**63, 1.5, [2, 1], "2")],
@@ -68,8 +84,9 @@ AWKWARD = [
 @pytest.mark.parametrize(("name", "arguments", "options"), AWKWARD, ids=str)
 def test_arguments_that_were_awkward_before(name, arguments, options, one_thread, little_memory):
     """They are refused in the library's words, or accepted with the documented result, in each example again."""
-    function = getattr(F, name, None) or getattr(Tensor, "__getitem__" if name == "index" else name)
-    may_share = name in ("reshape", "index", "dropout")
+    special = {"index": Tensor.__getitem__, "max": largest, "cat": joining(F.cat), "stack": joining(F.stack)}
+    function = special.get(name) or getattr(F, name, None) or getattr(Tensor, name)
+    may_share = name in ("reshape", "transpose", "index", "dropout")
     call = Call(function, list(arguments), options, DOCUMENTED[name], valid=False, may_share=may_share)
     judge(call, Draws(lambda low, high: low))
 
@@ -91,7 +108,7 @@ def public_names():
     names |= {f"data.{name}" for name in data.__all__ if inspect.isfunction(getattr(data, name))}
     names |= {"tasks.rotate", "tasks.Rotated"}
     names |= {name for name in npstn.__all__ if not inspect.ismodule(getattr(npstn, name))}
-    without_arguments = {"Function", "GradcheckError", "models.Look", "no_grad", "reference"}
+    without_arguments = {"Function", "GradcheckError", "models.Look", "models.Network", "no_grad", "reference"}
     return names - {"data.load_mnist", "data.mnist_folder", *without_arguments}
 
 

@@ -398,8 +398,8 @@ def test_ill_shaped_arguments_are_refused(image, grid, message):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"mode": "bicubic"}, "mode to be one of bilinear, nearest, got 'bicubic'"),
-        ({"mode": None}, "mode to be one of bilinear, nearest, got None"),
+        ({"mode": "cubic"}, "mode to be one of bilinear, nearest, bicubic, got 'cubic'"),
+        ({"mode": None}, "mode to be one of bilinear, nearest, bicubic, got None"),
         ({"padding_mode": "zero"}, "padding_mode to be one of zeros, border, reflection, got 'zero'"),
         ({"padding_mode": 0}, "padding_mode to be one of zeros, border, reflection, got 0"),
     ],

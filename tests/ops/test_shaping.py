@@ -114,6 +114,37 @@ def test_reshape_to_another_number_of_elements_is_refused(new, got):
         Tensor(np.zeros((2, 3))).reshape(*new)
 
 
+@given(shapes, st.data(), seeds, dtypes)
+def test_transpose_exchanges_two_axes(torch, shape, data, seed, dtype):
+    dims = [data.draw(st.integers(-len(shape), len(shape) - 1)) for _ in range(2)]
+    (x,) = normal(seed, shape, dtype=dtype)
+    y, (dx,), dy = differentiate(lambda x: x.transpose(*dims), x)
+    for place in np.ndindex(shape):
+        moved = list(place)
+        moved[dims[0]], moved[dims[1]] = place[dims[1]], place[dims[0]]
+        assert y[tuple(moved)] == x[place] and dx[place] == dy[tuple(moved)]
+    assert_parity(torch, lambda x: x.transpose(*dims), lambda x: x.transpose(*dims), x)
+
+
+def test_t_is_the_transpose_of_a_matrix():
+    x = np.arange(6.0).reshape(2, 3)
+    y, (dx,), dy = differentiate(lambda x: x.T, x)
+    np.testing.assert_array_equal(y, x.T)
+    np.testing.assert_array_equal(dx, dy.T)
+    z = Tensor(x)
+    assert np.shares_memory(z.T.data, z.data) and np.shares_memory(z.transpose(0, 1).data, z.data)
+    assert Tensor([1.0, 2.0]).T.shape == (2,)
+    with refuses(ValueError, "T: expected at most two axes, got shape (1, 2, 3); use transpose(dim0, dim1)"):
+        _ = Tensor(np.ones((1, 2, 3))).T
+
+
+@pytest.mark.parametrize("dims", [(0, 2), (-3, 1), (0.0, 1), ("a", 1), (None, 1), (10**30, 0), (True, 1)])
+def test_transpose_of_an_axis_that_is_not_there_is_refused(dims):
+    wrong = next(dim for dim in dims if dim is True or dim not in (0, 1) or isinstance(dim, float))
+    with refuses(ValueError, f"transpose: expected dim from -2 to 1, got {wrong!r}"):
+        Tensor(np.ones((2, 3))).transpose(*dims)
+
+
 @given(shapes, st.data(), seeds)
 def test_basic_indexing(shape, data, seed):
     (x,) = normal(seed, shape)

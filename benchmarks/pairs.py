@@ -1,0 +1,208 @@
+"""Train every task with every transformer that makes sense with it, and without one; write docs/pairs.md.
+
+    python -m benchmarks.pairs --data-dir DIR       all pairs, an epoch each
+    python -m benchmarks.pairs --images 1000        a trial on so many digits
+
+Each pair is a run of `npstn train`, in a folder of its own. A pair that is finished is not run again, and one that was
+stopped goes on; so the command can be stopped and started again. The page is written after each pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import tables
+from npstn import runs
+from npstn.cli.parser import main as npstn
+from npstn.data import SOURCES, Source
+from npstn.data.sources import mnist
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "pairs.md"
+IMAGES = "images.json"  # next to the runs: how many training images they have
+ABOUT = "about.json"  # in the folder of a pair that is finished
+
+ALL = ("none", "rotation", "similarity", "attention", "affine", "projective", "tps")
+
+
+class Row(NamedTuple):
+    """A task, and the transformers that can undo at least a part of its distortion."""
+
+    transformers: tuple[str, ...]
+    network: str
+    parallel: int = 1
+
+
+# Attention does not turn: it can undo nothing of a rotation. Rotation does nothing else: it can undo no shift, and the
+# maps of P and E are no rotations. The digits of the first four tasks have MNIST's 28 x 28 pixels, for which the blog's
+# network is made; the others are larger, and the wider filters of the paper's CNN see more of them.
+TURNED = tuple(kind for kind in ALL if kind != "attention")
+MOVED = tuple(kind for kind in ALL if kind != "rotation")
+ROWS = {
+    "rotated": Row(TURNED, "blog"),
+    "R": Row(TURNED, "blog"),
+    "P": Row(MOVED, "blog"),
+    "E": Row(MOVED, "blog"),
+    "RTS": Row(ALL, "cnn"),
+    "cluttered": Row(MOVED, "cnn"),
+    "addition": Row(ALL, "cnn", parallel=2),
+}
+
+
+def pairs() -> list[tuple[str, str]]:
+    return [(task, transformer) for task, row in ROWS.items() for transformer in row.transformers]
+
+
+def train(task: str, transformer: str, folder: Path, data_dir: Path | None) -> None:
+    """Train a pair, or go on with it, unless it is finished. Raises SystemExit where the command fails."""
+    run = folder / f"{task}_{transformer}"
+    if (run / ABOUT).exists():
+        return
+    where = ["--data-dir", str(data_dir)] if data_dir is not None else []
+    if (run / "checkpoint.safetensors").exists():
+        status = npstn(["train", "--resume", str(run), *where])
+    else:
+        row = ROWS[task]
+        kind = ["--transformer", transformer, "--network", row.network]
+        if transformer != "none":
+            kind += ["--parallel", str(row.parallel)]
+        again = ["--force"] if (run / "config.json").exists() else []
+        started = ["train", "--task", task, "--data", "mnist", "--epochs", "1", "--out", str(run)]
+        status = npstn([*started, *where, *kind, *again])
+    if status:
+        raise SystemExit(status)
+    (run / ABOUT).write_text(json.dumps({**tables.machine(), "commit": commit()}) + "\n")
+
+
+def commit() -> str:
+    """The commit of the sources, with a mark where files were changed after it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "npstn")
+        return git("rev-parse", "--short=10", "HEAD") + (" and changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def page(folder: Path) -> str:
+    """The page about the pairs that are finished."""
+    found, machines = {}, []
+    for task, transformer in pairs():
+        run = folder / f"{task}_{transformer}"
+        if (run / ABOUT).exists():
+            found[task, transformer] = {name: float(column[-1]) for name, column in runs.read_metrics(run).items()}
+            machines.append(json.loads((run / ABOUT).read_text()))
+            config = runs.read_config(run)
+            options = f"recipe `{config.recipe_name}`, batches of {config.recipe.batch_size}, seed {config.seed}"
+    images = json.loads((folder / IMAGES).read_text())
+    if not found:
+        return "# Every task with every transformer\n\nNo pair is finished.\n"
+
+    def table(column: str, form: str) -> str:
+        lines = [f"| task | network | {' | '.join(ALL)} |", "|---" * (2 + len(ALL)) + "|"]
+        for task, row in ROWS.items():
+            cells = [f"{found[task, kind][column]:{form}}" if (task, kind) in found else "" for kind in ALL]
+            several = f", {row.parallel} side by side" if row.parallel > 1 else ""
+            lines.append(f"| {task}{several} | {row.network} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+    return PAGE_TEXT.format(
+        images=images,
+        trial=TRIAL if images < 60_000 else "",
+        accuracy=table("test_accuracy", ".2f"),
+        seconds=table("seconds", ".0f"),
+        options=options,
+        done=f"{len(found)} of {len(pairs())} pairs",
+        machine="\n".join(f"- {label}: {_distinct(machines, key)}" for key, label in MACHINE.items()),
+    )
+
+
+MACHINE = {
+    "date": "date",
+    "processor": "processor",
+    "cores": "cores",
+    "system": "system",
+    "python": "Python",
+    "numpy": "NumPy",
+    "numba": "Numba",
+    "scipy": "SciPy",
+    "commit": "commit",
+}
+TRIAL = """
+**This is a trial of the command. After an epoch of so few digits no network reads them well, and the accuracies
+say nothing about the transformers.**
+"""
+PAGE_TEXT = """# Every task with every transformer
+
+Each task was trained for one epoch on {images:,} MNIST digits, without a transformer (`none`) and behind each
+transformer that can undo at least a part of its distortion. `python -m benchmarks.pairs` wrote this page.
+{trial}
+Test accuracy in percent:
+
+{accuracy}
+
+Seconds for the epoch and the test after it:
+
+{seconds}
+
+Transformers that can undo nothing of a distortion are left out: attention does not turn, and rotation does nothing
+else. The network is the blog post's for images of 28 x 28 pixels, and the paper's CNN for larger ones, as
+`npstn train --network` has them. One epoch is short: a transformer that is ahead here need not be ahead at the end.
+
+{done}; {options}.
+
+{machine}
+"""
+
+
+def _distinct(machines: list[dict[str, Any]], key: str) -> str:
+    """The value of all the runs; where they differ, each of the values."""
+    return ", ".join(dict.fromkeys(str(machine.get(key, "unknown")) for machine in machines))
+
+
+def few(count: int, data_dir: str | os.PathLike[str] | None) -> Source:
+    """MNIST with so many training images, and a fifth as many test images."""
+    whole = mnist(data_dir)
+
+    def load(train: bool) -> tuple[Any, Any]:
+        images, labels = whole.train if train else whole.test
+        first = slice(count if train else max(count // 5, 1))
+        return images[first], labels[first]
+
+    return Source("mnist", whole.title, load, whole.size, whole.classes)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    parser.add_argument("--images", type=int, metavar="N", default=60_000, help="train on N digits only: a trial")
+    parser.add_argument("--only", choices=ROWS, action="append", help="this task; may be given several times")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the runs are kept; runs/pairs by default")
+    parser.add_argument("--page", type=Path, metavar="FILE", default=PAGE, help="the page to write; docs/pairs.md")
+    options = parser.parse_args(arguments)
+    trial = options.images < 60_000
+    folder = options.out or Path("runs", f"pairs_{options.images}" if trial else "pairs")
+    folder.mkdir(parents=True, exist_ok=True)
+    images = folder / IMAGES
+    if images.exists() and json.loads(images.read_text()) != options.images:
+        parser.error(f"argument --images: the pairs in {folder} were trained on {images.read_text()} digits")
+    images.write_text(json.dumps(options.images))
+    if trial:
+        SOURCES["mnist"] = lambda data_dir: few(options.images, data_dir)
+    for task, transformer in pairs():
+        if options.only is None or task in options.only:
+            train(task, transformer, folder, options.data_dir)
+            options.page.write_text(page(folder), encoding="utf-8")
+    print(options.page)
+
+
+if __name__ == "__main__":
+    main()
