@@ -330,3 +330,133 @@ def test_sizes_that_no_layer_has_are_refused(make, message):
     with pytest.raises(ValueError) as caught:
         make()
     assert str(caught.value) == message
+
+
+# Lists of modules, and modules of functions
+
+
+def test_a_list_of_modules_has_pytorchs_names(torch):
+    def build(nn):
+        inner = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU())
+        return nn.ModuleList([nn.Conv2d(1, 2, 3), inner, nn.ModuleList([nn.Linear(1, 2, bias=False)])])
+
+    own, peer = build(nn), build(torch.nn)
+    assert list(own.state_dict()) == list(peer.state_dict())
+    own.load_state_dict(peer.state_dict())
+    for name, array in own.state_dict().items():
+        assert_array_equal(array, peer.state_dict()[name].numpy())
+
+
+def test_a_list_of_modules_is_a_list():
+    first, second, third = nn.ReLU(), nn.Linear(2, 2), nn.Dropout(0.5)
+    layers = nn.ModuleList([first])
+    assert layers.append(second) is layers
+    layers.append(third)
+    assert len(layers) == 3 and list(layers) == [first, second, third]
+    assert layers[0] is first and layers[-1] is third
+    with pytest.raises(IndexError):
+        layers[3]
+    layers.eval()
+    assert not third.training
+    assert len(nn.ModuleList()) == 0 and list(nn.ModuleList()) == []
+
+
+@pytest.mark.parametrize("make", [lambda x: nn.ModuleList([x]), nn.Sequential, lambda x: nn.ModuleList().append(x)])
+@pytest.mark.parametrize("given", [np.tanh, 3, None, nn.Linear])
+def test_a_list_of_modules_takes_modules_only(make, given):
+    with pytest.raises(TypeError, match=rf"^(ModuleList|Sequential): expected a Module, got {type(given).__name__}$"):
+        make(given)
+
+
+def test_sequential_follows_pytorch(rng, torch):
+    def build(nn):
+        return nn.Sequential(
+            nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), nn.ReLU(), nn.MaxPool2d(3, 1, 1), nn.Flatten(), nn.Linear(18, 4)
+        )
+
+    own, peer = build(nn), build(torch.nn)
+    own.load_state_dict(peer.state_dict())
+    x = rng.normal(size=(5, 2, 8, 6)).astype(np.float32)
+    assert_allclose(own(Tensor(x)).data, peer(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert nn.Sequential()(x) is x
+
+
+def test_flatten_keeps_the_batch():
+    assert nn.Flatten()(Tensor(np.zeros((3, 2, 4, 5), np.float32))).shape == (3, 40)
+    assert nn.Flatten()(Tensor(np.zeros((0, 2, 4), np.float32))).shape[0] == 0
+    assert nn.Flatten()(Tensor(np.zeros((3, 7), np.float32))).shape == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hide"),
+    [
+        ("list", lambda module: [module]),
+        ("tuple", lambda module: (nn.ReLU(), module)),
+        ("dict", lambda module: {"first": module}),
+        ("set", lambda module: {module}),
+        ("list", lambda module: [module.weight]),
+    ],
+)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda net: list(net.parameters()),
+        lambda net: net.state_dict(),
+        lambda net: net.eval(),
+        lambda net: net.load_state_dict({}),
+        lambda net: net.double(),
+        repr,
+    ],
+    ids=["parameters", "state_dict", "eval", "load_state_dict", "double", "repr"],
+)
+def test_a_module_in_a_plain_container_is_an_error_that_names_it(kind, hide, use):
+    class Hidden(nn.Module):
+        def __init__(self):
+            self.layers = hide(nn.Linear(2, 2))
+
+    class Outer(nn.Module):
+        def __init__(self):
+            self.inner = Hidden()
+
+    for net in (Hidden(), Outer()):
+        with pytest.raises(TypeError, match=rf"^Hidden\.layers: expected modules as attributes .*in a {kind}, where"):
+            use(net)
+
+
+def test_plain_containers_of_other_things_are_no_error():
+    class Plain(nn.Module):
+        def __init__(self):
+            self.size, self.names, self.settings, self.none = (2, 3), ["a"], {"p": 0.5}, []
+
+    assert list(Plain().parameters()) == []
+
+
+def test_options_are_handed_on_to_forward():
+    class Scaled(nn.Module):
+        def forward(self, x, scale=1, *, shift=0):
+            return x * scale + shift
+
+    x = Tensor(np.ones(2, np.float32))
+    assert Scaled()(x, scale=3, shift=1).data.tolist() == Scaled()(x, 3, shift=1).data.tolist() == [4, 4]
+
+
+def test_a_network_shows_its_layers():
+    net = nn.Sequential(
+        nn.Conv2d(1, 10, kernel_size=5, padding=2),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.ModuleList([nn.Dropout(0.25), nn.Dropout2d()]),
+        nn.Linear(4, 2, bias=False),
+    )
+    assert repr(net) == (
+        "Sequential(\n"
+        "  (0): Conv2d(1, 10, kernel_size=(5, 5), stride=1, padding=2)\n"
+        "  (1): MaxPool2d(kernel_size=2, stride=2, padding=0)\n"
+        "  (2): ReLU()\n"
+        "  (3): ModuleList(\n"
+        "    (0): Dropout(p=0.25)\n"
+        "    (1): Dropout2d(p=0.5)\n"
+        "  )\n"
+        "  (4): Linear(in_features=4, out_features=2, bias=False)\n"
+        ")"
+    )

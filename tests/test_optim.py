@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from npstn import nn, optim
+from npstn import Tensor, nn, optim
 
 SHAPES = [(3, 4), (5,), (2, 1, 3), ()]
 STEPS = 20
@@ -445,3 +445,169 @@ def test_a_schedule_refuses_the_state_of_something_else(state, error):
     with pytest.raises(error, match=r"^.?OneCycleLR\.load_state_dict: expected "):
         one_cycle.load_state_dict(state)
     assert one_cycle.state_dict() == {"taken": 0}
+
+
+# Groups of parameters with rates of their own
+
+
+OPTIMISERS = [
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("Adam", {"lr": 0.01}),
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=["SGD", "Adam", "AdamW"])
+def test_groups_follow_pytorch(name, options, torch):
+    own = [nn.Parameter(p) for p in starts(np.float64)]
+    peers = [torch.nn.Parameter(torch.from_numpy(p.data.copy())) for p in own]
+
+    def build(library, params):
+        groups = [{"params": params[:1], "lr": 0.03}, {"params": params[1:]}]
+        return getattr(library, name)(groups, **options)
+
+    mine, theirs = build(optim, own), build(torch.optim, peers)
+    for step in range(5):
+        for p, peer, grad in zip(own, peers, gradients(step, np.float64), strict=True):
+            p.grad, peer.grad = grad, None if grad is None else torch.tensor(grad)
+        mine.step(), theirs.step()
+    for p, peer, start in zip(own, peers, starts(np.float64), strict=True):
+        assert np.abs(p.data - start).max() > 0
+        assert_allclose(p.data, peer.detach().numpy(), rtol=1e-12)
+
+
+def test_groups_keep_their_ratio_under_a_schedule():
+    slow, quick = nn.Parameter(np.zeros(1)), nn.Parameter(np.zeros(1))
+    opt = optim.SGD([{"params": slow, "lr": 0.1}, {"params": (p for p in [quick])}], lr=1.0)
+    schedule = optim.OneCycleLR(opt, max_lr=2.0, total_steps=10)
+    for _ in range(10):
+        before = slow.data.copy(), quick.data.copy()
+        slow.grad, quick.grad = np.ones(1, slow.dtype), np.ones(1, quick.dtype)
+        opt.step()
+        assert_allclose(before[1] - quick.data, opt.lr, rtol=1e-5)
+        assert_allclose(before[0] - slow.data, 0.1 * opt.lr, rtol=1e-5)
+        schedule.step()
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=["SGD", "Adam", "AdamW"])
+def test_groups_go_on_from_their_state(name, options):
+    def build():
+        params = [nn.Parameter(p) for p in starts(np.float32)]
+        return params, getattr(optim, name)([{"params": params[0], "lr": 0.3}, {"params": params[1:]}], **options)
+
+    def take(params, opt, steps):
+        for step in steps:
+            for p, grad in zip(params, gradients(step, np.float32), strict=True):
+                p.grad = grad
+            opt.step()
+
+    params, opt = build()
+    take(params, opt, range(2))
+    others, other = build()
+    for p, q in zip(params, others, strict=True):
+        q.data[...] = p.data
+    other.load_state_dict(opt.state_dict())
+    take(params, opt, range(2, 4))
+    take(others, other, range(2, 4))
+    for p, q in zip(params, others, strict=True):
+        assert_array_equal(p.data, q.data)
+
+
+def test_groups_at_the_rate_of_all_are_no_groups():
+    paths = []
+    for grouped in (False, True):
+        params = [nn.Parameter(p) for p in starts(np.float32)]
+        opt = optim.Adam([{"params": [p], "lr": 3e-3} for p in params] if grouped else params, lr=3e-3)
+        for p, grad in zip(params, gradients(0, np.float32), strict=True):
+            p.grad = grad
+        opt.step()
+        paths.append([p.data for p in params])
+    for one, other in zip(*paths, strict=True):
+        assert_array_equal(one, other)
+
+
+P = nn.Parameter(np.zeros(2))
+ENTRIES = "expected groups with the entries 'params' and 'lr', got"
+RATIO = "expected lr above 0, to which the rates of the groups keep their ratio, got 0"
+TWICE = "expected each parameter once, got one that is in two groups or twice in one"
+
+
+@pytest.mark.parametrize(
+    ("params", "lr", "message"),
+    [
+        ([{"params": [P], "betas": (0, 0)}], 1, f"{ENTRIES} ['betas', 'params']"),
+        ([{"lr": 1}], 1, f"{ENTRIES} ['lr']"),
+        ([{"params": [P]}, P], 1, f"{ENTRIES} Parameter"),
+        ([{"params": [P], "lr": -1}], 1, "expected lr of at least 0 in each group, got -1"),
+        ([{"params": [P], "lr": float("nan")}], 1, "expected lr of at least 0 in each group, got nan"),
+        ([{"params": [P], "lr": 1}], 0, RATIO),
+        ([{"params": [P]}, {"params": P}], 1, TWICE),
+        ([P, P], 1, TWICE),
+        ([{"params": []}], 1, "expected at least one parameter, got none"),
+    ],
+)
+def test_groups_that_are_refused(params, lr, message):
+    with pytest.raises(ValueError) as caught:
+        optim.SGD(params, lr=lr)
+    assert str(caught.value) == f"SGD: {message}"
+
+
+def test_a_group_may_rest():
+    resting, moving = nn.Parameter(np.zeros(1)), nn.Parameter(np.zeros(1))
+    opt = optim.SGD([{"params": [resting], "lr": 0}, {"params": [moving]}], lr=0.5)
+    resting.grad, moving.grad = np.ones(1), np.ones(1)
+    opt.step()
+    assert (resting.data.item(), moving.data.item()) == (0, -0.5)
+
+
+# The averaged weights
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9, 0.999])
+def test_the_average_follows_pytorch(decay, torch, rng):
+    own, peer = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    own.double(), peer.double()
+    own.load_state_dict(peer.state_dict())
+    averages = torch.optim.swa_utils
+    average = optim.AveragedModel(own, decay)
+    wanted = averages.AveragedModel(peer, multi_avg_fn=averages.get_ema_multi_avg_fn(decay))
+    for _ in range(6):
+        for name, array in own.state_dict().items():
+            new = array + rng.normal(size=array.shape)
+            getattr(own, name).data[...] = new
+            getattr(peer, name).data[...] = torch.from_numpy(new)
+        average.update_parameters(own)
+        wanted.update_parameters(peer)
+    for name, array in average.module.state_dict().items():
+        assert_allclose(array, getattr(wanted.module, name).detach().numpy(), rtol=1e-12)
+    x = rng.normal(size=(4, 3))
+    assert_allclose(average(Tensor(x)).data, wanted(torch.from_numpy(x)).detach().numpy(), rtol=1e-10)
+
+
+def test_the_average_is_a_copy_that_leaves_the_network_alone():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    (net(Tensor(np.ones((1, 2), np.float32))) ** 2).sum().backward()
+    kept, grads = net.state_dict(), [p.grad.copy() for p in net.parameters()]
+    average = optim.AveragedModel(net, decay=0.5)
+    assert all(p.grad is None for p in average.module.parameters())
+    average.update_parameters(net)
+    average.module.eval()
+    average.module[0].weight.data[...] = 7
+    assert net.training and net[1].training
+    for name, array in net.state_dict().items():
+        assert_array_equal(array, kept[name])
+    for p, grad in zip(net.parameters(), grads, strict=True):
+        assert_array_equal(p.grad, grad)
+    assert {p.dtype for p in average.module.parameters()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 2, float("nan")])
+def test_a_decay_outside_0_to_1_is_refused(decay):
+    with pytest.raises(ValueError, match=f"^AveragedModel: expected decay from 0 to below 1, got {decay}$"):
+        optim.AveragedModel(nn.Linear(1, 1), decay)
+
+
+def test_another_network_is_refused():
+    average = optim.AveragedModel(nn.Linear(1, 1), 0.5)
+    with pytest.raises(ValueError):
+        average.update_parameters(nn.Linear(1, 1, bias=False))

@@ -107,7 +107,7 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
         ([{}, {"epochs": 3}], ["rotation, epochs 2", "rotation, epochs 3"]),
         (
             [{}, {"network": "cnn"}, {"network": "cnn", "parallel": 2}],
-            ["rotation, network blog, parallel 1", "rotation, network cnn, parallel 1", "rotation, network cnn, parallel 2"],
+            [f"rotation, network {name}, parallel {n}" for name, n in (("blog", 1), ("cnn", 1), ("cnn", 2))],
         ),
         # What only one kind of transformer or task has sets it apart from its own kind alone.
         ([{}, {"model": SPLINE}], ["rotation", "tps"]),
@@ -115,7 +115,10 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
             [{"model": SPLINE}, {"model": {**SPLINE, "span": 0.5}}, {}],
             ["tps, span 0.9", "tps, span 0.5", "rotation"],
         ),
-        ([{}, {"task": {"name": "R", "source": "mnist", "angle": 45.0}}], ["rotation, task rotated", "rotation, task R"]),
+        (
+            [{}, {"task": {"name": "R", "source": "mnist", "angle": 45.0}}],
+            ["rotation, task rotated", "rotation, task R"],
+        ),
     ],
 )
 def test_a_group_is_called_by_what_sets_it_apart(run, changes, names):
