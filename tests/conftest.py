@@ -11,7 +11,7 @@ import pytest
 
 import npstn
 
-pytest.register_assert_rewrite("command", "oracles", "assertions", "finite_differences", "kills", "pairs", "pictures")
+pytest.register_assert_rewrite("command", "oracles", "assertions", "finite_differences", "family", "kills", "pictures")
 
 # The same examples each time, and few of them: a test that fails does so on every machine.
 hypothesis.settings.register_profile(

@@ -1,0 +1,16 @@
+"""Every task of digits with every transformer, through the command."""
+
+import pytest
+from family import trained_and_shown
+
+from npstn.tasks import TASKS
+from npstn.transformers import TRANSFORMERS
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
+@pytest.mark.parametrize("transformer", [*TRANSFORMERS, "none"])
+@pytest.mark.parametrize("task", [name for name in TASKS if name != "pictures"])
+def test_a_task_with_a_transformer(tmp_path, task, transformer):
+    trained_and_shown(tmp_path / "run", "--task", task, "--transformer", transformer)
