@@ -143,7 +143,10 @@ class TpsGrid(Function):
     def forward(ctx: Context, points: np.ndarray, control_points: np.ndarray, size: Any) -> np.ndarray:
         check_floats("tps_grid", points=points)
         try:
-            c = np.array(control_points, np.float64, order="C")
+            c = np.asarray(control_points)
+            if c.dtype.kind not in "biuf":
+                raise TypeError
+            c = np.array(c, np.float64, order="C")
         except (TypeError, ValueError):
             got = type(control_points).__name__
             raise TypeError(f"tps_grid: expected control_points to be a (K, 2) array of numbers, got {got}") from None

@@ -62,5 +62,5 @@ def test_pictures(tmp_path, capsys):
 
 
 def test_an_unknown_operation():
-    with pytest.raises(BadArgument, match="^gradcheck: expected operations among add, sub, .*; got 'conv3d'$"):
+    with pytest.raises(BadArgument, match="^gradcheck: expected operations among add, sub, .*; got 'conv3d'; did you mean conv2d\?$"):
         run("conv3d")
