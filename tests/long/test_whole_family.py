@@ -2,11 +2,19 @@
 
 import pytest
 from family import trained_and_shown
+from matplotlib.figure import Figure
 
 from npstn.tasks import TASKS
 from npstn.transformers import TRANSFORMERS
 
 pytestmark = pytest.mark.usefixtures("small_world")
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Pictures of few pixels: there are hundreds of them."""
+    savefig = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: savefig(figure, path, dpi=30))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
