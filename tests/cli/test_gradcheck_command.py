@@ -62,5 +62,6 @@ def test_pictures(tmp_path, capsys):
 
 
 def test_an_unknown_operation():
-    with pytest.raises(BadArgument, match="^gradcheck: expected operations among add, sub, .*; got 'conv3d'; did you mean conv2d\?$"):
+    message = r"^gradcheck: expected operations among add, sub, .*; got 'conv3d'; did you mean conv2d\?$"
+    with pytest.raises(BadArgument, match=message):
         run("conv3d")

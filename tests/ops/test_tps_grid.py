@@ -196,7 +196,6 @@ def test_control_points_without_a_spline_are_refused_with_the_reason(control_poi
         (np.zeros((0, 2)), "(0, 2)"),
         (np.zeros((4, 3)), "(4, 3)"),
         (np.zeros(4), "(4,)"),
-        (None, "()"),
         (np.array([[0, 0], [1, 0], [0, np.nan]]), "(3, 2) with NaN or infinity"),
         (np.array([[0, 0], [1, 0], [0, np.inf]]), "(3, 2) with NaN or infinity"),
     ],
@@ -207,7 +206,10 @@ def test_what_is_no_set_of_control_points_is_refused(control_points, got):
         generator(control_points, (3, 4))(Tensor(np.zeros((1, len(np.atleast_1d(control_points)), 2))))
 
 
-@pytest.mark.parametrize(("control_points", "got"), [("a", "str"), ({}, "dict"), ([[0, 1], [2]], "list")])
+NO_ARRAYS = [("a", "str"), ({}, "dict"), ([[0, 1], [2]], "list"), (None, "NoneType"), (1j * regular(2, 2), "ndarray")]
+
+
+@pytest.mark.parametrize(("control_points", "got"), NO_ARRAYS)
 def test_what_is_no_array_of_numbers_is_refused(control_points, got):
     with refuses(TypeError, f"tps_grid: expected control_points to be a (K, 2) array of numbers, got {got}"):
         generator(control_points, (3, 4))(Tensor(np.zeros((1, 4, 2))))
