@@ -31,5 +31,5 @@ def trained_and_shown(folder, *options):
     assert {"curves.png", "before_after.png", "training.gif"} <= pictures.keys()
     shown = npstn_("show", folder, "--digit", 0, 7)
     assert (shown.status, shown.err) == (0, "")
-    assert min(*pictures.values(), size(folder / "show.png")) > (60, 60)
+    assert min(*pictures.values(), size(folder / "show.png")) > (300, 300)
     return said

@@ -3,6 +3,7 @@
 import pytest
 from family import trained_and_shown
 from matplotlib.figure import Figure
+from PIL import Image
 
 from npstn.tasks import TASKS
 from npstn.transformers import TRANSFORMERS
@@ -11,10 +12,9 @@ pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """Pictures of few pixels: there are hundreds of them."""
-    savefig = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: savefig(figure, path, dpi=30))
+def unpainted(monkeypatch):
+    """Figures are made, and the film; that they can be painted is seen in tests/cli/test_family.py."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: Image.new("L", (400, 400)).save(path))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
