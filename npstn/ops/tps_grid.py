@@ -100,11 +100,12 @@ def coefficients(control_points: bytes) -> np.ndarray:
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same one at each step
 def spline_matrix(control_points: bytes, h: int, w: int, dtype: np.dtype) -> np.ndarray:
     """M (h w, K), rounded once, from float64. Args: the control points as for `coefficients`."""
+    solved = coefficients(control_points)  # refuses what makes no spline
     y, x = np.meshgrid(*(normalised_coordinates(n, True, np.dtype(np.float64)) for n in (h, w)), indexing="ij")
     z = np.stack([x.ravel(), y.ravel()], axis=1)  # (P, 2)
     c = np.frombuffer(control_points).reshape(-1, 2)
     Phi = np.concatenate([radial(z, c), np.ones((len(z), 1)), z], axis=1)  # (P, K + 3)
-    return (Phi @ coefficients(control_points)).astype(dtype)
+    return (Phi @ solved).astype(dtype)
 
 
 @kernel
