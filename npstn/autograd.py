@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npstn.backend.memory import keep_freed_memory
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -57,6 +59,7 @@ class Tensor:
         def __add__(self, other: Any) -> Tensor: ...
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        keep_freed_memory()  # before the first array that a kernel reads is made
         if isinstance(data, Tensor):
             data = data.data
         try:

@@ -19,7 +19,6 @@ import numpy as np
 
 from npstn.backend.compiler import signature_of
 from npstn.backend.forking import hold_while_forking
-from npstn.backend.memory import keep_freed_memory
 
 _internals: ModuleType | None  # None where they cannot be used
 try:
@@ -35,7 +34,6 @@ _threads = _most
 # Plain Python has no address, and gains nothing from threads.
 _alone = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _plain_turn = threading.RLock()
-_ready = False  # whether `share_out` has been called, and Numba's private parts can be used
 _rehearsals = 0  # how many threads are rehearsing
 _changing = threading.Lock()
 
@@ -63,13 +61,10 @@ def share_out(loop: Any, count: int, *arguments: Any, work: float = PLENTY) -> N
     >>> x.tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
     """
-    global _ready
-    if work < 2 * LEAST and _ready and not _rehearsals:  # the short way: an optimiser calls once for each parameter
+    internals = _internals
+    if (work < 2 * LEAST or _threads == 1) and internals is not None and not _rehearsals:  # the short way
         loop(0, count, *arguments)
         return
-    keep_freed_memory()
-    internals = _internals
-    _ready = internals is not None
     parts = 1 if _alone else int(min(_threads, count, work // LEAST))
     if _mode.rehearse is not None:
         _mode.rehearse(loop, count, parts, arguments)
@@ -82,12 +77,12 @@ def share_out(loop: Any, count: int, *arguments: Any, work: float = PLENTY) -> N
 
 
 def _run_on_numbas_threads(internals: ModuleType, loop: Any, count: int, parts: int, arguments: tuple) -> None:
-    global _internals, _ready
+    global _internals
     try:
         address = internals.address_of(loop, arguments)
     except Exception:
         loop.compile(signature_of(0, 0, *arguments))  # raises the error if it is the kernel's own
-        _internals, _ready = None, False
+        _internals = None
         _run_on_plain_threads(loop, count, parts, arguments)
     else:
         internals.run_in_parts(address, count, parts, arguments)

@@ -1,4 +1,4 @@
-"""The C library keeps the memory of freed arrays, from the first kernel on."""
+"""The C library keeps the memory of freed arrays, from the first tensor on."""
 
 import ctypes
 
@@ -22,7 +22,7 @@ for _ in range(3):
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
-def test_the_first_kernel_asks_for_it_once():
+def test_the_first_tensor_asks_for_it_once():
     assert run_python(RECORD + USE + "print(asked.count('mallopt'))") == "1"
 
 
