@@ -109,7 +109,8 @@ def page(folder: Path) -> str:
     def table(column: str, form: str) -> str:
         lines = [f"| task | network | {' | '.join(ALL)} |", "|---" * (2 + len(ALL)) + "|"]
         for task, row in ROWS.items():
-            cells = [f"{found[task, kind][column]:{form}}" if (task, kind) in found else "" for kind in ALL]
+            missing = {kind: "not run" if kind in row.transformers else "" for kind in ALL}
+            cells = [f"{found[task, kind][column]:{form}}" if (task, kind) in found else missing[kind] for kind in ALL]
             several = f", {row.parallel} side by side" if row.parallel > 1 else ""
             lines.append(f"| {task}{several} | {row.network} | {' | '.join(cells)} |")
         return "\n".join(lines)
