@@ -2,12 +2,14 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command import npstn_, small_world
 from numpy.testing import assert_allclose
+from processes import run_python
 
 import npstn
 from npstn.cli.parser import main
@@ -23,9 +25,8 @@ COMMANDS = re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT, re.MULTILINE) + re.f
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(TRANSFORMERS, "shear", Affine)  # so that the row of the README is taken out afterwards
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     npstn.manual_seed(0)
     names = {"torch_net": npstn.models.STNClsNet()}  # a state dict is the same in both libraries
     for block in blocks:
@@ -36,7 +37,23 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     saved = npstn.load("weights.safetensors")
     for name, array in names["torch_net"].state_dict().items():
         np.testing.assert_array_equal(saved[name], array)
+    monkeypatch.setitem(TRANSFORMERS, "shear", names["Shear"])
     check_shear(names["Shear"], tmp_path)
+
+
+def test_the_transformer_of_the_readme_is_a_file_that_a_row_can_import(tmp_path):
+    """It imports nothing that imports the table of transformers, which would import it in turn."""
+    root = tmp_path / "site"
+    shutil.copytree(HOUSE, root / "npstn", ignore=shutil.ignore_patterns("__pycache__"))
+    own = root / "npstn" / "transformers"
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    own.joinpath("shear.py").write_text(next(block for block in blocks if "class Shear" in block))
+    table = own.joinpath("__init__.py").read_text()
+    first = "from npstn.transformers.tps"
+    table = table.replace(first, f"from npstn.transformers.shear import Shear\n{first}")
+    own.joinpath("__init__.py").write_text(table.replace('    "tps": Tps,', '    "shear": Shear,\n    "tps": Tps,'))
+    code = "from npstn import models; print(models.build('shear', (1, 28, 28), 10).transformer.name)"
+    assert run_python(code, root=root) == "shear"
 
 
 def check_shear(Shear, folder):
@@ -48,7 +65,6 @@ def check_shear(Shear, folder):
         grid, wanted = (kind.grid(npstn.Tensor(p), size).data for kind, p in ((Shear(), s), (Affine(), theta)))
         assert_allclose(grid, wanted, atol=1e-12)
         assert_allclose(Shear().describe(s, size)["shear"], Affine().describe(theta, size)["shear"])
-    assert TRANSFORMERS["shear"] is Shear
     with small_world():
         said = npstn_("train", "--transformer", "shear", "--data", "drawn", "--epochs", "1", "--out", folder / "run")
     assert (said.status, said.err) == (0, "")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import numba
 import numpy as np
+import scipy
 from tqdm import tqdm
 
 import npstn
@@ -189,11 +191,13 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
-    data_folder = options.task if own else options.data_dir
     if own:
         source = pictures(options.task, int(settings.get("size", 0)) or None)
     else:
         source = arguments.find_source(options.data, options.data_dir)
+    # Also the folder that the variable names now: later it may name another one, or none.
+    of_mnist = options.data_dir or os.environ.get("NPSTN_DATA_DIR") or None
+    data_folder = options.task if own else of_mnist if source.name == "mnist" else None
     task = TASKS[kind](source, options.seed, **settings)
     model = {
         "transformer": options.transformer,
@@ -247,6 +251,7 @@ def _versions() -> dict[str, str]:
         "npstn": npstn.__version__,
         "numpy": np.__version__,
         "numba": numba.__version__,
+        "scipy": scipy.__version__,
         "python": platform.python_version(),
     }
 

@@ -5,6 +5,7 @@ import re
 import numba
 import numpy as np
 import pytest
+import scipy
 from command import (
     ALL_FILES,
     FILES,
@@ -125,6 +126,7 @@ def test_config_says_what_was_run(trained):
     assert versions["npstn"] == npstn.__version__
     assert versions["numpy"] == np.__version__
     assert versions["numba"] == numba.__version__
+    assert versions["scipy"] == scipy.__version__
 
 
 def test_without_a_transformer(tmp_path):
