@@ -143,6 +143,16 @@ def test_a_run_remembers_the_folder_of_its_images(with_data, tmp_path, monkeypat
     assert evaluated(".")
 
 
+def test_a_run_remembers_the_folder_that_the_variable_named(with_data, monkeypatch):
+    use_mnist(monkeypatch, lambda folder=None, train=True: mnist_in_a_folder(folder or with_data / "mnist", train))
+    monkeypatch.setenv("NPSTN_DATA_DIR", str(with_data / "mnist"))
+    npstn_("train", "--data", "mnist", "--batch-size", "32", "--epochs", "1", "--out", with_data / "runs" / "second")
+    assert read_config(with_data / "runs" / "second")["data_folder"] == "../../mnist"
+    monkeypatch.delenv("NPSTN_DATA_DIR")
+    use_mnist(monkeypatch, mnist_in_a_folder)
+    assert evaluated(with_data / "runs" / "second")
+
+
 def test_a_run_and_its_images_can_be_moved_together(with_data, tmp_path):
     moved = with_data.rename(tmp_path / "elsewhere")
     assert evaluated(moved / "runs" / "first")
