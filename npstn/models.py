@@ -160,7 +160,7 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
 
 
 class Transformed(SpatialTransformer):
-    """A spatial transformer, and a classifier of what it reads: (B, C, H, W) -> log-probabilities (B, classes)."""
+    """A spatial transformer in front of a classifier: (B, C, H, W) -> log-probabilities (B, classes)."""
 
     def __init__(
         self,
@@ -178,13 +178,13 @@ class Transformed(SpatialTransformer):
 
 
 class SideBySide(nn.Module):
-    """Several spatial transformers that read the same images, and a classifier of everything that they read.
+    """Several spatial transformers side by side in front of a classifier, which gets all their outputs as channels.
 
     Args:
         transformers: each (B, C, H, W) -> (B, C, h, w).
         cls_net: (B, C * how many, h, w) -> log-probabilities (B, classes).
 
-    Source: Jaderberg et al. 2015, section 4.1 of the appendix, MNIST addition.
+    Source: Jaderberg et al. 2015, appendix, MNIST addition.
     """
 
     def __init__(self, transformers: Sequence[SpatialTransformer], cls_net: nn.Module) -> None:

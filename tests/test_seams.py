@@ -40,7 +40,7 @@ def known(monkeypatch):
 
 
 class Several(nn.Module):
-    """Two shifts in a row, or side by side; a classifier of what they hand on."""
+    """Two shifts, in a row or side by side, in front of a classifier."""
 
     def __init__(self, in_a_row):
         C, H, W = image = Shifted.image

@@ -100,7 +100,7 @@ def _start() -> contextlib.AbstractContextManager:
 
 @contextlib.contextmanager
 def _short_waits() -> Iterator[None]:
-    """Let the threads of GNU's OpenMP, if it is loaded now, wait only a moment for work in a loop, and then sleep.
+    """Make the threads of GNU's OpenMP, if it is loaded inside, sleep soon after each loop.
 
     By default they wait thirty times as long, on a core that another program may need, or the very thread that they
     wait for. Next to one busy program a step of 64 took 144 ms on two threads, 42 with this, and 28 on one.

@@ -40,11 +40,11 @@ class Elementwise(Function):
 
     @staticmethod
     def value(x: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        raise TypeError("Elementwise: expected a subclass that defines value, got one without")
 
     @staticmethod
     def gradient(dy: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        raise TypeError("Elementwise: expected a subclass that defines gradient, got one without")
 
     @staticmethod
     def forward(ctx: Context, x: np.ndarray) -> np.ndarray:

@@ -138,8 +138,8 @@ class Task:
     def alarm(self, test: Batch, found: dict[str, np.ndarray]) -> str:
         """A warning where a transformer does nothing; "" where all is well. Args: as for `measures`.
 
-        It does nothing if no quantity that the task and the transformer both name spreads over the images by a
-        twentieth of what it would need to.
+        Only quantities that the task and the transformer both name are compared. The transformer does nothing if each
+        of them spreads less over the images than a twentieth of the spread that would undo the distortions.
         """
         needed = {name: spread for name, spread in self.spreads(test).items() if spread > 0}
         idle: dict[str, dict[str, float]] = {}

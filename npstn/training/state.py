@@ -132,7 +132,7 @@ def _check_numbers(given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 
 
 def _check_random(state: Any) -> None:
-    """Refused here rather than in the midst of training. NumPy rounds or ignores some of what it should refuse."""
+    """Raise ValueError for a bad state now, not during training: NumPy rounds or ignores some bad entries."""
     trial = np.random.default_rng().bit_generator
     try:
         trial.state = state

@@ -72,7 +72,7 @@ def test_no_process_is_started_where_machine_code_cannot_be_kept(tmp_path):
     code = (
         "import subprocess\n"
         "from npstn.training.first_start import compile_at_first_start\n"
-        "subprocess.Popen = None\n"  # an error, if it is used
+        "subprocess.Popen = None\n"  # starting a process would raise TypeError
         f"compile_at_first_start({MODEL}, {RECIPE})"
     )
     run_python(code, root=root, **nowhere)
