@@ -26,6 +26,7 @@ def curves(metrics: dict[str, np.ndarray]) -> Figure:
     left.legend()
     right.plot(metrics["epoch"], metrics["test_accuracy"], "o-", color=COLOURS["test"])
     right.set(xlabel="epoch", ylabel="% of the test images", title="test accuracy")
+    right.set_ylim(top=min(right.get_ylim()[1], 100))  # no margin above what can be reached
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, len(metrics["epoch"]) + 0.5)
