@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         if name in REPLACED:
             return f"; {REPLACED[name]}"
         if wrong.startswith("-"):
-            return suggestion(f"--{name.lstrip('-')}", self._option_string_actions)
+            return suggestion(name.lstrip("-"), [o[2:] for o in self._option_string_actions if o[:2] == "--"], "--")
         options = self._option_string_actions.items()
         of_choices = [option for option, action in options if wrong in (action.choices or ())]
         meant = [option for option, fits in self.words.items() if fits(wrong)] + of_choices
@@ -65,15 +65,18 @@ class Parser(argparse.ArgumentParser):
             raise
 
 
-def suggestion(given: str, known: Iterable[str]) -> str:
+def suggestion(given: str, known: Iterable[str], prefix: str = "") -> str:
     """The end of an error: the known name that is most like the one that was given; "" where none is.
+
+    Args:
+        prefix: put before the name that is suggested.
 
     >>> suggestion("rts", ["R", "RTS"]), suggestion("x", ["R", "RTS"])
     ('; did you mean RTS?', '')
     """
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
-    return f"; did you mean {names[close[0]]}?" if close else ""
+    return f"; did you mean {prefix}{names[close[0]]}?" if close else ""
 
 
 def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:

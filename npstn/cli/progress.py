@@ -54,7 +54,7 @@ def with_progress(events: Iterator[Step | Epoch], state: State, epochs: int, ste
 
 
 class Progress:
-    """Where a training stands, in words: "epoch 3/8, 41 %, loss 0.07, 4 min left".
+    """Where a training stands, in words: "epoch 3/8, 41 %, loss 0.071, 4 min left".
 
     The loss is the mean of about the last fifty steps. The time left is that of all epochs, reckoned from the steps
     that this process has taken; its first step does not count, as it may have waited for the compiler.
@@ -75,7 +75,7 @@ class Progress:
 
     def __str__(self) -> str:
         epoch = len(self.state.epochs) + 1
-        parts = [f"epoch {epoch}/{self.epochs}", f"{100 * self.state.steps // self.steps} %", f"loss {self.loss:.2g}"]
+        parts = [f"epoch {epoch}/{self.epochs}", f"{100 * self.state.steps // self.steps} %", f"loss {self.loss:.3f}"]
         if self.taken > 1:
             to_take = (self.epochs - epoch + 1) * self.steps - self.state.steps
             parts.append(f"{duration((time.monotonic() - self.start) / (self.taken - 1) * to_take)} left")

@@ -100,8 +100,9 @@ def test_wrong_arguments_of_eval(trained, arguments, message):
 
 def test_eval_of_what_is_no_run(tmp_path):
     (tmp_path / "file").write_text("mine")
-    for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
-        assert refusal(1, "eval", folder) == f"expected a run folder, got {folder}, with no config.json in it"
+    assert refusal(1, "eval", tmp_path) == f"expected a run folder, got {tmp_path}, with no config.json in it"
+    for folder in (tmp_path / "none", tmp_path / "file"):
+        assert refusal(1, "eval", folder) == f"expected a run folder, got {folder}: there is no such folder"
 
 
 def damage(change):

@@ -161,7 +161,7 @@ def test_images_that_are_too_small_for_a_network(tmp_path, monkeypatch, undrawn)
     options = "--data", "tiny", "--transformer", "affine"
     message = refusal(2, "train", *options, "--network", "cnn", "--out", tmp_path / "run")
     assert message == (
-        "argument --network: paper_cnn_localiser: expected images of at least 28 x 28 pixels, got 20 x 20; "
+        "argument --network: expected images of at least 28 x 28 pixels, got 20 x 20; "
         "--network fcn takes images of any size"
     )
     assert list(tmp_path.iterdir()) == []

@@ -78,7 +78,7 @@ def test_wrong_choices(tmp_path, option, given):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["eval"], ["train", "--verison"], ["--colour"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["fly"], ["eval"], ["train", "--verison"], ["--colour"]], ids=" ".join)
 def test_wrong_commands(arguments):
     assert refusal(2, *arguments)
 

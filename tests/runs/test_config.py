@@ -33,7 +33,7 @@ def test_what_is_written_is_read(trained, tmp_path):
 
 
 WRONG = {
-    "format": [1, 3, "2", None],
+    "format": [1, "3", None, True],
     "task": ["rotated", None, [], {}, {"name": "rotated"}],
     "task.name": ["cluttered", ["rotated"], None],
     "task.source": ["cifar", "digits", ["drawn"], None],
