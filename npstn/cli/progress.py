@@ -15,6 +15,7 @@ from npstn.training import Epoch, State, Step
 
 EVERY = 30.0  # seconds from one line to the next
 NARROWEST = 60  # columns of a terminal: in fewer there is no room for a bar
+BAR = "{desc} |{bar}|"
 RECENT = 50  # steps
 FULL = 1.25  # threads that want to run, for each core; a run that is alone has one
 
@@ -33,7 +34,7 @@ def with_progress(events: Iterator[Step | Epoch], state: State, epochs: int, ste
         if isinstance(event, Step):
             progress.add(event)
             if bar is None and has_room_for_a_bar():
-                bar = tqdm(total=steps, bar_format="{desc} |{bar}|", leave=False, dynamic_ncols=True)
+                bar = tqdm(total=steps, desc=str(progress), bar_format=BAR, leave=False, dynamic_ncols=True)
             if bar is not None:
                 bar.set_description_str(str(progress), refresh=False)
                 bar.update(state.steps - bar.n)
@@ -95,7 +96,12 @@ def duration(seconds: float) -> str:
 
 
 def has_room_for_a_bar() -> bool:
-    """Whether standard error is a terminal that is wide enough. Some terminals say that they have 0 columns."""
+    """Whether standard error is a terminal that is wide enough. Some terminals say that they have 0 columns.
+
+    What a notebook gives to a program looks like a terminal, but it keeps every state of a bar.
+    """
+    if "JPY_PARENT_PID" in os.environ:  # set by Jupyter for its kernels, and so for what they start
+        return False
     try:
         return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns >= NARROWEST
     except (OSError, ValueError):  # no real file, or one that is closed
