@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import QUICK, last_accuracy, names, npstn_, refusal, snapshot
+from command import COMMAND, COMMANDS, QUICK, last_accuracy, names, npstn_, refusal, snapshot
 from processes import start_python
 
 from npstn import runs, training
@@ -17,15 +17,6 @@ from npstn import runs, training
 fcntl = pytest.importorskip("fcntl")
 pytestmark = pytest.mark.usefixtures("small_world")
 
-# The command on few digits, as `small_world` has them.
-COMMAND = """
-import sys
-import npstn.data.sources as sources
-draw = sources.draw_digits
-sources.draw_digits = lambda count, seed: draw(count // 100, seed=seed)
-from npstn.cli.parser import main
-sys.exit(main(sys.argv[1:]))
-"""
 # Root, who may run the tests, could write everywhere.
 WITHOUT_PRIVILEGES = """
 import ctypes, os, sys
@@ -173,20 +164,21 @@ def test_a_run_that_cannot_be_written_can_be_read(trained, tmp_path):
     folder, out = Path(shutil.copytree(trained[0], tmp_path / "run")), tmp_path / "out"
     before = snapshot(folder)
     folder.chmod(0o555)
-
-    def command(*arguments):
-        with start_python(WITHOUT_PRIVILEGES, COMMAND, *arguments, **PIPES) as process:
-            said, err = process.communicate(timeout=200)
-        return process.returncode, said, err
-
-    status, _, err = command("train", "--resume", folder)
-    assert (status, err) == (1, f"npstn: error: cannot write the run folder {folder}: Permission denied\n")
-    status, _, err = command("show", folder)
-    said = f"npstn: error: cannot write {folder / 'show.png'}: Permission denied; choose another place with --out\n"
-    assert (status, err) == (1, said)
-    for arguments in (["show", folder, "--out", f"{out}.png"], ["compare", folder, "--out", f"{out}.svg"]):
-        assert command(*arguments)[0] == 0
-    status, accuracy, _ = command("eval", folder)
-    assert (status, accuracy) == (0, f"{last_accuracy(folder):.2f} %\n")
+    commands = [
+        ["eval", folder],
+        ["show", folder, "--out", f"{out}.png"],
+        ["compare", folder, "--out", f"{out}.svg"],
+        ["show", folder],
+        ["train", "--resume", folder],
+    ]
+    lines = ["\n".join(map(str, arguments)) for arguments in commands]
+    with start_python(WITHOUT_PRIVILEGES, COMMANDS, *lines, **PIPES) as process:
+        said, wrong = process.communicate(timeout=200)
     folder.chmod(0o755)
+    assert [line for line in said.splitlines() if line.startswith("status")] == [f"status {n}" for n in (0, 0, 0, 1, 1)]
+    assert f"{last_accuracy(folder):.2f} %" in said.splitlines()
+    assert [line for line in wrong.splitlines() if line.startswith("npstn: ")] == [
+        f"npstn: error: cannot write {folder / 'show.png'}: Permission denied; choose another place with --out",
+        f"npstn: error: cannot write the run folder {folder}: Permission denied",
+    ]
     assert snapshot(folder) == before
