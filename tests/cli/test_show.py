@@ -35,6 +35,7 @@ def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
         (["--digit", "-1"], 2, "argument --digit: expected a whole number of at least 0, got -1"),
         (["--digit", "x"], 2, "argument --digit: expected a whole number of at least 0, got x"),
         (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
+        (["--digit", *["7"] * 51], 1, "expected at most 50 test images in a picture, got 51: draw several"),
         (["--data-dir", "x"], 1, "expected no folder of files for drawn digits, got x: leave --data-dir out"),
         (["--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
         (["--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
