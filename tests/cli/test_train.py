@@ -254,7 +254,7 @@ def test_a_constant_localiser_is_reported_after_each_epoch(tmp_path, monkeypatch
 def test_no_backend_of_matplotlib_is_needed(tmp_path):
     """`!npstn train` in a notebook is given one that the program's own Python may not have."""
     options = "--data", "drawn", "--transformer", "none", "--epochs", "1", "--threads", "1", "--out", tmp_path / "run"
-    run_python(COMMAND, "train", *options, MPLBACKEND="module://no_such_package.backend")
+    run_python(COMMAND, "train", *options, MPLBACKEND="of another Python")
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(KINDS[".png"])
 
 

@@ -65,7 +65,7 @@ def test_the_command_trains_to_its_pictures_in_a_notebook(cells, tmp_path):
     (tmp_path / "command.py").write_text(COMMAND)
     train = "train --data drawn --transformer none --epochs 1 --threads 1 --out run"
     backend, trained = cells(
-        "import os; os.environ['MPLBACKEND'] = 'module://no_such_package.backend'",
+        "import os; os.environ['MPLBACKEND'] = 'of another Python'",
         f"!{sys.executable} command.py {train}",
     )
     assert backend == []
