@@ -110,8 +110,8 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk does not name the file
-            error.filename = str(path)
+        if error.errno is not None:  # nobody knows the temporary file, and a full disk names none at all
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         temporary.unlink(missing_ok=True)

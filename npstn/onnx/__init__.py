@@ -16,11 +16,11 @@ from pathlib import Path
 from npstn.nn import Module
 from npstn.onnx.elementwise import ELEMENTWISE
 from npstn.onnx.file import OPSET, as_bytes, check_package
-from npstn.onnx.graph import ExportError, Graph, Value, Varies
+from npstn.onnx.graph import ExportError, Graph, Table, Value, Varies
 from npstn.onnx.grids import GRIDS
 from npstn.onnx.layers import LAYERS
 from npstn.onnx.shaping import SHAPING
-from npstn.onnx.trace import Table, trace
+from npstn.onnx.trace import trace
 from npstn.storage import write_whole
 
 __all__ = ["NODES", "OPSET", "ExportError", "Graph", "Value", "Varies", "save"]

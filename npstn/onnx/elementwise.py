@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from npstn.onnx.graph import Graph, Value
+from npstn.onnx.graph import Graph, Table, Value
 from npstn.ops import activation, arithmetic, clamp, elementary
 
 
@@ -33,7 +33,7 @@ def clamp_nodes(graph: Graph, x: Value, low: Any, high: Any) -> str:
     return y
 
 
-ELEMENTWISE = {
+ELEMENTWISE: Table = {
     arithmetic.Add: same("Add"),
     arithmetic.Sub: same("Sub"),
     arithmetic.Mul: same("Mul"),

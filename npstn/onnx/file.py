@@ -32,7 +32,7 @@ def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
         helper.make_node(node.operator, node.inputs, [node.output], name=node.output, **node.attributes)
         for node in graph.nodes
     ]
-    constants = [numpy_helper.from_array(np.ascontiguousarray(x).reshape(x.shape), k) for k, x in graph.constants.items()]
+    constants = [numpy_helper.from_array(np.array(x, order="C"), name) for name, x in graph.constants.items()]
     inputs, outputs = [tensor(INPUT, ("batch", *image))], [tensor(result.name, ("batch", *result.shape[1:]))]
     model = helper.make_model(
         helper.make_graph(nodes, "npstn", inputs, outputs, constants),

@@ -5,10 +5,17 @@ A graph knows no operation of npstn and no file format: the tables of this folde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from npstn.autograd import Function
+
+# For each operation the function that adds its nodes: called with a Graph and the inputs of the operation's forward,
+# it gives the name of the result.
+Table = dict[type[Function], Callable[..., str]]
 
 INPUT, OUTPUT = "images", "output"
 
@@ -61,13 +68,13 @@ class Graph:
         self.operation = ""
         self._weights = {id(array): name for name, array in weights.items()}
 
-    def node(self, operator: str, *inputs: Any, output: str = "", **attributes: Any) -> str:
+    def node(self, operator: str, *inputs: Any, output: Any = None, **attributes: Any) -> str:
         """Add a node of an ONNX operator; gives the name of its output.
 
         Args:
             inputs: values, or the names that `node` gave; constants: arrays, numbers, lists of integers; None for an
                 optional input that is left out.
-            output: its name; one is made up where it is empty.
+            output: its name; one is made up where None.
             attributes: of the operator.
 
         Raises ExportError for a constant that varies.

@@ -9,14 +9,23 @@
 | grid_sample        | GridSample, with Where and Clip before it and Add after it                                |
 
 ONNX has an operator AffineGrid too. It is not used: of a single row or column it makes the middle, the top, the bottom
-or NaN, by engine. Likewise GridSample itself, of a point that is NaN or far away. The nodes round it give each engine
-points near the image alone:
+or NaN, by engine. Likewise GridSample itself, of a point that is NaN or far away. So the nodes give each engine only
+points near the image, and put NaN where it belongs afterwards:
 
-    near = clip(G, -5, 5), 0 where G is NaN or infinite        V = GridSample(U, near) + (NaN where G was, else 0)
+    lost = G is NaN or infinite; with "border" G is NaN, as an infinite point is far outside like any other
+    near = 0 where lost, else clip(G, -5, 5), from where no tap reaches the image, or all taps the border;
+           with "reflection" the remainder of G / 4: after that distance the mirror images repeat
+    V = GridSample(U, near) + (NaN where lost, else 0)
 
-At 5 a point is so far outside that no tap reaches the image, whatever its size, and with the padding "border" all taps
-are on the border. With "border" an infinite coordinate is far, and only NaN gives NaN. With "reflection" a far point
-has its mirror image, and must not be clipped.
+Two combinations take a larger image U, so that all engines do what npstn does:
+
+    bicubic with "border": npstn pads each of the sixteen taps, and others first move the point to the border. Both are
+    the same for points in an image with a ring of two more border pixels. A point keeps its place in pixels by
+
+        near = clip(g W / (W + 4), -1, 1)        with align_corners: clip(g (W - 1) / (W + 3), -1, 1)
+
+    "reflection" with align_corners, and a single row or column: there is no distance between its mirrors to divide by.
+    Twice the same row is the same image.
 """
 
 from __future__ import annotations
@@ -25,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from npstn.onnx.graph import Graph, Value
+from npstn.onnx.graph import Graph, Table, Value
 from npstn.ops.affine_grid import AffineGrid, normalised_coordinates
 from npstn.ops.grid_sample import BORDER, MODES, PADDINGS, REFLECTION, GridSample
 from npstn.ops.grid_sample_bicubic import GridSampleBicubic
@@ -33,7 +42,10 @@ from npstn.ops.projective_grid import ProjectiveGrid
 from npstn.ops.rotation import RotationTheta
 from npstn.ops.tps_grid import TpsGrid, spline_matrix
 
+ZERO = np.float32(0)
 FAR = 5.0
+PERIOD = 4.0  # of an image and its mirror image, normalised
+RING = 2  # pixels
 
 
 def rotation_theta(graph: Graph, a: Value) -> str:
@@ -79,19 +91,28 @@ def grid_sample_bicubic(graph: Graph, U: Any, G: Any, padding: int, align_corner
 
 
 def _sample(graph: Graph, U: Any, G: Any, mode: str, padding: int, align_corners: bool) -> str:
+    _, _, H, W = U.shape
     lost = graph.node("IsNaN", G)
     if padding != BORDER:
         lost = graph.node("Or", lost, graph.node("IsInf", G))
-    near: Any = graph.node("Where", lost, np.float32(0), G)
-    if padding != REFLECTION:
+    near = graph.node("Where", lost, ZERO, G)
+    if padding == REFLECTION:
+        near = graph.node("Mod", near, np.float32(PERIOD), fmod=1)
+    else:
         near = graph.node("Clip", near, np.float32(-FAR), np.float32(FAR))
-    options = {"mode": mode, "padding_mode": PADDINGS[padding], "align_corners": int(align_corners)}
+    if padding == BORDER and mode == "cubic":
+        U = graph.node("Pad", U, [0, 0, RING, RING, 0, 0, RING, RING], mode="edge")
+        extent = np.array([W, H], np.float32) - align_corners
+        near = graph.node("Clip", graph.node("Mul", near, extent / (extent + 2 * RING)), np.float32(-1), np.float32(1))
+    if padding == REFLECTION and align_corners and 1 in (H, W):
+        U = graph.node("Pad", U, [0, 0, 0, 0, 0, 0, int(H == 1), int(W == 1)], mode="edge")
+    options: dict[str, Any] = {"mode": mode, "padding_mode": PADDINGS[padding], "align_corners": int(align_corners)}
     V = graph.node("GridSample", U, near, **options)
-    nan = graph.node("ReduceSum", graph.node("Where", lost, np.float32(np.nan), np.float32(0)), [-1], keepdims=0)
+    nan = graph.node("ReduceSum", graph.node("Where", lost, np.float32(np.nan), ZERO), [-1], keepdims=0)
     return graph.node("Add", V, graph.node("Unsqueeze", nan, [1]))  # (B, C, h, w) + (B, 1, h, w)
 
 
-GRIDS = {
+GRIDS: Table = {
     RotationTheta: rotation_theta,
     AffineGrid: affine_grid,
     ProjectiveGrid: projective_grid,

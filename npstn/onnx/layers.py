@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from npstn.onnx.elementwise import same
-from npstn.onnx.graph import Graph, Value
+from npstn.onnx.graph import Graph, Table, Value
 from npstn.ops.arguments import pair
 from npstn.ops.arithmetic import Matmul
 from npstn.ops.avg_pool2d import AvgPool2d
@@ -49,7 +49,7 @@ def avg_pool2d(graph: Graph, U: Value, kernel_size: Any, stride: Any, padding: A
     return _pool(graph, "AveragePool", U, kernel_size, stride, padding, count_include_pad=1)
 
 
-def _pool(graph: Graph, operator: str, U: Value, kernel_size: Any, stride: Any, padding: Any, **more: int) -> str:
+def _pool(graph: Graph, operator: str, U: Value, kernel_size: Any, stride: Any, padding: Any, **more: Any) -> str:
     stride = kernel_size if stride is None else stride
     kernel = pair(graph.operation, "kernel_size", graph.fixed("windows", kernel_size), 1)
     return graph.node(operator, U, kernel_shape=kernel, **_window(graph, stride, padding), **more)
@@ -65,7 +65,7 @@ def _along(operator: str) -> Any:
     return lambda graph, x, dim: graph.node(operator, x, axis=graph.fixed("axes", dim))
 
 
-LAYERS = {
+LAYERS: Table = {
     Matmul: same("MatMul"),
     Linear: linear,
     Conv2d: conv2d,

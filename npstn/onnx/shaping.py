@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from npstn.onnx.graph import Graph, Value, Varies
+from npstn.onnx.graph import Graph, Table, Value, Varies
 from npstn.ops.joining import Cat, Stack
 from npstn.ops.maximum import MaxAlongAxis, MaxOfAll
 from npstn.ops.shaping import Index, Reshape, Sum, Transpose
@@ -64,7 +64,8 @@ def index(graph: Graph, x: Value, index: Any) -> str:
     at = next(k for k, entry in enumerate(entries) if entry is Ellipsis)
     entries[at : at + 1] = [slice(None)] * (x.ndim - used)
     name, axis = x.name, 0  # axis: of the input
-    taken, new = [], []
+    taken: list[int] = []
+    new: list[int] = []
     arrays = 0
     for entry in entries:
         if entry is None:
@@ -82,7 +83,7 @@ def index(graph: Graph, x: Value, index: Any) -> str:
                 places = np.flatnonzero(places)
             arrays += places.ndim
             if places.dtype.kind not in "iu" or places.ndim > 1 or arrays > 1:
-                raise graph.refusal("slices, integers and at most one list of integers or booleans", type(entry).__name__)
+                raise graph.refusal("slices, integers, and one list of integers or booleans", repr(entry))
             if not places.ndim:
                 taken.append(axis)
             name = graph.node("Gather", name, places.reshape(-1), axis=axis)
@@ -104,7 +105,7 @@ def stack(graph: Graph, dim: int, *xs: Any) -> str:
     return graph.node("Concat", *[graph.node("Unsqueeze", x, [dim]) for x in xs], axis=dim)
 
 
-SHAPING = {
+SHAPING: Table = {
     Sum: sum_,
     MaxOfAll: max_of_all,
     MaxAlongAxis: max_along,

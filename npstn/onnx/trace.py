@@ -13,18 +13,16 @@ on two images and on three others, and the two lists of steps are read side by s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from npstn.autograd import Function, Step, Tensor, no_grad, watch_steps
+from npstn.autograd import Step, Tensor, no_grad, watch_steps
 from npstn.nn import Module
-from npstn.onnx.graph import INPUT, OUTPUT, ExportError, Graph, Value, Varies
+from npstn.onnx.graph import INPUT, OUTPUT, ExportError, Graph, Table, Value, Varies
 
 COUNTS = 2, 3  # images in the two runs
-
-Table = Mapping[type[Function], Callable[..., str]]  # from an operation to the function that adds its nodes
 
 
 def trace(net: Module, image: tuple[int, ...], nodes: Table) -> tuple[Graph, Value]:
@@ -33,8 +31,7 @@ def trace(net: Module, image: tuple[int, ...], nodes: Table) -> tuple[Graph, Val
     Args:
         net: from a tensor (B, *image) to one of (B, ...).
         image: the shape of one input, (C, H, W) of an image.
-        nodes: for each operation, the function that adds its nodes: it is called with the graph and the operation's
-            inputs, and gives the name of the result.
+        nodes: of each operation that may be met.
 
     Raises ExportError for an operation that `nodes` lacks, and for what depends on the images in another way than
     through operations.
@@ -45,28 +42,24 @@ def trace(net: Module, image: tuple[int, ...], nodes: Table) -> tuple[Graph, Val
     batches = [Tensor(rng.random((B, *image)).astype(dtype)) for B in COUNTS]
     runs = [_run(net, batch) for batch in batches]
     graph = Graph(weights)
-    known: dict[tuple[int, int], Value] = {}  # from the arrays of both runs, by their addresses
-    known[_key(*batches)] = _never_empty(graph, image)
-    if len(runs[0][0]) != len(runs[1][0]):
-        raise ExportError("onnx.save: expected the same operations for any number of images, got more for three of them")
-    for first, second in zip(runs[0][0], runs[1][0], strict=True):
-        if first.function is not second.function:
-            names = f"{first.function.name} and {second.function.name}"
-            raise ExportError(f"onnx.save: expected the same operations for any images, got {names}")
+    known = {_key(*batches): _never_empty(graph, image)}
+    (steps, result), (other_steps, other_result) = runs
+    if [step.function for step in steps] != [step.function for step in other_steps]:
+        raise ExportError("onnx.save: expected a network that takes the same steps for all images, got others for some")
+    for first, second in zip(steps, other_steps, strict=True):
         graph.operation = first.function.name
         inputs = [_input(graph, known, *pair) for pair in zip(first.inputs, second.inputs, strict=True)]
         if not any(isinstance(x, Value) for x in inputs):
             continue  # of constants alone: what comes out is a constant, too
         if first.function not in nodes:
             owner = first.function.__name__
-            raise graph.refusal("an operation with nodes", f"none; give them as npstn.onnx.NODES[{owner}]")
+            raise graph.refusal("an operation with nodes", f"none; write a function that adds them as NODES[{owner}]")
         name = nodes[first.function](graph, *inputs)
         known[_key(first.result, second.result)] = Value(name, _shape(first.result, second.result))
-    graph.operation = "output"
-    results = [run[1] for run in runs]
-    if _key(*results) not in known:
-        raise graph.refusal("a tensor that was computed from the images", type(results[0]).__name__)
-    return graph, _as_many(graph, known[_key(*results)])
+    graph.operation = OUTPUT
+    if _key(result, other_result) not in known:
+        raise graph.refusal("a Tensor that was computed from the images", type(result).__name__)
+    return graph, _as_many(graph, known[_key(result, other_result)])
 
 
 def _run(net: Module, batch: Tensor) -> tuple[list[Step], Any]:
@@ -108,7 +101,7 @@ def _input(graph: Graph, known: Mapping[tuple[int, int], Value], first: Any, sec
     if x.dtype.kind == "f" and (len(x), len(y)) == COUNTS and all((some == row).all() for some in (x, y)):
         size = graph.node("Concat", "count", list(row.shape[1:]), axis=0) if row.ndim > 1 else "count"
         return Value(graph.node("Expand", row, size), (None, *row.shape[1:]))
-    return Varies(x, y)
+    return graph.fixed("constants", Varies(x, y)) if x.dtype.kind == "f" else Varies(x, y)
 
 
 def _never_empty(graph: Graph, image: tuple[int, ...]) -> Value:

@@ -1,0 +1,53 @@
+"""Every operation of the library gives the same numbers in every engine, or is refused by its name."""
+
+import math
+
+import numpy as np
+import pytest
+from exported import agree, every_engine, exported
+
+import npstn.functional as F
+from npstn import Tensor
+from npstn.gradcheck.samples import samples
+from npstn.onnx import ExportError
+
+pytest.importorskip("onnx")
+
+REFUSED = {"dropout", "dropout2d", "mse_loss", "nll_loss", "cross_entropy"}  # they belong to the training
+SAMPLES = [sample for sample in samples(network=False) if 0 in sample.batch]
+
+
+def as_network(sample):
+    """A function of one tensor (B, N), whose columns are the inputs of the sample that have a batch, one after another."""
+    inputs = [sample.inputs[k] for k in sample.batch if k in sample.arrays]
+    ends = np.cumsum([0, *(x[0].size for x in inputs)])
+
+    def net(columns):
+        given = [Tensor(np.float32(x)) if k in sample.arrays else x for k, x in enumerate(sample.inputs)]
+        for i, k in enumerate(k for k in sample.batch if k in sample.arrays):
+            given[k] = columns[:, ends[i] : ends[i + 1]].reshape(len(columns), *inputs[i].shape[1:])
+        return sample.function(*given, **sample.options_for(*given))
+
+    return net, np.concatenate([x.reshape(len(x), math.prod(x.shape[1:])) for x in inputs], axis=1).astype(np.float32)
+
+
+@every_engine
+@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.operation not in REFUSED], ids=str)
+def test_an_operation(sample, engine):
+    net, columns = as_network(sample)
+    agree(net, columns, engine)
+
+
+@pytest.mark.parametrize(
+    ("net", "name"),
+    [
+        (F.dropout, "dropout"),
+        (F.dropout2d, "dropout"),
+        (lambda images: F.mse_loss(images, images), "mse_loss"),
+        (lambda images: F.nll_loss(images.reshape(len(images), 4), np.zeros(len(images), int)), "nll_loss"),
+        (lambda images: F.cross_entropy(images.reshape(len(images), 4), np.zeros(len(images), int)), "nll_loss"),
+    ],
+)
+def test_an_operation_of_the_training_is_refused_by_its_name(net, name):
+    with pytest.raises(ExportError, match=f"^onnx.save: {name}: expected "):
+        exported(net, (1, 2, 2), "onnxruntime")
