@@ -4,8 +4,9 @@
 |---------------------------------------|------------------------------------------------------------|
 | a + b, a - b, a b, a / b, a^b         | Add, Sub, Mul, Div, Pow                                    |
 | exp, log, sqrt, sin, cos              | Exp, Log, Sqrt, Sin, Cos                                   |
-| relu, tanh, sigmoid, abs              | Relu, Tanh, Sigmoid, Abs                                   |
-| clamp: min(max(x, low), high)         | Max, Min: engines disagree on Clip where low > high        |
+| relu, tanh, abs                       | Relu, Tanh, Abs                                            |
+| sigmoid: 1 / (1 + e^-x)               | Neg, Exp, Add, Div: onnxruntime's Sigmoid is 0 from -18 on |
+| clamp: min(max(x, low), high)         | Max, Min                                                   |
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ import numpy as np
 from npstn.onnx.graph import Graph, Table, Value
 from npstn.ops import activation, arithmetic, clamp, elementary
 
+ONE = np.float32(1)
+
 
 def same(operator: str) -> Callable[..., str]:
     """The row of an operation that ONNX has as it is."""
     return lambda graph, *inputs: graph.node(operator, *inputs)
+
+
+def sigmoid(graph: Graph, x: Value) -> str:
+    return graph.node("Div", ONE, graph.node("Add", graph.node("Exp", graph.node("Neg", x)), ONE))
 
 
 def clamp_nodes(graph: Graph, x: Value, low: Any, high: Any) -> str:
@@ -46,7 +53,7 @@ ELEMENTWISE: Table = {
     elementary.Cos: same("Cos"),
     activation.Relu: same("Relu"),
     activation.Tanh: same("Tanh"),
-    activation.Sigmoid: same("Sigmoid"),
+    activation.Sigmoid: sigmoid,
     clamp.Abs: same("Abs"),
     clamp.Clamp: clamp_nodes,
 }

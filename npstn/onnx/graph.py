@@ -88,7 +88,7 @@ class Graph:
             return ""
         if isinstance(x, (Value, str)):
             return x.name if isinstance(x, Value) else x
-        array = np.asarray(self.fixed("constants", x))
+        array = np.asarray(self.fixed("constants", x), np.int64 if isinstance(x, list) else None)
         name = self._weights.get(id(x), f"{self.operation}/constant_{len(self.constants)}")
         self.constants[name] = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
         return name

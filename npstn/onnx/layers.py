@@ -8,7 +8,7 @@
 | max_pool2d         | MaxPool                                                                                 |
 | avg_pool2d         | AveragePool, which counts the padding                                                   |
 | softmax            | Softmax                                                                                 |
-| log_softmax        | LogSoftmax                                                                              |
+| log_softmax        | s - log sum exp s with s = x - max x; LogSoftmax is -inf below -103 in ONNX's evaluator |
 
 In evaluation dropout is no operation. Losses have no nodes: they belong to the training.
 """
@@ -61,8 +61,14 @@ def _window(graph: Graph, stride: Any, padding: Any) -> dict[str, Any]:
     return {"strides": stride, "pads": [*padding, *padding]}
 
 
-def _along(operator: str) -> Any:
-    return lambda graph, x, dim: graph.node(operator, x, axis=graph.fixed("axes", dim))
+def softmax(graph: Graph, x: Value, dim: Any) -> str:
+    return graph.node("Softmax", x, axis=graph.fixed("axes", dim))
+
+
+def log_softmax(graph: Graph, x: Value, dim: Any) -> str:
+    axis = [graph.fixed("axes", dim)]
+    s = graph.node("Sub", x, graph.node("ReduceMax", x, axis))
+    return graph.node("Sub", s, graph.node("Log", graph.node("ReduceSum", graph.node("Exp", s), axis)))
 
 
 LAYERS: Table = {
@@ -71,6 +77,6 @@ LAYERS: Table = {
     Conv2d: conv2d,
     MaxPool2d: max_pool2d,
     AvgPool2d: avg_pool2d,
-    Softmax: _along("Softmax"),
-    LogSoftmax: _along("LogSoftmax"),
+    Softmax: softmax,
+    LogSoftmax: log_softmax,
 }

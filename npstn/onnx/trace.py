@@ -44,7 +44,7 @@ def trace(net: Module, image: tuple[int, ...], nodes: Table) -> tuple[Graph, Val
     graph = Graph(weights)
     known = {_key(*batches): _never_empty(graph, image)}
     (steps, result), (other_steps, other_result) = runs
-    if [step.function for step in steps] != [step.function for step in other_steps]:
+    if [(step.function, len(step.inputs)) for step in steps] != [(s.function, len(s.inputs)) for s in other_steps]:
         raise ExportError("onnx.save: expected a network that takes the same steps for all images, got others for some")
     for first, second in zip(steps, other_steps, strict=True):
         graph.operation = first.function.name
