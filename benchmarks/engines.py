@@ -1,13 +1,37 @@
-"""The programs that run an ONNX model, each behind one call: images in, results out."""
+"""The programs that run an ONNX model; how far their answers are from npstn's, for every task and transformer.
+
+    python -m benchmarks.engines --data-dir DIR                 every pair; writes the table of docs/export.md
+    python -m benchmarks.engines --data-dir DIR --only P        one task; the other rows stay as they are
+
+The network of each pair is trained for 150 steps, so that its transformer does something to each image. Then it is
+exported, and 1,000 distorted MNIST test digits go through npstn and through each engine. ONNX's own evaluator is plain
+Python and takes a second an image: it gets the first few (`--reference`).
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import importlib.metadata
+import itertools
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import npstn
+import npstn.functional as F
+from benchmarks import pairs
+from npstn import Tensor, models, nn, optim
+from npstn.tasks import TASKS, Task
+from npstn.transformers import TRANSFORMERS
+
+PAGE = pairs.ROOT / "docs" / "export.md"
+STEPS = 150
+IMAGES = 1000
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -57,3 +81,77 @@ def installed() -> list[str]:
             continue
         found.append(name)
     return found
+
+
+def trained(task: Task, transformer: str, network: str, parallel: int) -> nn.Module:
+    """A network that has seen some images of the task."""
+    npstn.manual_seed(0)
+    net = models.build(transformer, task.image, len(task.classes), network=network, parallel=parallel)
+    optimizer = optim.AdamW(net.parameters(), lr=2e-3)
+    for batch in itertools.islice(task.batches(32, np.random.default_rng(0)), STEPS):
+        net.zero_grad()
+        F.nll_loss(net(Tensor(batch.images)), batch.labels).backward()
+        optimizer.step()
+    return net.eval()
+
+
+def differences(net: nn.Module, images: np.ndarray, counts: dict[str, int]) -> dict[str, float]:
+    """The largest difference of each engine's log-probabilities from npstn's, over its first so many images.
+
+    As a yardstick, also that of npstn in float64: so much is float32 itself.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, npstn.no_grad():
+        path = Path(folder, "model.onnx")
+        npstn.onnx.save(net, path, images.shape[1:])
+        wanted = np.concatenate([net(Tensor(part)).data for part in np.split(images, 10)])
+        for name, count in counts.items():
+            run = ENGINES[name](path)
+            found[name] = float(np.abs(run(images[:count]) - wanted[:count]).max())
+        exact = [net.double()(Tensor(part.astype(np.float64))).data for part in np.split(images, 10)]
+        found["float64"] = float(np.abs(np.concatenate(exact) - wanted).max())
+    return found
+
+
+def row(task: Task, transformer: str, reference: int) -> str:
+    """A line of the table: the differences of a pair, and the engines' numbers of images."""
+    kind = pairs.ROWS[task.name]
+    net = trained(task, transformer, kind.network, kind.parallel)
+    counts = {name: reference if name == "ONNX reference" else IMAGES for name in ENGINES}
+    found = differences(net, task.test().images[:IMAGES], counts)
+    cells = [f"{found[name]:.1e} ({counts[name]:,})" for name in ENGINES]
+    return f"| {task.name} | {transformer} | {' | '.join(cells)} | {found['float64']:.1e} ({IMAGES:,}) |"
+
+
+TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of the table -->)", re.DOTALL)
+
+
+def written(page: str, rows: list[str]) -> str:
+    """The page with these rows in its table, in the order of tasks and transformers; its other rows stay."""
+    key = re.compile(r"\| (\w+) \| (\w+) \|")
+    (table,) = TABLE.findall(page)
+    lines = {match.groups(): match.string for match in map(key.match, [*table.splitlines(), *rows]) if match}
+    order = [(task, kind) for task in pairs.ROWS for kind in TRANSFORMERS]
+    versions = [f"{name} {importlib.metadata.version(package)}" for name, package in PACKAGES.items()]
+    head = [f"| task | transformer | {' | '.join(versions)} | npstn in float64 |", "|---" * (3 + len(ENGINES)) + "|"]
+    return TABLE.sub("\n".join([*head, *(lines[pair] for pair in order if pair in lines)]) + "\n", page)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    parser.add_argument("--only", choices=pairs.ROWS, help="this task alone")
+    parser.add_argument("--transformer", choices=TRANSFORMERS, help="this transformer alone")
+    parser.add_argument("--reference", type=int, metavar="N", default=10, help="images for ONNX's evaluator; 10")
+    options = parser.parse_args()
+    source = pairs.few(5 * IMAGES, options.data_dir)
+    for name in pairs.ROWS:
+        for transformer in TRANSFORMERS:
+            if options.only in (None, name) and options.transformer in (None, transformer):
+                line = row(TASKS[name](source), transformer, options.reference)
+                print(line, flush=True)
+                PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), [line]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

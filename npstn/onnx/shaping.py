@@ -45,7 +45,7 @@ def reshape(graph: Graph, x: Value, shape: Any) -> str:
         as_in_input = axis < x.ndim and x.shape[axis] is None
         lengths.append((0 if as_in_input else -1) if isinstance(length, Varies) else int(length))
     if lengths.count(-1) > 1:
-        raise graph.refusal("at most one length besides that of the batch to be left open", shape)
+        raise graph.refusal("at most one length that is left open", "two")
     return graph.node("Reshape", x, lengths)
 
 

@@ -97,11 +97,12 @@ def _input(graph: Graph, known: Mapping[tuple[int, int], Value], first: Any, sec
         return x if type(x) is type(y) and x == y else Varies(x, y)
     if x is y or np.array_equal(x, y, equal_nan=x.dtype.kind == "f"):
         return x
-    row = x[:1]
-    if x.dtype.kind == "f" and (len(x), len(y)) == COUNTS and all((some == row).all() for some in (x, y)):
-        size = graph.node("Concat", "count", list(row.shape[1:]), axis=0) if row.ndim > 1 else "count"
-        return Value(graph.node("Expand", row, size), (None, *row.shape[1:]))
-    return graph.fixed("constants", Varies(x, y)) if x.dtype.kind == "f" else Varies(x, y)
+    if x.dtype.kind != "f":
+        return Varies(x, y)
+    if (x.shape[:1], y.shape[:1]) == tuple((B,) for B in COUNTS) and all((rows == x[:1]).all() for rows in (x, y)):
+        size = graph.node("Concat", "count", list(x.shape[1:]), axis=0)
+        return Value(graph.node("Expand", x[:1], size), (None, *x.shape[1:]))
+    return graph.fixed("constants", Varies(x, y))
 
 
 def _never_empty(graph: Graph, image: tuple[int, ...]) -> Value:

@@ -18,7 +18,7 @@ SAMPLES = [sample for sample in samples(network=False) if 0 in sample.batch]
 
 
 def as_network(sample):
-    """A function of one tensor (B, N), whose columns are the inputs of the sample that have a batch, one after another."""
+    """A function of one tensor (B, N): in its columns stand the inputs of the sample that have a batch."""
     inputs = [sample.inputs[k] for k in sample.batch if k in sample.arrays]
     ends = np.cumsum([0, *(x[0].size for x in inputs)])
 
