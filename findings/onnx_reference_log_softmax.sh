@@ -38,5 +38,9 @@ for name, run in engines.items():
     print(f"{name}: {', '.join(f'{y:.2f}' for y in found)}")
 PYTHON
 diff "$work/seen" - <<'SEEN'
+reference: -80.00, -99.98, -103.28, -inf, -inf
+reference, function body: -80.00, -100.00, -103.00, -104.00, -1000.00
+onnxruntime: -80.00, -100.00, -103.00, -104.00, -1000.00
+OpenVINO: -80.00, -100.00, -103.00, -104.00, -1000.00
 SEEN
 echo "as seen"
