@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import npstn
 from npstn import runs
-from npstn.cli import compare, data, eval, gradcheck, show, train
+from npstn.cli import compare, data, eval, export, gradcheck, show, train
 from npstn.cli.arguments import Parser
 from npstn.cli.errors import BadArgument
 from npstn.data import DataError
+from npstn.onnx import ExportError
 from npstn.training import TrainingError
 
-COMMANDS = train, eval, show, compare, gradcheck, data
+COMMANDS = train, eval, show, compare, export, gradcheck, data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"npstn: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
         return 1
-    except (BadArgument, runs.RunError, DataError, TrainingError) as error:
+    except (BadArgument, runs.RunError, DataError, ExportError, TrainingError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadArgument) else 1
 
