@@ -1,11 +1,15 @@
 """Compare the gradients that backward gives with the slopes that finite differences give.
 
-    v     the cotangent: a random weight with a random sign for each output, so that no errors cancel
-    dx    the gradient that backward gives for v
-    d     a direction: each entry of the input in turn; random signs for all entries at once, where the entries are many
+    v_i     the cotangent: a random weight with a random sign for each output i, so that no errors cancel
+    dx      the gradient that backward gives for v
+    row c   the gradient that backward gives for v with zeros outside of a class c of outputs
 
-For each direction, <dx, d> must equal <v, slopes along d>. Where it does not, the entries of d are halved and the
-half with the larger error is kept, again and again, until one entry is left to name. The outputs are halved likewise.
+Each output is judged alone, against its own slope: an error in a small output does not hide behind a large one, and a
+small entry does not behind a large one. So each output is a class of its own. Where every output follows one entry (see
+`lines`), a class holds as many outputs as follow different entries, and one row judges them all. The rows must add up to dx:
+a race between outputs shows in no row, but in their sum.
+
+Entries that share a kink also move together (see `ties`).
 """
 
 from __future__ import annotations
@@ -16,9 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, rounding_errors, steps_for
 from npstn.gradcheck.report import Curve, Entry, Gradient
-from npstn.gradcheck.slopes import Slopes, quotients, rounding_errors, slopes_along, weighed
+from npstn.gradcheck.slopes import (
+    CENTRAL_NOISE, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Lines, Slopes, extrapolated, measure,
+)
 from npstn.gradcheck.subject import Subject
+
+PAIRS = 1 << 17  # pairs of an entry and an output that are measured at a time
+ROWS = 1 << 24  # numbers in all rows together
 
 
 @dataclass(frozen=True)
@@ -27,178 +37,184 @@ class Options:
 
     eps: float = 1e-3
     atol: float = 0.0
-    rtol: float = 1e-8
+    rtol: float = 1e-9
     seed: int = 0
-    max_entries: int = 1000
+    max_entries: int = 5000
     directions: int = 16
     max_kinks: float = 0.1
+    max_unseen: float = 0.5
     curve: bool = False
-
-
-class Line(NamedTuple):
-    """A line through an input: its direction, the largest step along it, and its entry if it moves only one."""
-
-    d: np.ndarray
-    h: float
-    entry: tuple[int, ...] | None
-
-
-class Pullback(NamedTuple):
-    """A cotangent of the output, and the gradient of the input that backward gives for it."""
-
-    name: str
-    v: np.ndarray
-    dx: np.ndarray
 
 
 def compare(subject: Subject, options: Options) -> list[Gradient]:
     """Compare every gradient that is asked for with its slopes. Raises what backward raises."""
-    rng = np.random.default_rng(options.seed)
-    y = subject.value(subject.arrays)
-    v = rng.choice([-1.0, 1.0], y.shape) * rng.uniform(0.5, 1.5, y.shape)  # no output has a weight near zero
-    dxs = subject.gradients(subject.arrays, v.copy())
-    rounding = rounding_errors(subject.value, subject.arrays, rng)
-    return [
-        _Input(subject, k, options, y, rounding, Pullback("<v, output>", v, dxs[k])).compare(rng)
-        for k, asked in enumerate(subject.asked)
-        if asked and dxs[k].size
-    ]
+    return _Comparison(subject, options).gradients()
 
 
-@dataclass(frozen=True)
+class _Pairs(NamedTuple):
+    """Slopes of some lines, (lines, outputs), with the slopes that backward gives.
+
+    lines: the number of the entry, or of the direction, for each line; outputs: (lines, outputs) or (1, outputs).
+    """
+
+    slopes: Slopes
+    analytic: np.ndarray
+    lines: np.ndarray
+    outputs: np.ndarray
+
+
+class _Comparison:
+    """What is the same for all inputs: the point, the cotangent, its classes, and the rows."""
+
+    def __init__(self, subject: Subject, options: Options) -> None:
+        rng = np.random.default_rng(options.seed)
+        self.subject, self.options = subject, options
+        self.xs = subject.arrays
+        self.y = subject.value(subject.arrays)
+        self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
+        self.whole = subject.gradients(subject.arrays, self.v.copy())
+        with np.errstate(all="ignore"):
+            self.u = rounding_errors(subject.value, self.xs, subject.asked, rng)
+        asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
+        self.inputs = [_Input(self, k, rng) for k in asked]
+        self.classes = self._classes()
+        self.rows = self._rows() if self.inputs else {}
+
+    def gradients(self) -> list[Gradient]:
+        return [one.compare() for one in self.inputs]
+
+    def _classes(self) -> np.ndarray:
+        """The class of each output."""
+        outputs = np.arange(self.y.size)
+        if all(one.owners is not None for one in self.inputs):
+            counts = [np.zeros(one.x.size + 1, int) for one in self.inputs]
+            classes = np.zeros(self.y.size, int)
+            owners = [one.owners for one in self.inputs if one.owners is not None]
+            for i in outputs:
+                classes[i] = max((n[o[i]] for n, o in zip(counts, owners, strict=True)), default=0)
+                for n, o in zip(counts, owners, strict=True):
+                    n[o[i]] = classes[i] + 1 if o[i] >= 0 else 0
+            return classes
+        return outputs % max(1, ROWS // sum(x.size for x in self.xs))
+
+    def _rows(self) -> dict[int, np.ndarray]:
+        """(classes, entries) for each input."""
+        rows = [self.row(self.classes == c) for c in range(self.classes.max(initial=0) + 1)]
+        return {one.k: np.array([row[one.k].ravel() for row in rows]) for one in self.inputs}
+
+    def row(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """What backward gives for the cotangent with zeros outside of these outputs."""
+        if outputs.all():
+            return self.whole
+        return self.subject.gradients(self.subject.arrays, np.where(outputs.reshape(self.y.shape), self.v, 0.0))
+
+
 class _Input:
     """One input: number k of the subject's arrays."""
 
-    subject: Subject
-    k: int
-    options: Options
-    y: np.ndarray
-    rounding: np.ndarray
-    whole: Pullback
-
-    def compare(self, rng: np.random.Generator) -> Gradient:
-        compared = [(self.judge(line, self.slopes(line), self.whole), line) for line in self.lines(rng)]
-        worst, line = max(compared, key=lambda pair: pair[0].error)
-        # The curve shows the worst comparison if it is wrong, else the steepest one without a kink.
-        shown = (*max(compared, key=lambda pair: (not pair[0].kink, pair[0].size)), self.whole)
-        if worst.error > self.options.rtol:
-            worst, *_ = shown = self.pinpoint(line)
-        curve = self.curve(*shown) if self.options.curve else None
-        return Gradient(self.subject.name_of(self.k), [entry for entry, _ in compared], worst, curve)
-
-    def lines(self, rng: np.random.Generator) -> Iterator[Line]:
-        """Each entry in turn, and x itself; or random directions through all entries, where the entries are many.
-
-        Along x itself equal entries stay equal. A tie is a kink for each of its entries alone, but not along x: there a
-        gradient that counts the tie twice shows.
-        """
-        x, eps = self.subject.arrays[self.k], self.options.eps
-        # The step is proportional to the entry; near zero, to the mean size of all entries or to 1 if that is less.
-        sizes = np.maximum(abs(x), min(1.0, np.sqrt(np.mean(x * x)) or 1.0))
-        if x.size <= self.options.max_entries:
-            for index in np.ndindex(x.shape):
-                yield Line(_one(x.shape, index), eps * sizes[index], index)
-            if x.any() and x.size > 1:
-                yield Line(x, eps, None)
-        else:
-            for _ in range(self.options.directions):
-                yield Line(rng.choice([-1.0, 1.0], x.shape) * sizes, eps, None)
+    def __init__(self, comparison: _Comparison, k: int, rng: np.random.Generator) -> None:
+        self.c, self.k, self.options = comparison, k, comparison.options
+        self.x, self.y, self.u = comparison.xs[k], comparison.y, comparison.u
+        self.name = comparison.subject.name_of(k)
+        self.steps = steps_for(self.x, self.options.eps)
+        with np.errstate(all="ignore"):
+            self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """The output with x in place of this input."""
-        arrays = self.subject.arrays
+        arrays = self.c.subject.arrays
         arrays[self.k] = x
-        return self.subject.value(arrays)
+        return self.c.subject.value(arrays)
 
-    def slopes(self, line: Line) -> Slopes:
-        x = self.subject.arrays[self.k]
-        return slopes_along(self.value, x, self.y, line.d, line.h, self.rounding, self.options.rtol)
+    def pairs(self) -> Iterator[_Pairs]:
+        rows, v = self.c.rows[self.k], self.c.v.ravel()
+        if self.owners is not None:
+            outputs = np.flatnonzero(self.owners >= 0)
+            owners = self.owners[outputs]
+            if outputs.size:
+                slopes = measure(Apart(self.value, self.x, self.y, self.u, self.steps, outputs, owners), self.options.rtol)
+                analytic = rows[self.c.classes[outputs], owners] / v[outputs]
+                yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
+            yield from self._still(rows, outputs, owners)
+        else:
+            chunk = max(1, PAIRS // self.y.size)
+            for start in range(0, self.x.size, chunk):
+                entries = np.arange(start, min(start + chunk, self.x.size))
+                slopes = measure(Entries(self.value, self.x, self.y, self.u, self.steps, entries), self.options.rtol)
+                yield _Pairs(slopes, rows[:, entries].T / v, entries, np.arange(self.y.size)[None])
 
-    def pullback(self, name: str, v: np.ndarray) -> Pullback:
-        return Pullback(name, v, self.subject.gradients(self.subject.arrays, v.copy())[self.k])
+    def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[_Pairs]:
+        """The entries that move no output of a class: their slopes are zero, to rounding."""
+        for c, row in enumerate(rows):
+            mine = self.c.classes == c
+            still = np.ones(self.x.size, bool)
+            still[owners[mine[outputs]]] = False
+            entries = np.flatnonzero(still)
+            noise = CENTRAL_NOISE * (self.u * abs(self.c.v)).ravel()[mine].max(initial=0) / self.steps[entries, FIRST]
+            zero = np.zeros((len(entries), 1))
+            slopes = Slopes(zero, zero, zero, noise[:, None], zero, zero.astype(int), self.steps[entries, FIRST, None])
+            yield _Pairs(slopes, row[entries, None], entries, np.full((1, 1), -1 - c))
 
-    @np.errstate(all="ignore")
-    def judge(self, line: Line, slopes: Slopes, pullback: Pullback) -> Entry:
-        """Compare the gradient with the slopes along the line."""
-        _, v, dx = pullback
-        analytic = float(weighed(line.d, dx).sum())
-        low, high, size, noise = slopes.weighted(v)
-        distance = 0.0 if low <= analytic <= high else float(np.maximum(low - analytic, analytic - high))  # NaN stays
-        tolerable = (self.options.atol + noise) / self.options.rtol + size
-        error = 0.0 if distance == 0 else distance / tolerable if tolerable else np.inf
-        place = ", all entries moved together" if line.entry is None else _brackets(line.entry)
-        return Entry(
-            name=f"∂{pullback.name} / ∂{self.subject.name_of(self.k)}{place}",
-            index=line.entry,
-            analytic=analytic,
-            numeric=float(weighed(v, slopes.slope).sum()),
-            left=float(weighed(v, slopes.left).sum()),
-            right=float(weighed(v, slopes.right).sum()),
-            kink=bool((slopes.kink & (v != 0)).any()),
-            size=size,
-            noise=noise,
-            step=slopes.step,
-            error=np.inf if np.isnan(error) else error,
-        )
+    def compare(self) -> Gradient:
+        n = self.x.size
+        g = Gradient(self.name, self.x.shape, np.zeros(n), np.zeros(n, int), np.zeros(n, bool), np.full(n, np.nan))
+        claimed, seen = np.zeros(n, bool), np.zeros(n, bool)
+        worst: tuple[float, Entry | None] = -1.0, None
+        for pairs in self.pairs():
+            error, known, zero = self.judge(pairs)
+            np.logical_or.at(claimed, pairs.lines, (~zero).any(axis=1))
+            np.logical_or.at(seen, pairs.lines, (known & ~zero).any(axis=1))
+            np.maximum.at(g.kinds, pairs.lines, pairs.slopes.kind.max(axis=1))
+            most = error.argmax(axis=1)
+            line = np.arange(len(error))
+            with np.errstate(all="ignore"):
+                factor = (pairs.analytic / pairs.slopes.slope)[line, most]
+            larger = error[line, most] > g.errors[pairs.lines]
+            g.factors[pairs.lines[larger]] = factor[larger]
+            np.maximum.at(g.errors, pairs.lines, error[line, most])
+            where = (error.max(axis=1) + 1e-300 * pairs.slopes.steepest.max(axis=1)).argmax() if len(error) else 0
+            if len(error) and error[where].max() > worst[0]:
+                worst = float(error[where].max()), self.entry(pairs, int(where), int(most[where]), error)
+        g.unseen[:] = claimed & ~seen
+        g.worst = worst[1]
+        self.add_up(g)
+        return g
 
-    def pinpoint(self, line: Line) -> tuple[Entry, Line, Pullback]:
-        """Reduce a wrong line to one entry, and the cotangent to one output: a single wrong derivative."""
+    def add_up(self, g: Gradient) -> None:
+        """Compare the rows' sum with the gradient for all outputs at once."""
+        rows, whole = self.c.rows[self.k], self.c.whole[self.k].ravel()
+        with np.errstate(all="ignore"):
+            error = abs(whole - rows.sum(axis=0)) / abs(rows).sum(axis=0)
+            error = np.where(whole == rows.sum(axis=0), 0.0, np.where(np.isnan(error), np.inf, error))
+        j = int(error.argmax())
+        if error[j] > self.options.rtol and error[j] > g.errors.max():
+            slope = float(rows[:, j].sum())
+            g.worst = Entry(f"∂<v, output> / ∂{self.name}{_brackets(_unravel(j, self.x.shape))}", _unravel(j, self.x.shape),
+                            float(whole[j]), slope, slope, slope, SMOOTH, float(abs(rows[:, j]).sum()), 0.0, 0.0, float(error[j]))
+        g.errors[:] = np.maximum(g.errors, error)
 
-        def error_along(entries: np.ndarray) -> float:
-            part = line._replace(d=_only(line.d, entries))
-            return self.judge(part, self.slopes(part), self.whole).error
+    def judge(self, pairs: _Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each pair: the error of the gradient, whether the slope is seen, and whether all agree that it is zero."""
+        s, atol, rtol = pairs.slopes, self.options.atol, self.options.rtol
+        with np.errstate(all="ignore"):
+            distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(pairs.analytic))
+            error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
+            error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(pairs.analytic), np.inf, error)
+            zero = (abs(pairs.analytic) <= atol) & (abs(s.slope) <= atol + s.error)
+            return error, s.error <= SEEN * s.steepest, zero
 
-        index = _unravel(_halve(np.flatnonzero(line.d), error_along), line.d.shape)
-        along_one = Line(_one(line.d.shape, index), line.h * abs(line.d[index]), index)
-        slopes = self.slopes(along_one)
-
-        def error_of(outputs: np.ndarray) -> float:
-            return self.judge(along_one, slopes, self.pullback("", _only(self.whole.v, outputs))).error
-
-        output = _unravel(_halve(np.arange(self.y.size), error_of), self.y.shape)
-        single = self.pullback(f"output{_brackets(output)}", _one(self.y.shape, output))
-        # Where backward is not linear, no output alone may be wrong; where it counts a tie twice, no entry alone.
-        found = [(along_one, single), (along_one, self.whole), (line, self.whole)]
-        judged = [self.judge(on, self.slopes(on), pullback) for on, pullback in found]
-        first = next((i for i, entry in enumerate(judged) if entry.error > self.options.rtol), -1)
-        return judged[first], *found[first]
-
-    @np.errstate(all="ignore")
-    def curve(self, entry: Entry, line: Line, pullback: Pullback) -> Curve:
-        """The errors of the quotients, for steps from the size of the entry down to 1e-13 of it."""
-        steps = np.logspace(0, -13, 53) * line.h / self.options.eps
-        errors = []
-        for h in steps:
-            q = quotients(self.value, self.subject.arrays[self.k], self.y, line.d, h)
-            errors.append(
-                [abs(weighed(pullback.v, slope).sum() - entry.analytic) for slope in (q.central, q.extrapolated()[2])]
-            )
-        return Curve(entry.name, steps, *np.transpose(errors) / (entry.size or 1.0))
-
-
-def _halve(indices: np.ndarray, error: Callable[[np.ndarray], float]) -> int:
-    """The index with the error: the half with the larger error is kept until one index is left."""
-    while len(indices) > 1:
-        indices = max(np.array_split(indices, 2), key=error)
-    return int(indices[0])
+    def entry(self, pairs: _Pairs, line: int, place: int, error: np.ndarray) -> Entry:
+        s = Slopes(*(np.broadcast_to(f, error.shape)[line, place] for f in pairs.slopes))
+        output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
+        index = _unravel(int(pairs.lines[line]), self.x.shape)
+        of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
+        return Entry(f"∂{of} / ∂{self.name}{_brackets(index)}", index, float(pairs.analytic[line, place]), float(s.slope),
+                     float(s.left), float(s.right), int(s.kind), float(s.steepest), float(s.error), float(s.step),
+                     float(error[line, place]))
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(number, shape))
-
-
-def _only(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """x at these entries, and zeros elsewhere."""
-    kept = np.zeros_like(x)
-    kept.flat[entries] = x.flat[entries]
-    return kept
-
-
-def _one(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:
-    """A single one among zeros."""
-    e = np.zeros(shape)
-    e[index] = 1.0
-    return e
 
 
 def _brackets(index: tuple[int, ...]) -> str:
