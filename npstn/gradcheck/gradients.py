@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, rounding_errors, steps_for
+from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for
 from npstn.gradcheck.report import Curve, Entry, Gradient
 from npstn.gradcheck.slopes import (
-    CENTRAL_NOISE, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Lines, Slopes, extrapolated, measure,
+    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Lines, Slopes, extrapolated, measure,
 )
 from npstn.gradcheck.subject import Subject
 
@@ -73,8 +73,6 @@ class _Comparison:
         self.y = subject.value(subject.arrays)
         self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
         self.whole = subject.gradients(subject.arrays, self.v.copy())
-        with np.errstate(all="ignore"):
-            self.u = rounding_errors(subject.value, self.xs, subject.asked, rng)
         asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
         self.inputs = [_Input(self, k, rng) for k in asked]
         self.classes = self._classes()
@@ -114,7 +112,7 @@ class _Input:
 
     def __init__(self, comparison: _Comparison, k: int, rng: np.random.Generator) -> None:
         self.c, self.k, self.options = comparison, k, comparison.options
-        self.x, self.y, self.u = comparison.xs[k], comparison.y, comparison.u
+        self.x, self.y = comparison.xs[k], comparison.y
         self.name = comparison.subject.name_of(k)
         self.steps = steps_for(self.x, self.options.eps)
         with np.errstate(all="ignore"):
@@ -132,7 +130,7 @@ class _Input:
             outputs = np.flatnonzero(self.owners >= 0)
             owners = self.owners[outputs]
             if outputs.size:
-                slopes = measure(Apart(self.value, self.x, self.y, self.u, self.steps, outputs, owners), self.options.rtol)
+                slopes = measure(Apart(self.value, self.x, self.y, self.steps, outputs, owners), self.options.rtol)
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
                 yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
             yield from self._still(rows, outputs, owners)
@@ -140,7 +138,7 @@ class _Input:
             chunk = max(1, PAIRS // self.y.size)
             for start in range(0, self.x.size, chunk):
                 entries = np.arange(start, min(start + chunk, self.x.size))
-                slopes = measure(Entries(self.value, self.x, self.y, self.u, self.steps, entries), self.options.rtol)
+                slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
                 yield _Pairs(slopes, rows[:, entries].T / v, entries, np.arange(self.y.size)[None])
 
     def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[_Pairs]:
@@ -150,10 +148,15 @@ class _Input:
             still = np.ones(self.x.size, bool)
             still[owners[mine[outputs]]] = False
             entries = np.flatnonzero(still)
-            noise = CENTRAL_NOISE * (self.u * abs(self.c.v)).ravel()[mine].max(initial=0) / self.steps[entries, FIRST]
+            noise = self.noise(mine)[entries]
             zero = np.zeros((len(entries), 1))
             slopes = Slopes(zero, zero, zero, noise[:, None], zero, zero.astype(int), self.steps[entries, FIRST, None])
             yield _Pairs(slopes, row[entries, None], entries, np.full((1, 1), -1 - c))
+
+    def noise(self, outputs: np.ndarray) -> np.ndarray:
+        """For each entry: the slope that hides below the last digits of these outputs, weighted by v."""
+        rounding = 2 * ULP * abs(self.y * self.c.v).ravel()[outputs].max(initial=0.0)
+        return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
 
     def compare(self) -> Gradient:
         n = self.x.size
@@ -184,7 +187,8 @@ class _Input:
         """Compare the rows' sum with the gradient for all outputs at once."""
         rows, whole = self.c.rows[self.k], self.c.whole[self.k].ravel()
         with np.errstate(all="ignore"):
-            error = abs(whole - rows.sum(axis=0)) / abs(rows).sum(axis=0)
+            rounding = self.noise(np.ones(self.y.size, bool)) / self.options.rtol
+            error = abs(whole - rows.sum(axis=0)) / (abs(rows).sum(axis=0) + rounding)
             error = np.where(whole == rows.sum(axis=0), 0.0, np.where(np.isnan(error), np.inf, error))
         j = int(error.argmax())
         if error[j] > self.options.rtol and error[j] > g.errors.max():

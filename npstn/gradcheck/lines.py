@@ -52,9 +52,9 @@ def guarded(f: Map, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 class Entries:
     """Each of these entries alone."""
 
-    def __init__(self, f: Map, x: np.ndarray, y: np.ndarray, u: np.ndarray, steps: np.ndarray, entries: np.ndarray) -> None:
+    def __init__(self, f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray, entries: np.ndarray) -> None:
         self.f, self.x, self.shape, self.entries = f, x, y.shape, entries
-        self.y, self.u, self.steps = y.reshape(1, -1), u.reshape(1, -1), steps[entries]
+        self.y, self.steps, self.sizes = y.reshape(1, -1), steps[entries], abs(x.ravel()[entries, None])
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, moved = np.empty((len(active), self.y.shape[1])), np.empty((len(active), 1))
@@ -71,12 +71,11 @@ class Apart:
     """All entries at once; each line is an output, and the entry that it follows."""
 
     def __init__(
-        self, f: Map, x: np.ndarray, y: np.ndarray, u: np.ndarray, steps: np.ndarray, outputs: np.ndarray, owners: np.ndarray
+        self, f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray, outputs: np.ndarray, owners: np.ndarray
     ) -> None:
         self.f, self.x, self.shape = f, x, y.shape
         self.outputs, self.owners = outputs, owners
-        self.y, self.u = y.reshape(-1, 1)[outputs], u.reshape(-1, 1)[outputs]
-        self.steps = steps[owners]
+        self.y, self.steps, self.sizes = y.reshape(-1, 1)[outputs], steps[owners], abs(x.ravel()[owners, None])
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, owners = self.x.copy(), self.owners[active]
@@ -93,12 +92,11 @@ class Along:
         f: Callable[[Sequence[np.ndarray]], np.ndarray],
         xs: Sequence[np.ndarray],
         y: np.ndarray,
-        u: np.ndarray,
         directions: Sequence[Sequence[np.ndarray]],
         eps: float,
     ) -> None:
         self.f, self.xs, self.shape, self.directions = f, xs, y.shape, directions
-        self.y, self.u = y.reshape(1, -1), u.reshape(1, -1)
+        self.y, self.sizes = y.reshape(1, -1), np.ones((len(directions), 1))
         own = [np.nan] * 4
         self.steps = np.array([[*(eps * k for k in UP), eps, *(eps * k for k in DOWN), *own]] * len(directions))
 
@@ -132,26 +130,3 @@ def _moved(f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray) -> np.ndarra
         same = (values == y.ravel()) | (np.isnan(values) & np.isnan(y.ravel()))
         moved |= ~same
     return moved
-
-
-def rounding_errors(
-    f: Callable[[Sequence[np.ndarray]], np.ndarray],
-    inputs: Sequence[np.ndarray],
-    asked: Sequence[bool],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """The largest change of each output while the checked inputs change in their last digits only.
-
-    All change upwards in some trials and downwards in the others. A jump at x shows in one of the two; rounding shows
-    in both. Constants stay: they may be whole numbers.
-    """
-    y = f(inputs)
-    changes = np.zeros((2, *y.shape))
-    for trial in range(8):
-        ulps = (1 - 2 * (trial % 2)) * np.finfo(np.float64).eps
-        shaken = [x + abs(x) * ulps * rng.integers(1, 3, x.shape) if a else x for x, a in zip(inputs, asked, strict=True)]
-        try:
-            changes[trial % 2] = np.fmax(changes[trial % 2], abs(f(shaken) - y))
-        except Exception:  # noqa: BLE001 - the domain ends here
-            continue
-    return 2 * np.maximum(np.finfo(np.float64).eps * abs(y), changes.min(axis=0))  # eight trials may miss the largest

@@ -3,7 +3,7 @@
     f, x, y   the function, the point, and the value y = f(x)
     t         how far the point moves along a line, in either direction
     h         the largest t of a level: three t are tried, h, r h and r^2 h, with the golden ratio r = 0.618...
-    u         the error that rounding may have added to a value of f
+    u         the error that rounding may have added to a value of f: 2 ulp(f) + 2 |slope| ulp(x)
 
 The golden ratio is as far from every fraction as a number can be. A function of period h cannot look constant in all
 three: two steps of unlike size that agree are evidence, two steps of 1 : 2 are not.
@@ -44,6 +44,8 @@ SHARES = 1.0, RATIO, RATIO**2
 ULP = np.finfo(np.float64).eps
 SEEN = 1e-3  # a slope is seen if its error is at most this share of it
 
+FAR = 1e-5  # the same for the steps of the size of x
+
 SMOOTH, KINK, JUMP, UNBOUNDED, OUTSIDE = range(5)
 
 # The levels: h as multiples of the first step, and, for entries that are small among the others, of their own size.
@@ -57,12 +59,12 @@ class Lines(Protocol):
 
     Attributes:
         steps: (lines, levels), h for each level in falling order; NaN where a line has no such level.
-        y: the outputs at x, and u: their rounding errors; both broadcast to (lines, outputs).
+        y: the outputs at x; sizes: |x| on each line (lines, 1), in units of the step. They broadcast to (lines, outputs).
     """
 
     steps: np.ndarray
     y: np.ndarray
-    u: np.ndarray
+    sizes: np.ndarray
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The outputs (active lines, outputs) after a move by t, and how far each line moved, as floating point has it.
@@ -175,7 +177,8 @@ def _settled_before(levels: list[Level], k: int) -> np.ndarray:
 def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
     """The quotients at the level k for the active lines, and what they say."""
     h = lines.steps[active, k][:, None]
-    y, u = (np.broadcast_to(a, (len(lines.steps), a.shape[1]))[active] for a in (lines.y, lines.u))
+    y, size = (np.broadcast_to(a, (len(lines.steps), a.shape[1]))[active] for a in (lines.y, lines.sizes))
+    largest = abs(y)
     above, below, right, left, central = [], [], [], [], []
     for share in SHARES:
         (high, up), (low, down) = lines.values(share * h, active), lines.values(-share * h, active)
@@ -184,16 +187,17 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
         right.append(above[-1] / up)
         left.append(below[-1] / down)
         central.append((high - low) / (up - down))
-        u = np.maximum(u, ULP * np.maximum(abs(high), abs(low)))
+        largest = np.maximum(largest, np.maximum(abs(high), abs(low)))
     (r, r_error), (l, l_error) = extrapolated(right, 1, 2), extrapolated(left, 1, 2)
     slope, truncation = extrapolated(central, 2, 4)
-    noise = u / abs(h)
     steepest = np.maximum(np.maximum(abs(right[0]), abs(left[0])), abs(slope))
     steepest = np.where(np.isfinite(r) & np.isfinite(l), steepest, np.nan)
+    noise = 2 * ULP * (largest + steepest * (size + h)) / h  # u / h
     sides = r_error + l_error < truncation  # where the curvature jumps the series of central has odd terms
     slope, truncation = np.where(sides, (r + l) / 2, slope), np.minimum(truncation, r_error + l_error)
     side_noise = SIDE_NOISE * noise
-    error = truncation + np.where(sides, side_noise, CENTRAL_NOISE * noise)
+    # Values of f that cancelled on their way carry more than their own last digits: the gap shows it.
+    error = truncation + np.where(sides, side_noise, CENTRAL_NOISE * noise) + np.minimum(abs(r - l) / 2, side_noise)
     tolerable = rtol * steepest
     settled = (truncation <= tolerable + CENTRAL_NOISE * noise) & (
         abs(r - l) <= tolerable + 2 * side_noise + np.minimum(2 * (r_error + l_error), SEEN * steepest)
@@ -209,21 +213,29 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     at = Level(*(np.stack(fields) for fields in zip(*levels, strict=True)))
     valid, gap = np.isfinite(at.steepest), abs(at.right - at.left)
     number = np.arange(len(levels))[:, None, None]
-    share = np.where(valid, (at.error + (gap / 2 if len(levels) > 1 else 0)) / at.steepest, np.inf)
+    error = at.error
+    if len(levels) > 1:
+        # Truncation falls with h and noise grows: what a smaller step adds to f must not be luckily small at this one.
+        added = np.where(valid, (error + gap / 2) * at.step, 0.0)
+        error = np.maximum.accumulate(added[::-1], axis=0)[::-1] / at.step
+    # Far from x the function may be another one: a large step needs better evidence than a small one.
+    near = number >= min(FIRST, len(levels) - 1)
+    trusted = valid & (near | at.settled | (error <= FAR * at.steepest))
+    share = np.where(trusted, error / at.steepest, np.inf)
     share = np.where(np.isnan(share), np.inf, share)
     last = np.where(valid, number, -1).max(axis=0)
-    best = np.where(share.min(axis=0) <= SEEN, share.argmin(axis=0), last)
+    best = np.where(share.min(axis=0) <= 0.5, share.argmin(axis=0), np.where(trusted, error, np.inf).argmin(axis=0))
     kind = np.where(last < 0, OUTSIDE, SMOOTH)
 
     def pick(field: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return np.take_along_axis(np.broadcast_to(field, at.slope.shape), chosen[None], axis=0)[0]
 
-    found = Slopes(*(pick(f, best) for f in (at.slope, at.left, at.right, at.error, at.steepest)), kind, pick(at.step, best))
+    found = Slopes(*(pick(f, best) for f in (at.slope, at.left, at.right, error, at.steepest)), kind, pick(at.step, best))
     if len(levels) == 1:
         return found
 
     # The deepest level at which the gap stands out from its noise, and the one before; a deeper level may refute it.
-    plain = valid & (at.noise + at.side_error <= 0.1 * gap) & (gap > rtol * at.steepest)
+    plain = valid & (at.noise <= 0.1 * gap) & (gap > rtol * at.steepest)
     deepest = np.where(plain, number, -1).max(axis=0)
     before = np.where(plain & (number < deepest), number, -1).max(axis=0)
     before_that = np.where(plain & (number < before), number, -1).max(axis=0)
