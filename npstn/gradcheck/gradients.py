@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for
+from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for, typical
 from npstn.gradcheck.report import Curve, Entry, Gradient
 from npstn.gradcheck.slopes import (
     CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Lines, Slopes, extrapolated, measure,
 )
 from npstn.gradcheck.subject import Subject
+from npstn.gradcheck.ties import Kink, ties
 
 PAIRS = 1 << 17  # pairs of an entry and an output that are measured at a time
 ROWS = 1 << 24  # numbers in all rows together
@@ -79,7 +80,31 @@ class _Comparison:
         self.rows = self._rows() if self.inputs else {}
 
     def gradients(self) -> list[Gradient]:
-        return [one.compare() for one in self.inputs]
+        found = {one.k: one.compare() for one in self.inputs}
+        for entry, k in self.together([kink for one in self.inputs for kink in one.kinks]):
+            found[k].together.append(entry)
+        return list(found.values())
+
+    def together(self, kinks: list[Kink]) -> Iterator[tuple[Entry, int]]:
+        """The comparisons of entries that share a kink, each with the number of its first input."""
+        size = max((typical(self.xs[kink.k]) for kink in kinks), default=1.0)
+        rows: dict[int, list[np.ndarray]] = {}
+        for tie in ties(self.subject.value, self.xs, self.y, kinks, size, self.options.eps, self.options.rtol):
+            output = tie.kinks[0].output
+            if output not in rows:
+                rows[output] = self.row(np.arange(self.y.size) == output)
+            row, v = rows[output], self.v.flat[output]
+            moved = [(kink, share) for kink, share in zip(tie.kinks, tie.shares, strict=True) if share]
+            analytic = np.array([[sum(share * row[kink.k].flat[kink.entry] for kink, share in moved) / v]])
+            names = " and ".join(
+                f"{self.subject.name_of(kink.k)}{_brackets(_unravel(kink.entry, self.xs[kink.k].shape))}"
+                + (" downwards" if share < 0 else "")
+                for kink, share in moved
+            )
+            s = Slopes(*(np.reshape(field, (1, 1)) for field in tie.slopes))
+            error = judged(s, analytic, self.options)[0]
+            name = f"∂output{_brackets(_unravel(output, self.y.shape))} along {names}"
+            yield _entry(name, None, s, analytic, error, (0, 0)), moved[0][0].k
 
     def _classes(self) -> np.ndarray:
         """The class of each output."""
@@ -114,6 +139,7 @@ class _Input:
         self.c, self.k, self.options = comparison, k, comparison.options
         self.x, self.y = comparison.xs[k], comparison.y
         self.name = comparison.subject.name_of(k)
+        self.kinks: list[Kink] = []  # found by `compare`
         self.steps = steps_for(self.x, self.options.eps)
         with np.errstate(all="ignore"):
             self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
@@ -164,7 +190,7 @@ class _Input:
         claimed, seen = np.zeros(n, bool), np.zeros(n, bool)
         worst: tuple[float, Entry | None] = -1.0, None
         for pairs in self.pairs():
-            error, known, zero = self.judge(pairs)
+            error, known, zero = judged(pairs.slopes, pairs.analytic, self.options)
             np.logical_or.at(claimed, pairs.lines, (~zero).any(axis=1))
             np.logical_or.at(seen, pairs.lines, (known & ~zero).any(axis=1))
             np.maximum.at(g.kinds, pairs.lines, pairs.slopes.kind.max(axis=1))
@@ -172,6 +198,7 @@ class _Input:
             line = np.arange(len(error))
             with np.errstate(all="ignore"):
                 factor = (pairs.analytic / pairs.slopes.slope)[line, most]
+            self.kinks += self.kinks_of(pairs)
             larger = error[line, most] > g.errors[pairs.lines]
             g.factors[pairs.lines[larger]] = factor[larger]
             np.maximum.at(g.errors, pairs.lines, error[line, most])
@@ -182,6 +209,13 @@ class _Input:
         g.worst = worst[1]
         self.add_up(g)
         return g
+
+    def kinks_of(self, pairs: _Pairs) -> list[Kink]:
+        s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
+        return [
+            Kink(self.k, int(pairs.lines[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
+            for at in zip(*np.nonzero(s.kind == KINK), strict=True)
+        ]
 
     def add_up(self, g: Gradient) -> None:
         """Compare the rows' sum with the gradient for all outputs at once."""
@@ -197,24 +231,33 @@ class _Input:
                             float(whole[j]), slope, slope, slope, SMOOTH, float(abs(rows[:, j]).sum()), 0.0, 0.0, float(error[j]))
         g.errors[:] = np.maximum(g.errors, error)
 
-    def judge(self, pairs: _Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each pair: the error of the gradient, whether the slope is seen, and whether all agree that it is zero."""
-        s, atol, rtol = pairs.slopes, self.options.atol, self.options.rtol
-        with np.errstate(all="ignore"):
-            distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(pairs.analytic))
-            error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
-            error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(pairs.analytic), np.inf, error)
-            zero = (abs(pairs.analytic) <= atol) & (abs(s.slope) <= atol + s.error)
-            return error, s.error <= SEEN * s.steepest, zero
-
     def entry(self, pairs: _Pairs, line: int, place: int, error: np.ndarray) -> Entry:
-        s = Slopes(*(np.broadcast_to(f, error.shape)[line, place] for f in pairs.slopes))
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
         index = _unravel(int(pairs.lines[line]), self.x.shape)
         of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
-        return Entry(f"∂{of} / ∂{self.name}{_brackets(index)}", index, float(pairs.analytic[line, place]), float(s.slope),
-                     float(s.left), float(s.right), int(s.kind), float(s.steepest), float(s.error), float(s.step),
-                     float(error[line, place]))
+        name = f"∂{of} / ∂{self.name}{_brackets(index)}"
+        return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place))
+
+
+def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each pair: the error of the gradient, whether the slope is seen, and whether all agree that it is zero."""
+    atol, rtol = options.atol, options.rtol
+    with np.errstate(all="ignore"):
+        distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(analytic))
+        error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
+        error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(analytic), np.inf, error)
+        zero = (abs(analytic) <= atol) & (abs(s.slope) <= atol + s.error)
+        return error, s.error <= SEEN * s.steepest, zero
+
+
+def _entry(
+    name: str, index: tuple[int, ...] | None, s: Slopes, analytic: np.ndarray, error: np.ndarray, place: tuple[int, int]
+) -> Entry:
+    s = Slopes(*(np.broadcast_to(field, error.shape)[place] for field in s))
+    numbers = [float(x) for x in (analytic[place], s.slope, s.left, s.right)]
+    return Entry(
+        name, index, *numbers, int(s.kind), float(s.steepest), float(s.error), float(s.step), float(error[place])
+    )
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,11 +2,11 @@
 
     f, x, y   the function, the point, and the value y = f(x)
     t         how far the point moves along a line, in either direction
-    h         the largest t of a level: three t are tried, h, r h and r^2 h, with the golden ratio r = 0.618...
+    h         the largest t of a level: three t are tried, h, r h and r^2 h, with r = e^(-1/2) = 0.61
     u         the error that rounding may have added to a value of f: 2 ulp(f) + 2 |slope| ulp(x)
 
-The golden ratio is as far from every fraction as a number can be. A function of period h cannot look constant in all
-three: two steps of unlike size that agree are evidence, two steps of 1 : 2 are not.
+e is transcendental: no polynomial with whole coefficients is zero there. So no period fits all three steps, and no kink
+at a round place makes them agree by chance. Steps of unlike size that agree are evidence; two steps of 1 : 2 are not.
 
     right(t) = (f(x + t) - f(x)) / t    left(t) = (f(x) - f(x - t)) / t    central(t) = (f(x + t) - f(x - t)) / 2t
 
@@ -39,7 +39,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-RATIO = (np.sqrt(5.0) - 1) / 2
+RATIO = np.exp(-0.5)
 SHARES = 1.0, RATIO, RATIO**2
 ULP = np.finfo(np.float64).eps
 SEEN = 1e-3  # a slope is seen if its error is at most this share of it
@@ -85,6 +85,7 @@ class Level(NamedTuple):
     steepest: np.ndarray  # NaN where a value is not finite
     beyond_left: np.ndarray  # the slopes of the two sides without the value at x
     beyond_right: np.ndarray
+    wobble: np.ndarray  # how far the extrapolations from two steps differ
     settled: np.ndarray  # bool
     step: np.ndarray
 
@@ -190,6 +191,7 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
         largest = np.maximum(largest, np.maximum(abs(high), abs(low)))
     (r, r_error), (l, l_error) = extrapolated(right, 1, 2), extrapolated(left, 1, 2)
     slope, truncation = extrapolated(central, 2, 4)
+    wobble = truncation * (1 - RATIO**4) / RATIO**4
     steepest = np.maximum(np.maximum(abs(right[0]), abs(left[0])), abs(slope))
     steepest = np.where(np.isfinite(r) & np.isfinite(l), steepest, np.nan)
     noise = 2 * ULP * (largest + steepest * (size + h)) / h  # u / h
@@ -204,7 +206,7 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
     )
     beyond = [sum(w * g for w, g in zip(_BEYOND, side, strict=True)) / h for side in (below, above)]
     return Level(
-        slope, l, r, error, r_error + l_error + side_noise, 2 * side_noise, steepest, -beyond[0], beyond[1], settled, h
+        slope, l, r, error, r_error + l_error + side_noise, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled, h
     )
 
 
@@ -216,11 +218,13 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     error = at.error
     if len(levels) > 1:
         # Truncation falls with h and noise grows: what a smaller step adds to f must not be luckily small at this one.
-        added = np.where(valid, (error + gap / 2) * at.step, 0.0)
-        error = np.maximum.accumulate(added[::-1], axis=0)[::-1] / at.step
+        added = np.where(valid, (at.wobble + gap / 2) * at.step, 0.0)
+        deeper = np.maximum.accumulate(np.vstack([added[1:], np.zeros_like(added[:1])])[::-1], axis=0)[::-1]
+        error = np.maximum(error, deeper / at.step)
     # Far from x the function may be another one: a large step needs better evidence than a small one.
-    near = number >= min(FIRST, len(levels) - 1)
-    trusted = valid & (near | at.settled | (error <= FAR * at.steepest))
+    far = number < min(FIRST, len(levels) - 1)
+    trusted = valid & (at.settled | (error + gap / 2 <= np.where(far, FAR, SEEN) * at.steepest))
+    trusted |= valid & ~far & ~trusted.any(axis=0)
     share = np.where(trusted, error / at.steepest, np.inf)
     share = np.where(np.isnan(share), np.inf, share)
     last = np.where(valid, number, -1).max(axis=0)
@@ -249,6 +253,10 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     kink = stands & np.where(hardly, steady, stays)
     jump = stands & ~hardly & ~stays
     kind = np.where(kink, KINK, np.where(jump, np.where(growth < 5, UNBOUNDED, JUMP), kind))
+    # The same on both sides, as in the cube root of x at 0: there is no gap, and the slope grows without end.
+    steep = [pick(abs(at.slope), np.maximum(last - k, 0)) for k in range(3)]
+    grows = (steep[0] > 1.7 * steep[1]) & (steep[1] > 1.7 * steep[2]) & (pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0])
+    kind = np.where((kind == SMOOTH) & (share.min(axis=0) > SEEN) & grows & (last >= 2), UNBOUNDED, kind)
     # the best of the levels that show the kink
     near = plain & (abs(gap - gap_at[2]) <= 0.1 * gap_at[2])
     kinked = np.where(near, at.noise + at.side_error, np.inf).argmin(axis=0)
@@ -262,7 +270,7 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
 
     left, right = replaced("left", at.left, at.beyond_left), replaced("right", at.right, at.beyond_right)
     return Slopes(
-        np.where(kind == KINK, (left + right) / 2, found.slope),
+        np.where((kind == KINK) | (kind == JUMP), (left + right) / 2, found.slope),
         left,
         right,
         replaced("error", at.side_error, beyond_error),
