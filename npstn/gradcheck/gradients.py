@@ -14,7 +14,7 @@ Entries that share a kink also move together (see `ties`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,12 +23,13 @@ import numpy as np
 from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for, typical
 from npstn.gradcheck.report import Curve, Entry, Gradient
 from npstn.gradcheck.slopes import (
-    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Lines, Slopes, extrapolated, measure,
+    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
 )
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
 
 PAIRS = 1 << 17  # pairs of an entry and an output that are measured at a time
+SPLIT = 64  # at most so many entries at a kink are kept out of the directions
 ROWS = 1 << 24  # numbers in all rows together
 
 
@@ -140,9 +141,13 @@ class _Input:
         self.x, self.y = comparison.xs[k], comparison.y
         self.name = comparison.subject.name_of(k)
         self.kinks: list[Kink] = []  # found by `compare`
+        self.directions: list[np.ndarray] = []
+        self.split = np.zeros(0, int)
         self.steps = steps_for(self.x, self.options.eps)
         with np.errstate(all="ignore"):
             self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
+        if self.owners is None and self.x.size > self.options.max_entries:
+            self.directions = self.choose_directions(rng)
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """The output with x in place of this input."""
@@ -160,12 +165,90 @@ class _Input:
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
                 yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
             yield from self._still(rows, outputs, owners)
-        else:
+        elif not self.directions:
             chunk = max(1, PAIRS // self.y.size)
             for start in range(0, self.x.size, chunk):
-                entries = np.arange(start, min(start + chunk, self.x.size))
-                slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
-                yield _Pairs(slopes, rows[:, entries].T / v, entries, np.arange(self.y.size)[None])
+                yield self.alone(np.arange(start, min(start + chunk, self.x.size)))
+        else:
+            yield self.along(self.directions)
+            if self.split.size:
+                alone = self.alone(self.split)
+                yield alone._replace(lines=len(self.directions) + np.arange(len(self.split)))
+
+    def alone(self, entries: np.ndarray) -> _Pairs:
+        """These entries, each alone."""
+        slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
+        return self.of_classes(slopes, self.c.rows[self.k][:, entries].T, entries)
+
+    def along(self, directions: Sequence[np.ndarray]) -> _Pairs:
+        """All entries together, along these directions."""
+        slopes = self.slopes_along(directions)
+        analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
+        pairs = self.of_classes(slopes, analytic, np.arange(len(directions)))
+        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of them.
+        steepest = np.broadcast_to(pairs.slopes.steepest.max(axis=0), analytic.shape)
+        return pairs._replace(slopes=pairs.slopes._replace(steepest=steepest))
+
+    def slopes_along(self, directions: Sequence[np.ndarray]) -> Slopes:
+        along = Along(lambda xs: self.value(xs[0]), [self.x], self.y, [[d] for d in directions], self.options.eps)
+        return measure(along, self.options.rtol)
+
+    def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
+        """The slopes next to the rows: those of each output, or sums weighted by v where a class has several outputs."""
+        v, classes, count = self.c.v.ravel(), self.c.classes, self.c.classes.max(initial=0) + 1
+        if count == v.size:
+            return _Pairs(s, analytic / v, lines, np.arange(count)[None])
+        sums = np.zeros((7, count, len(analytic)))
+        left, right = (np.where(s.kind == SMOOTH, s.slope, side) * v for side in (s.left, s.right))
+        parts = [s.slope * v, np.minimum(left, right), np.maximum(left, right), s.error * abs(v), s.steepest * abs(v)]
+        for total, part in zip(sums, parts, strict=False):
+            np.add.at(total, classes, part.T)
+        for total, part in zip(sums[5:], (s.kind, s.step), strict=True):
+            np.maximum.at(total, classes, np.broadcast_to(part, s.kind.shape).T)
+        whole = Slopes(*(total.T for total in sums))._replace(kind=sums[5].T.astype(int))
+        return _Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
+
+    def choose_directions(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Random signs for all entries, but zeros for those at a kink, which `split` keeps to move alone."""
+        sizes = (self.steps[:, FIRST] / self.options.eps).reshape(self.x.shape)
+        directions = [rng.choice([-1.0, 1.0], self.x.shape) * sizes for _ in range(self.options.directions)]
+        waiting, found = [np.arange(self.x.size)], []
+        while waiting and len(waiting) + len(found) <= SPLIT:
+            slopes = self.slopes_along([_only(directions[0], entries) for entries in waiting])
+            kinked = [entries for entries, kind in zip(waiting, slopes.kind, strict=True) if (kind != SMOOTH).any()]
+            found += [entries[0] for entries in kinked if len(entries) == 1]
+            waiting = [half for entries in kinked if len(entries) > 1 for half in np.array_split(entries, 2)]
+        self.split = np.array(sorted(found) if not waiting else [], int)
+        for d in directions:
+            d.flat[self.split] = 0.0
+        return directions
+
+    def pinpoint(self, d: np.ndarray, place: int) -> Entry | None:
+        """The wrong entry along a wrong direction: the half with the larger error is kept until one entry is left."""
+        entries = np.flatnonzero(d)
+        while len(entries) > 1:
+            halves = np.array_split(entries, 2)
+            errors = [judged(p.slopes, p.analytic, self.options)[0][0, place] for p in (self.along([_only(d, h)]) for h in halves)]
+            entries = halves[int(np.argmax(errors))]
+        pairs = self.alone(entries)
+        error = judged(pairs.slopes, pairs.analytic, self.options)[0]
+        return self.entry(pairs, 0, place, error) if error[0, place] > self.options.rtol else None
+
+    @np.errstate(all="ignore")
+    def curve(self, entry: Entry) -> Curve | None:
+        """The errors of the quotients of an entry, for steps from its size down to 1e-13 of it."""
+        if entry.index is None or entry.output is None:
+            return None
+        number = int(np.ravel_multi_index(entry.index, self.x.shape))
+        line = Entries(self.value, self.x, self.y, self.steps, np.array([number]))
+        steps, errors = np.logspace(0, -13, 53) * self.steps[number, FIRST] / self.options.eps, []
+        for h in steps:
+            central = []
+            for share in SHARES:
+                (high, up), (low, down) = (line.values(np.array([[t]]), np.zeros(1, int)) for t in (share * h, -share * h))
+                central.append(((high - low) / (up - down))[0, entry.output])
+            errors.append([central[0] - entry.analytic, extrapolated(central, 2, 4)[0] - entry.analytic])
+        return Curve(entry.name, steps, *abs(np.transpose(errors)) / (entry.size or 1.0))
 
     def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[_Pairs]:
         """The entries that move no output of a class: their slopes are zero, to rounding."""
@@ -185,36 +268,37 @@ class _Input:
         return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
 
     def compare(self) -> Gradient:
-        n = self.x.size
-        g = Gradient(self.name, self.x.shape, np.zeros(n), np.zeros(n, int), np.zeros(n, bool), np.full(n, np.nan))
-        claimed, seen = np.zeros(n, bool), np.zeros(n, bool)
-        worst: tuple[float, Entry | None] = -1.0, None
+        g = Gradient.empty(self.name, self.x.shape, len(self.directions), self.split)
+        claimed, seen = np.zeros((2, g.errors.size), bool)
+        worst = steepest = None
         for pairs in self.pairs():
+            if not len(pairs.lines):
+                continue
             error, known, zero = judged(pairs.slopes, pairs.analytic, self.options)
+            g.add(pairs.lines, error, pairs.slopes.kind, pairs.analytic, pairs.slopes.slope)
             np.logical_or.at(claimed, pairs.lines, (~zero).any(axis=1))
             np.logical_or.at(seen, pairs.lines, (known & ~zero).any(axis=1))
-            np.maximum.at(g.kinds, pairs.lines, pairs.slopes.kind.max(axis=1))
-            most = error.argmax(axis=1)
-            line = np.arange(len(error))
-            with np.errstate(all="ignore"):
-                factor = (pairs.analytic / pairs.slopes.slope)[line, most]
             self.kinks += self.kinks_of(pairs)
-            larger = error[line, most] > g.errors[pairs.lines]
-            g.factors[pairs.lines[larger]] = factor[larger]
-            np.maximum.at(g.errors, pairs.lines, error[line, most])
-            where = (error.max(axis=1) + 1e-300 * pairs.slopes.steepest.max(axis=1)).argmax() if len(error) else 0
-            if len(error) and error[where].max() > worst[0]:
-                worst = float(error[where].max()), self.entry(pairs, int(where), int(most[where]), error)
+            smooth = np.where(pairs.slopes.kind == SMOOTH, pairs.slopes.steepest, -1.0)
+            top, here = (self.entry(pairs, *_place(a), error) for a in (smooth, error))
+            steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
+            worst = max(filter(None, (worst, here)), key=lambda e: e.error)
         g.unseen[:] = claimed & ~seen
-        g.worst = worst[1]
+        g.worst = worst if worst and worst.error > 0 else steepest
         self.add_up(g)
+        wrong = bool(g.worst and g.worst.error > self.options.rtol)
+        if wrong and g.worst and g.worst.index is None and self.directions:
+            g.worst = self.pinpoint(self.directions[int(g.errors.argmax())], g.worst.output or 0) or g.worst
+        shown = g.worst if wrong else steepest
+        g.curve = self.curve(shown) if self.options.curve and shown else None
         return g
 
     def kinks_of(self, pairs: _Pairs) -> list[Kink]:
         s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
         return [
             Kink(self.k, int(pairs.lines[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
-            for at in zip(*np.nonzero(s.kind == KINK), strict=True)
+            for at in zip(*np.nonzero((s.kind == KINK) & (outputs >= 0)), strict=True)
+            if not self.directions
         ]
 
     def add_up(self, g: Gradient) -> None:
@@ -224,6 +308,8 @@ class _Input:
             rounding = self.noise(np.ones(self.y.size, bool)) / self.options.rtol
             error = abs(whole - rows.sum(axis=0)) / (abs(rows).sum(axis=0) + rounding)
             error = np.where(whole == rows.sum(axis=0), 0.0, np.where(np.isnan(error), np.inf, error))
+        if self.directions:
+            return
         j = int(error.argmax())
         if error[j] > self.options.rtol and error[j] > g.errors.max():
             slope = float(rows[:, j].sum())
@@ -233,10 +319,13 @@ class _Input:
 
     def entry(self, pairs: _Pairs, line: int, place: int, error: np.ndarray) -> Entry:
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
-        index = _unravel(int(pairs.lines[line]), self.x.shape)
+        number = int(pairs.lines[line]) - len(self.directions)
+        if self.directions:
+            number = int(self.split[number]) if number >= 0 else -1
+        index = _unravel(number, self.x.shape) if number >= 0 else None
         of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
-        name = f"∂{of} / ∂{self.name}{_brackets(index)}"
-        return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place))
+        name = f"∂{of} / ∂{self.name}{', all entries moved together' if index is None else _brackets(index)}"
+        return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place), output if output >= 0 else None)
 
 
 def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -251,13 +340,27 @@ def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarra
 
 
 def _entry(
-    name: str, index: tuple[int, ...] | None, s: Slopes, analytic: np.ndarray, error: np.ndarray, place: tuple[int, int]
+    name: str, index: tuple[int, ...] | None, s: Slopes, analytic: np.ndarray, error: np.ndarray, place: tuple[int, int],
+    output: int | None = None,
 ) -> Entry:
     s = Slopes(*(np.broadcast_to(field, error.shape)[place] for field in s))
     numbers = [float(x) for x in (analytic[place], s.slope, s.left, s.right)]
     return Entry(
-        name, index, *numbers, int(s.kind), float(s.steepest), float(s.error), float(s.step), float(error[place])
+        name, index, *numbers, int(s.kind), float(s.steepest), float(s.error), float(s.step), float(error[place]), output
     )
+
+
+def _place(a: np.ndarray) -> tuple[int, int]:
+    """The row and the column of the largest number; a single column stands for all."""
+    row, column = np.unravel_index(int(a.argmax()), a.shape)
+    return int(row), int(column)
+
+
+def _only(d: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """d at these entries, and zeros elsewhere."""
+    kept = np.zeros_like(d)
+    kept.flat[entries] = d.flat[entries]
+    return kept
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

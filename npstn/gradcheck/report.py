@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ class Entry:
         step: the step of the differences.
         error: the distance of analytic from numeric, or at a kink from the range between left and right. It is relative
             to size plus a share for atol and noise, infinite for NaN, and at most rtol where the gradient is right.
+        output: the number of the output; None where several are weighted.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Entry:
     noise: float
     step: float
     error: float
+    output: int | None = None
 
     @property
     def kink(self) -> bool:
@@ -81,7 +84,9 @@ class Gradient:
     """The gradient of one input, entry by entry.
 
     Attributes:
-        shape: the shape of the input, or (directions,) where its entries are too many to move in turn.
+        shape: the shape of the input.
+        directions: how many directions the input moved along, 0 if its entries moved in turn; split: the entries that
+            moved in turn nevertheless. The arrays below have a number for each direction, then for each such entry.
         errors: the largest error of each entry, over all outputs, as `Entry.error`.
         kinds: what lies at each entry, over all outputs; unseen: whether noise hides the slopes of each entry.
         factors: analytic / numeric at the worst output of each entry.
@@ -91,6 +96,8 @@ class Gradient:
 
     name: str
     shape: tuple[int, ...]
+    directions: int
+    split: np.ndarray
     errors: np.ndarray
     kinds: np.ndarray
     unseen: np.ndarray
@@ -98,22 +105,38 @@ class Gradient:
     worst: Entry | None = None
     together: list[Entry] = dataclasses.field(default_factory=list)
     curve: Curve | None = None
-    along: bool = False
+
+    @classmethod
+    def empty(cls, name: str, shape: tuple[int, ...], directions: int, split: np.ndarray) -> Gradient:
+        """A gradient without comparisons."""
+        n = directions + split.size if directions else math.prod(shape)
+        return cls(name, shape, directions, split, np.zeros(n), np.zeros(n, int), np.zeros(n, bool), np.full(n, np.nan))
+
+    @np.errstate(all="ignore")
+    def add(self, lines: np.ndarray, error: np.ndarray, kind: np.ndarray, analytic: np.ndarray, numeric: np.ndarray) -> None:
+        """Add comparisons (lines, outputs); several lines may be of one entry."""
+        row, most = np.arange(len(error)), error.argmax(axis=1)
+        worse = error[row, most] > self.errors[lines]
+        self.factors[lines[worse]] = (analytic / numeric)[row, most][worse]
+        np.maximum.at(self.errors, lines, error[row, most])
+        np.maximum.at(self.kinds, lines, kind.max(axis=1))
 
     @property
     def kinks(self) -> list[str]:
         return [self._name(j) for j in np.flatnonzero(self.kinds == KINK)]
 
     def _name(self, j: int) -> str:
-        if self.along:
-            return f"∂output / ∂{self.name}, all entries moved together"
+        if self.directions:
+            if j < self.directions:
+                return f"∂output / ∂{self.name}, all entries moved together"
+            j = self.split[j - self.directions]
         index = ", ".join(str(i) for i in np.unravel_index(j, self.shape))
         return f"∂output / ∂{self.name}" + (f"[{index}]" if index else "")
 
     def faults(self, rtol: float, max_kinks: float, max_unseen: float) -> Iterator[str]:
         """A text for each thing that is wrong with the gradient."""
         wrong, count = np.flatnonzero(~(self.errors <= rtol)), self.errors.size
-        entries = "directions" if self.along else "entries"
+        entries = "directions" if self.directions else "entries"
         if wrong.size:
             yield f"the gradient of {self.name} is wrong {self._where(wrong)}; the worst:\n  {self.worst}"
         elif self.together and max(e.error for e in self.together) > rtol:
@@ -147,8 +170,8 @@ class Gradient:
     def _where(self, wrong: np.ndarray) -> str:
         """How many entries are wrong, what their indices have in common, and the factor if it is always the same."""
         count = self.errors.size
-        text = f"{'along' if self.along else 'in'} {wrong.size} of {count} {'directions' if self.along else 'entries'}"
-        if wrong.size < count and not self.along:
+        text = f"{'along' if self.directions else 'in'} {wrong.size} of {count} {'directions' if self.directions else 'entries'}"
+        if wrong.size < count and not self.directions:
             axes = [(np.unique(numbers).tolist(), n) for numbers, n in zip(np.unravel_index(wrong, self.shape), self.shape)]
             places = [":" if len(some) == n else " or ".join(map(str, some)) for some, n in axes]
             if set(places) != {":"}:

@@ -62,8 +62,10 @@ def ties(
         slopes = measure(Along(f, xs, y, directions, eps), rtol)
         for line, share in enumerate(shares):
             found = Slopes(*(np.broadcast_to(field, slopes.slope.shape)[line, group[0].output] for field in slopes))
-            if not _apart(group, share, found._replace(**{n: getattr(found, n) / size for n in ("slope", "left", "right")})):
-                yield Tie(group, size * share, found)
+            # per unit of t, not per step
+            found = Slopes(*(number / size for number in found[:5]), found.kind, found.step)
+            if not _apart(group, share, found):
+                yield Tie(group, share, found)
 
 
 def _signs(count: int) -> Iterator[np.ndarray]:
