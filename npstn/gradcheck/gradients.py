@@ -28,7 +28,7 @@ from npstn.gradcheck.slopes import (
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
 
-PAIRS = 1 << 17  # pairs of an entry and an output that are measured at a time
+PAIRS = 1 << 14  # pairs of an entry and an output that are measured at a time
 SPLIT = 64  # at most so many entries at a kink are kept out of the directions
 ROWS = 1 << 24  # numbers in all rows together
 
