@@ -73,6 +73,7 @@ class _Comparison:
         self.subject, self.options = subject, options
         self.xs = subject.arrays
         self.y = subject.value(subject.arrays)
+        self.random = self.y.tobytes() != subject.value(subject.arrays).tobytes()
         self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
         self.whole = subject.gradients(subject.arrays, self.v.copy())
         asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
@@ -232,7 +233,7 @@ class _Input:
             entries = halves[int(np.argmax(errors))]
         pairs = self.alone(entries)
         error = judged(pairs.slopes, pairs.analytic, self.options)[0]
-        return self.entry(pairs, 0, place, error) if error[0, place] > self.options.rtol else None
+        return self.entry(pairs, 0, place, error, int(entries[0])) if error[0, place] > self.options.rtol else None
 
     @np.errstate(all="ignore")
     def curve(self, entry: Entry) -> Curve | None:
@@ -283,7 +284,8 @@ class _Input:
             top, here = (self.entry(pairs, *_place(a), error) for a in (smooth, error))
             steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
             worst = max(filter(None, (worst, here)), key=lambda e: e.error)
-        g.unseen[:] = claimed & ~seen
+        g.unseen[:] = claimed & ~seen & (g.errors <= self.options.rtol)
+        g.random = self.c.random
         g.worst = worst if worst and worst.error > 0 else steepest
         self.add_up(g)
         wrong = bool(g.worst and g.worst.error > self.options.rtol)
@@ -317,11 +319,15 @@ class _Input:
                             float(whole[j]), slope, slope, slope, SMOOTH, float(abs(rows[:, j]).sum()), 0.0, 0.0, float(error[j]))
         g.errors[:] = np.maximum(g.errors, error)
 
-    def entry(self, pairs: _Pairs, line: int, place: int, error: np.ndarray) -> Entry:
+    def entry(
+        self, pairs: _Pairs, line: int, place: int, error: np.ndarray, number: int | None = None
+    ) -> Entry:
+        """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
-        number = int(pairs.lines[line]) - len(self.directions)
-        if self.directions:
-            number = int(self.split[number]) if number >= 0 else -1
+        if number is None:
+            number = int(pairs.lines[line]) - len(self.directions)
+            if self.directions:
+                number = int(self.split[number]) if number >= 0 else -1
         index = _unravel(number, self.x.shape) if number >= 0 else None
         of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
         name = f"∂{of} / ∂{self.name}{', all entries moved together' if index is None else _brackets(index)}"
@@ -335,6 +341,7 @@ def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarra
         distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(analytic))
         error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
         error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(analytic), np.inf, error)
+        error = np.where(s.kind == OUTSIDE, 0.0, error)  # nothing to compare with: a fault of its own
         zero = (abs(analytic) <= atol) & (abs(s.slope) <= atol + s.error)
         return error, s.error <= SEEN * s.steepest, zero
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from npstn.gradcheck.slopes import JUMP, KINK, OUTSIDE
+from npstn.gradcheck.slopes import JUMP, KINK, OUTSIDE, SMOOTH
 
 WORDS = "no kink", "a kink", "a jump", "an unbounded slope: no gradient is right here", "outside of the domain"
 
@@ -92,6 +92,7 @@ class Gradient:
         factors: analytic / numeric at the worst output of each entry.
         worst: the worst comparison.
         together: comparisons of entries that move together.
+        random: whether the function gave other numbers in a second call.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Gradient:
     worst: Entry | None = None
     together: list[Entry] = dataclasses.field(default_factory=list)
     curve: Curve | None = None
+    random: bool = False
 
     @classmethod
     def empty(cls, name: str, shape: tuple[int, ...], directions: int, split: np.ndarray) -> Gradient:
@@ -117,13 +119,13 @@ class Gradient:
         """Add comparisons (lines, outputs); several lines may be of one entry."""
         row, most = np.arange(len(error)), error.argmax(axis=1)
         worse = error[row, most] > self.errors[lines]
-        self.factors[lines[worse]] = (analytic / numeric)[row, most][worse]
+        self.factors[lines[worse]] = np.where(kind == SMOOTH, analytic / numeric, np.nan)[row, most][worse]
         np.maximum.at(self.errors, lines, error[row, most])
         np.maximum.at(self.kinds, lines, kind.max(axis=1))
 
     @property
     def kinks(self) -> list[str]:
-        return [self._name(j) for j in np.flatnonzero(self.kinds == KINK)]
+        return [self._name(j) for j in np.flatnonzero(self.kinds == KINK).tolist()]
 
     def _name(self, j: int) -> str:
         if self.directions:
@@ -135,8 +137,13 @@ class Gradient:
 
     def faults(self, rtol: float, max_kinks: float, max_unseen: float) -> Iterator[str]:
         """A text for each thing that is wrong with the gradient."""
-        wrong, count = np.flatnonzero(~(self.errors <= rtol)), self.errors.size
-        entries = "directions" if self.directions else "entries"
+        if self.random:
+            yield (
+                "the function gives other numbers in a second call with the same inputs: seed its random numbers inside "
+                "of the function"
+            )
+            return
+        wrong = np.flatnonzero(~(self.errors <= rtol))
         if wrong.size:
             yield f"the gradient of {self.name} is wrong {self._where(wrong)}; the worst:\n  {self.worst}"
         elif self.together and max(e.error for e in self.together) > rtol:
@@ -148,34 +155,48 @@ class Gradient:
         outside = np.flatnonzero(self.kinds == OUTSIDE)
         if outside.size:
             yield (
-                f"{outside.size} of {count} {entries} of {self.name} left the domain, the first at "
-                f"{self._name(outside[0])}: the output is not finite there, or next to it with the smallest step; "
-                "choose inputs inside the domain"
+                f"{self._number(outside)} left the domain, the first at {self._name(int(outside[0]))}: the output is not "
+                "finite there, or next to it with the smallest step; choose inputs inside the domain"
             )
-        for kind, word in ((KINK, "a kink"), (JUMP, "a jump")):
-            number = int((self.kinds == kind).sum())
-            if number > max_kinks * count:
+        for kind, word in ((KINK, "kink"), (JUMP, "jump")):
+            here = np.flatnonzero(self.kinds == kind)
+            if self._share(here) > max_kinks:
                 yield (
-                    f"{number} of {count} {entries} of {self.name} lie at {word}, but at most {max_kinks:.0%} may: "
-                    f"choose inputs away from {word[2:]}s, or raise max_kinks"
+                    f"{self._number(here)} lie at a {word}, but at most {max_kinks:.0%} may: "
+                    f"choose inputs away from {word}s, or raise max_kinks"
                 )
-        number = int(self.unseen.sum())
-        if number > max_unseen * count:
+        unseen = np.flatnonzero(self.unseen)
+        if self._share(unseen) > max_unseen:
             yield (
-                f"{number} of {count} {entries} of {self.name} are unseen, because rounding hides their slopes, but at most "
-                f"{max_unseen:.0%} may be: choose inputs whose outputs move, take a large constant off the output, compute "
-                "in float64, or set atol to the largest slope that counts as zero"
+                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most {max_unseen:.0%} may "
+                "be: take a large constant off the output, choose inputs that move it, compute in float64, or set atol to "
+                "the largest slope that counts as zero"
             )
+
+    def _share(self, which: np.ndarray) -> float:
+        """The share of the entries, or of the directions, that these are."""
+        if not self.directions:
+            return which.size / self.errors.size
+        along = (which < self.directions).sum()
+        return float(along / self.directions + (which.size - along) / math.prod(self.shape))
+
+    def _number(self, which: np.ndarray) -> str:
+        along = int((which < self.directions).sum())
+        texts = [f"{along} of {self.directions} directions"] if along else []
+        if which.size > along:
+            texts.append(f"{which.size - along} of {math.prod(self.shape)} entries")
+        return f"{' and '.join(texts)} of {self.name}"
 
     def _where(self, wrong: np.ndarray) -> str:
         """How many entries are wrong, what their indices have in common, and the factor if it is always the same."""
         count = self.errors.size
-        text = f"{'along' if self.directions else 'in'} {wrong.size} of {count} {'directions' if self.directions else 'entries'}"
+        text = f"along {wrong.size} of {count} directions" if self.directions else f"in {wrong.size} of {count} entries"
         if wrong.size < count and not self.directions:
-            axes = [(np.unique(numbers).tolist(), n) for numbers, n in zip(np.unravel_index(wrong, self.shape), self.shape)]
+            numbers = [np.unique(axis).tolist() for axis in np.unravel_index(wrong, self.shape)]
+            axes = list(zip(numbers, self.shape, strict=True))
             places = [":" if len(some) == n else " or ".join(map(str, some)) for some, n in axes]
-            if set(places) != {":"}:
-                text += f", at [{', '.join(places)}]" if max(len(some) for some, _ in axes) <= 8 else ""
+            if set(places) != {":"} and all(len(some) <= 8 or len(some) == n for some, n in axes):
+                text += f", at [{', '.join(places)}]"
         factors = self.factors[wrong]
         if np.isfinite(factors).all() and np.ptp(factors) <= 1e-3 * abs(factors[0] - 1):
             digits = max(6, 4 + int(-np.log10(abs(factors[0] - 1))) if factors[0] != 1 else 6)
@@ -225,7 +246,9 @@ class Report:
             return "\n".join(
                 [f"{self.name}: {fault}" for fault in self.faults] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
             )
+        unseen = sum(int(g.unseen.sum()) for g in self.gradients)
         text = f"{self.name}: all {self.entries} slopes are right, {len(self.kinks)} of them at a kink"
+        text = text.replace("slopes are", "slopes that can be seen are") + f", {unseen} unseen" if unseen else text
         if self.worst:
             text += f"; the largest error:\n  {self.worst}"
         return "\n".join(

@@ -222,13 +222,18 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
         deeper = np.maximum.accumulate(np.vstack([added[1:], np.zeros_like(added[:1])])[::-1], axis=0)[::-1]
         error = np.maximum(error, deeper / at.step)
     # Far from x the function may be another one: a large step needs better evidence than a small one.
-    far = number < min(FIRST, len(levels) - 1)
-    trusted = valid & (at.settled | (error + gap / 2 <= np.where(far, FAR, SEEN) * at.steepest))
-    trusted |= valid & ~far & ~trusted.any(axis=0)
-    share = np.where(trusted, error / at.steepest, np.inf)
-    share = np.where(np.isnan(share), np.inf, share)
+    near = valid & (number >= min(FIRST, len(levels) - 1))
+    share = (error + (gap / 2 if len(levels) > 1 else 0)) / at.steepest
+    good = valid & ((at.settled & (share <= 0.5)) | (share <= np.where(near, SEEN, FAR)))
+    # Without a good level a coarse one; without that one the least error: the outputs may stand still.
+    coarse = near & (share <= 0.1)
+    trusted = np.where(good.any(axis=0), good, coarse)
+    share = np.where(trusted & ~np.isnan(share), share, np.inf)
+    least = np.where(near, 2 * (error + gap / 2), np.inf)
     last = np.where(valid, number, -1).max(axis=0)
-    best = np.where(share.min(axis=0) <= 0.5, share.argmin(axis=0), np.where(trusted, error, np.inf).argmin(axis=0))
+    known = np.isfinite(share.min(axis=0))
+    best = np.where(known, share.argmin(axis=0), np.where(np.isnan(least), np.inf, least).argmin(axis=0))
+    error = np.where(known, error, least)
     kind = np.where(last < 0, OUTSIDE, SMOOTH)
 
     def pick(field: np.ndarray, chosen: np.ndarray) -> np.ndarray:
