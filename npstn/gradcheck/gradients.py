@@ -5,9 +5,9 @@
     row c   the gradient that backward gives for v with zeros outside of a class c of outputs
 
 Each output is judged alone, against its own slope: an error in a small output does not hide behind a large one, and a
-small entry does not behind a large one. So each output is a class of its own. Where every output follows one entry (see
-`lines`), a class holds as many outputs as follow different entries, and one row judges them all. The rows must add up to dx:
-a race between outputs shows in no row, but in their sum.
+small entry does not behind a large one. So each output is a class of its own. Where every output follows one entry
+(see `lines`), a class holds outputs that follow different entries, and one row judges them all. The rows must add up
+to dx: a race between outputs shows in no row, but in their sum.
 
 Entries that share a kink also move together (see `ties`).
 """
@@ -162,7 +162,8 @@ class _Input:
             outputs = np.flatnonzero(self.owners >= 0)
             owners = self.owners[outputs]
             if outputs.size:
-                slopes = measure(Apart(self.value, self.x, self.y, self.steps, outputs, owners), self.options.rtol)
+                apart = Apart(self.value, self.x, self.y, self.steps, outputs, owners)
+                slopes = measure(apart, self.options.rtol)
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
                 yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
             yield from self._still(rows, outputs, owners)
@@ -195,7 +196,7 @@ class _Input:
         return measure(along, self.options.rtol)
 
     def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
-        """The slopes next to the rows: those of each output, or sums weighted by v where a class has several outputs."""
+        """The slopes next to the rows: of each output, or of each class, weighted by v."""
         v, classes, count = self.c.v.ravel(), self.c.classes, self.c.classes.max(initial=0) + 1
         if count == v.size:
             return _Pairs(s, analytic / v, lines, np.arange(count)[None])
@@ -213,11 +214,12 @@ class _Input:
         """Random signs for all entries, but zeros for those at a kink, which `split` keeps to move alone."""
         sizes = (self.steps[:, FIRST] / self.options.eps).reshape(self.x.shape)
         directions = [rng.choice([-1.0, 1.0], self.x.shape) * sizes for _ in range(self.options.directions)]
-        waiting, found = [np.arange(self.x.size)], []
+        waiting: list[np.ndarray] = [np.arange(self.x.size)]
+        found: list[int] = []
         while waiting and len(waiting) + len(found) <= SPLIT:
             slopes = self.slopes_along([_only(directions[0], entries) for entries in waiting])
             kinked = [entries for entries, kind in zip(waiting, slopes.kind, strict=True) if (kind != SMOOTH).any()]
-            found += [entries[0] for entries in kinked if len(entries) == 1]
+            found += [int(entries[0]) for entries in kinked if len(entries) == 1]
             waiting = [half for entries in kinked if len(entries) > 1 for half in np.array_split(entries, 2)]
         self.split = np.array(sorted(found) if not waiting else [], int)
         for d in directions:
@@ -229,7 +231,8 @@ class _Input:
         entries = np.flatnonzero(d)
         while len(entries) > 1:
             halves = np.array_split(entries, 2)
-            errors = [judged(p.slopes, p.analytic, self.options)[0][0, place] for p in (self.along([_only(d, h)]) for h in halves)]
+            found = [self.along([_only(d, half)]) for half in halves]
+            errors = [judged(pairs.slopes, pairs.analytic, self.options)[0][0, place] for pairs in found]
             entries = halves[int(np.argmax(errors))]
         pairs = self.alone(entries)
         error = judged(pairs.slopes, pairs.analytic, self.options)[0]
@@ -246,7 +249,8 @@ class _Input:
         for h in steps:
             central = []
             for share in SHARES:
-                (high, up), (low, down) = (line.values(np.array([[t]]), np.zeros(1, int)) for t in (share * h, -share * h))
+                t = np.array([[share * h]])
+                (high, up), (low, down) = (line.values(move, np.zeros(1, int)) for move in (t, -t))
                 central.append(((high - low) / (up - down))[0, entry.output])
             errors.append([central[0] - entry.analytic, extrapolated(central, 2, 4)[0] - entry.analytic])
         return Curve(entry.name, steps, *abs(np.transpose(errors)) / (entry.size or 1.0))
@@ -315,8 +319,11 @@ class _Input:
         j = int(error.argmax())
         if error[j] > self.options.rtol and error[j] > g.errors.max():
             slope = float(rows[:, j].sum())
-            g.worst = Entry(f"∂<v, output> / ∂{self.name}{_brackets(_unravel(j, self.x.shape))}", _unravel(j, self.x.shape),
-                            float(whole[j]), slope, slope, slope, SMOOTH, float(abs(rows[:, j]).sum()), 0.0, 0.0, float(error[j]))
+            index, size = _unravel(j, self.x.shape), float(abs(rows[:, j]).sum())
+            name = f"∂<v, output> / ∂{self.name}{_brackets(index)}"
+            g.worst = Entry(
+                name, index, float(whole[j]), slope, slope, slope, SMOOTH, size, 0.0, 0.0, float(error[j])
+            )
         g.errors[:] = np.maximum(g.errors, error)
 
     def entry(
@@ -347,13 +354,28 @@ def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarra
 
 
 def _entry(
-    name: str, index: tuple[int, ...] | None, s: Slopes, analytic: np.ndarray, error: np.ndarray, place: tuple[int, int],
+    name: str,
+    index: tuple[int, ...] | None,
+    s: Slopes,
+    analytic: np.ndarray,
+    error: np.ndarray,
+    place: tuple[int, int],
     output: int | None = None,
 ) -> Entry:
     s = Slopes(*(np.broadcast_to(field, error.shape)[place] for field in s))
-    numbers = [float(x) for x in (analytic[place], s.slope, s.left, s.right)]
     return Entry(
-        name, index, *numbers, int(s.kind), float(s.steepest), float(s.error), float(s.step), float(error[place]), output
+        name,
+        index,
+        analytic=float(analytic[place]),
+        numeric=float(s.slope),
+        left=float(s.left),
+        right=float(s.right),
+        kind=int(s.kind),
+        size=float(s.steepest),
+        noise=float(s.error),
+        step=float(s.step),
+        error=float(error[place]),
+        output=output,
     )
 
 

@@ -115,7 +115,9 @@ class Gradient:
         return cls(name, shape, directions, split, np.zeros(n), np.zeros(n, int), np.zeros(n, bool), np.full(n, np.nan))
 
     @np.errstate(all="ignore")
-    def add(self, lines: np.ndarray, error: np.ndarray, kind: np.ndarray, analytic: np.ndarray, numeric: np.ndarray) -> None:
+    def add(
+        self, lines: np.ndarray, error: np.ndarray, kind: np.ndarray, analytic: np.ndarray, numeric: np.ndarray
+    ) -> None:
         """Add comparisons (lines, outputs); several lines may be of one entry."""
         row, most = np.arange(len(error)), error.argmax(axis=1)
         worse = error[row, most] > self.errors[lines]
@@ -139,8 +141,8 @@ class Gradient:
         """A text for each thing that is wrong with the gradient."""
         if self.random:
             yield (
-                "the function gives other numbers in a second call with the same inputs: seed its random numbers inside "
-                "of the function"
+                "the function gives other numbers in a second call with the same inputs: seed its random numbers "
+                "inside of the function"
             )
             return
         wrong = np.flatnonzero(~(self.errors <= rtol))
@@ -155,8 +157,8 @@ class Gradient:
         outside = np.flatnonzero(self.kinds == OUTSIDE)
         if outside.size:
             yield (
-                f"{self._number(outside)} left the domain, the first at {self._name(int(outside[0]))}: the output is not "
-                "finite there, or next to it with the smallest step; choose inputs inside the domain"
+                f"{self._number(outside)} left the domain, the first at {self._name(int(outside[0]))}: the output is "
+                "not finite there, or next to it with the smallest step; choose inputs inside the domain"
             )
         for kind, word in ((KINK, "kink"), (JUMP, "jump")):
             here = np.flatnonzero(self.kinds == kind)
@@ -168,9 +170,9 @@ class Gradient:
         unseen = np.flatnonzero(self.unseen)
         if self._share(unseen) > max_unseen:
             yield (
-                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most {max_unseen:.0%} may "
-                "be: take a large constant off the output, choose inputs that move it, compute in float64, or set atol to "
-                "the largest slope that counts as zero"
+                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most {max_unseen:.0%} "
+                "may be: take a large constant off the output, choose inputs that move it, compute in float64, or set atol "
+                "to the largest slope that counts as zero"
             )
 
     def _share(self, which: np.ndarray) -> float:
@@ -190,7 +192,10 @@ class Gradient:
     def _where(self, wrong: np.ndarray) -> str:
         """How many entries are wrong, what their indices have in common, and the factor if it is always the same."""
         count = self.errors.size
-        text = f"along {wrong.size} of {count} directions" if self.directions else f"in {wrong.size} of {count} entries"
+        text = f"in {wrong.size} of {count} entries"
+        if self.directions:
+            along = int((wrong < self.directions).sum())
+            text = f"along {along} of {self.directions} directions" if along else f"in {wrong.size} entries at a kink"
         if wrong.size < count and not self.directions:
             numbers = [np.unique(axis).tolist() for axis in np.unravel_index(wrong, self.shape)]
             axes = list(zip(numbers, self.shape, strict=True))

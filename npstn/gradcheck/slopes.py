@@ -17,7 +17,7 @@ The error of each is a series in t. Three steps remove its first two terms (Rich
 
 What the last removal changed is taken for the truncation error. It overstates that error where t is small enough, and
 it is large where t is too large. Rounding adds at most (sum of |weights|) u / t, the noise. The gap is right - left, as
-t goes to 0: no curvature is left in it. The steepest of right(h), left(h) and the slope says how large an error matters.
+t goes to 0: no curvature is left in it. The steepest of right(h), left(h) and the slope is the scale of an error.
 
 A pair of an output and a line is settled at a level if truncation is below the noise or a share rtol of the steepest,
 and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. Then the
@@ -35,6 +35,7 @@ each output alone: nothing here knows the gradient under test, so a wrong gradie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -59,7 +60,7 @@ class Lines(Protocol):
 
     Attributes:
         steps: (lines, levels), h for each level in falling order; NaN where a line has no such level.
-        y: the outputs at x; sizes: |x| on each line (lines, 1), in units of the step. They broadcast to (lines, outputs).
+        y: the outputs at x; sizes: |x| on each line, in units of the step. Both broadcast to (lines, outputs).
     """
 
     steps: np.ndarray
@@ -74,7 +75,7 @@ class Lines(Protocol):
 
 
 class Level(NamedTuple):
-    """What one level of steps says about each pair of a line and an output: arrays (lines, outputs), step (lines, 1)."""
+    """What one level says about each pair of a line and an output: arrays (lines, outputs), step (lines, 1)."""
 
     slope: np.ndarray
     left: np.ndarray
@@ -112,8 +113,8 @@ class Slopes(NamedTuple):
         return np.choose(self.kind, [abs(slope - self.slope), outside, sides, np.inf, np.inf])
 
 
-def extrapolated(q: np.ndarray, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-    """The quotients q for the three steps without the terms h^first and h^second, and what the second removal changed."""
+def extrapolated(q: Sequence[np.ndarray] | np.ndarray, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
+    """The quotients q of three steps without the terms h^first and h^second, and what the second removal changed."""
     a, b = RATIO**first, RATIO**second
     once, twice = (q[1] - a * q[0]) / (1 - a), (q[2] - a * q[1]) / (1 - a)
     best = (twice - b * once) / (1 - b)
@@ -157,17 +158,19 @@ def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[
     """
     start = Level(*(field[left] for field in first))
     levels: list[Level] = [start] * lines.steps.shape[1]
-    clear, open_ = _clear(start, rtol).any(axis=1), ~start.settled.all(axis=1)
+    clear: np.ndarray = np.asarray(_clear(start, rtol).any(axis=1))
+    open_: np.ndarray = np.asarray(~start.settled.all(axis=1))
     downward = range(FIRST + 1, len(levels))
     for k in (*downward, *reversed(range(FIRST))):
         goes = (open_ if k > FIRST else ~clear) & np.isfinite(lines.steps[left, k])
-        levels[k] = Level(*(np.full_like(field, np.nan if field.dtype == float else False) for field in start))
+        levels[k] = Level._make(np.full_like(field, np.nan if field.dtype == float else False) for field in start)
         if not goes.any():
             continue
         for whole, part in zip(levels[k], _level(lines, k, left[goes], rtol), strict=True):
             whole[goes] = part
         clear[goes] |= _clear(levels[k], rtol).any(axis=1)[goes]
-        open_[goes] &= ~(levels[k].settled | _settled_before(levels, k)).all(axis=1)[goes]
+        settled: np.ndarray = np.asarray((levels[k].settled | _settled_before(levels, k)).all(axis=1))
+        open_[goes] &= ~settled[goes]
     return levels
 
 
@@ -205,8 +208,9 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
         abs(r - l) <= tolerable + 2 * side_noise + np.minimum(2 * (r_error + l_error), SEEN * steepest)
     )
     beyond = [sum(w * g for w, g in zip(_BEYOND, side, strict=True)) / h for side in (below, above)]
+    side_error = r_error + l_error + side_noise
     return Level(
-        slope, l, r, error, r_error + l_error + side_noise, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled, h
+        slope, l, r, error, side_error, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled, h
     )
 
 
@@ -218,7 +222,7 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     error = at.error
     if len(levels) > 1:
         # Truncation falls with h and noise grows: what a smaller step adds to f must not be luckily small at this one.
-        added = np.where(valid, (at.wobble + gap / 2) * at.step, 0.0)
+        added = np.where(valid, (2 * at.wobble + gap) * at.step, 0.0)
         deeper = np.maximum.accumulate(np.vstack([added[1:], np.zeros_like(added[:1])])[::-1], axis=0)[::-1]
         error = np.maximum(error, deeper / at.step)
     # Far from x the function may be another one: a large step needs better evidence than a small one.
@@ -239,7 +243,10 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     def pick(field: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return np.take_along_axis(np.broadcast_to(field, at.slope.shape), chosen[None], axis=0)[0]
 
-    found = Slopes(*(pick(f, best) for f in (at.slope, at.left, at.right, error, at.steepest)), kind, pick(at.step, best))
+    slope, left, right, error, steepest, step = (
+        pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)
+    )
+    found = Slopes(slope, left, right, error, steepest, kind, step)
     if len(levels) == 1:
         return found
 
@@ -260,18 +267,20 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     kind = np.where(kink, KINK, np.where(jump, np.where(growth < 5, UNBOUNDED, JUMP), kind))
     # The same on both sides, as in the cube root of x at 0: there is no gap, and the slope grows without end.
     steep = [pick(abs(at.slope), np.maximum(last - k, 0)) for k in range(3)]
-    grows = (steep[0] > 1.7 * steep[1]) & (steep[1] > 1.7 * steep[2]) & (pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0])
+    grows = (steep[0] > 1.7 * steep[1]) & (steep[1] > 1.7 * steep[2])
+    grows &= pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0]
     kind = np.where((kind == SMOOTH) & (share.min(axis=0) > SEEN) & grows & (last >= 2), UNBOUNDED, kind)
     # the best of the levels that show the kink
-    near = plain & (abs(gap - gap_at[2]) <= 0.1 * gap_at[2])
-    kinked = np.where(near, at.noise + at.side_error, np.inf).argmin(axis=0)
+    alike = plain & (abs(gap - gap_at[2]) <= 0.1 * gap_at[2])
+    kinked = np.where(alike, at.noise + at.side_error, np.inf).argmin(axis=0)
     changes = np.stack([abs(side - np.roll(side, 1, axis=0)) for side in (at.beyond_left, at.beyond_right)]).max(axis=0)
     beyond_error = np.where(plain & (number > 0), changes + at.noise, np.inf)
     beyond_error = np.where(np.isnan(beyond_error), np.inf, beyond_error)
     jumped = beyond_error.argmin(axis=0)
 
     def replaced(field: str, at_kink: np.ndarray, at_jump: np.ndarray) -> np.ndarray:
-        return np.where(kind == KINK, pick(at_kink, kinked), np.where(kind == JUMP, pick(at_jump, jumped), getattr(found, field)))
+        otherwise = np.where(kind == JUMP, pick(at_jump, jumped), getattr(found, field))
+        return np.where(kind == KINK, pick(at_kink, kinked), otherwise)
 
     left, right = replaced("left", at.left, at.beyond_left), replaced("right", at.right, at.beyond_right)
     return Slopes(

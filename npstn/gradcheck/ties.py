@@ -1,12 +1,12 @@
 """Move entries that share a kink together: what no entry alone can show.
 
-max(a, b) at a = b has a kink in a and one in b, so either gradient may be anything from 0 to 1. But a + t, b + t is no kink:
-max grows by t, and the two gradients must add up to 1. So the entries at a kink of one output also move together, those
-of all inputs, and pairs of them move against each other, as |a - b| asks for. Each moves by t / gap, so that max(a, 2 b)
-loses its kink, too.
+max(a, b) at a = b has a kink in a and one in b, so either gradient may be anything from 0 to 1. But a + t, b + t meets
+no kink: max grows by t, and the two gradients must add up to 1. So the entries at a kink of one output also move together,
+those of all inputs, and pairs of them move against each other, as |a - b| asks for. Each moves by t / gap, so that
+max(a, 2 b) loses its kink, too.
 
-Two entries with kinks that have nothing to do with each other, as in relu(a) - relu(b), say nothing new when they move together:
-their gaps add up. Such directions are left out.
+Two entries whose kinks are independent, as in relu(a) - relu(b), say nothing new when they move together: their slopes
+add up. Such directions are left out.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def ties(
         for line, share in enumerate(shares):
             found = Slopes(*(np.broadcast_to(field, slopes.slope.shape)[line, group[0].output] for field in slopes))
             # per unit of t, not per step
-            found = Slopes(*(number / size for number in found[:5]), found.kind, found.step)
+            found = Slopes._make([*(number / size for number in found[:5]), *found[5:]])
             if not _apart(group, share, found):
                 yield Tie(group, share, found)
 
