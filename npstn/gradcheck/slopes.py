@@ -168,7 +168,7 @@ def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[
             continue
         for whole, part in zip(levels[k], _level(lines, k, left[goes], rtol), strict=True):
             whole[goes] = part
-        clear[goes] |= _clear(levels[k], rtol).any(axis=1)[goes]
+        clear[goes] |= np.asarray(_clear(levels[k], rtol))[goes].any(axis=1)
         settled: np.ndarray = np.asarray((levels[k].settled | _settled_before(levels, k)).all(axis=1))
         open_[goes] &= ~settled[goes]
     return levels

@@ -1,9 +1,9 @@
 """Move entries that share a kink together: what no entry alone can show.
 
 max(a, b) at a = b has a kink in a and one in b, so either gradient may be anything from 0 to 1. But a + t, b + t meets
-no kink: max grows by t, and the two gradients must add up to 1. So the entries at a kink of one output also move together,
-those of all inputs, and pairs of them move against each other, as |a - b| asks for. Each moves by t / gap, so that
-max(a, 2 b) loses its kink, too.
+no kink: max grows by t, and the two gradients must add up to 1. So the entries at a kink of one output also move
+together, those of all inputs, and pairs of them move against each other, as |a - b| asks for. Each moves by t / gap, so
+that max(a, 2 b) loses its kink, too.
 
 Two entries whose kinks are independent, as in relu(a) - relu(b), say nothing new when they move together: their slopes
 add up. Such directions are left out.
