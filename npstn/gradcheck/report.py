@@ -170,9 +170,9 @@ class Gradient:
         unseen = np.flatnonzero(self.unseen)
         if self._share(unseen) > max_unseen:
             yield (
-                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most "
-                f"{max_unseen:.0%} may be: take a large constant off the output, choose inputs that move it, compute in float64, or set atol "
-                "to the largest slope that counts as zero"
+                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most {max_unseen:.0%} "
+                "may be: take a large constant off the output, choose inputs that move it, compute in float64, or set "
+                "atol to the largest slope that counts as zero"
             )
 
     def _share(self, which: np.ndarray) -> float:
