@@ -132,6 +132,7 @@ class Report:
         contracts: for each contract that was checked, a text that says how it is broken, or "".
         adjoints: the relative difference of <A x, y> and <x, A^T y>, for each input in which the function is linear.
         faults: a text for each thing that is wrong.
+        notes: a text for each thing that could not be checked.
         seed: the seed that repeats the check.
     """
 
@@ -142,6 +143,7 @@ class Report:
     contracts: dict[str, str] = dataclasses.field(default_factory=dict)
     adjoints: dict[str, float] = dataclasses.field(default_factory=dict)
     faults: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
     def __bool__(self) -> bool:
@@ -161,16 +163,13 @@ class Report:
         return max((g.worst for g in self.gradients), key=lambda e: e.error, default=None)
 
     def __str__(self) -> str:
+        end = [f"note: {note}" for note in self.notes] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
         if self.faults:
-            return "\n".join(
-                [f"{self.name}: {fault}" for fault in self.faults] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-            )
+            return "\n".join([f"{self.name}: {fault}" for fault in self.faults] + end)
         text = f"{self.name}: all {self.entries} slopes are right, {len(self.kinks)} of them at a kink"
         if self.worst:
             text += f"; the largest error:\n  {self.worst}"
-        return "\n".join(
-            [text] + [f"kink: {name}" for name in self.kinks] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-        )
+        return "\n".join([text] + [f"kink: {name}" for name in self.kinks] + end)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -183,6 +182,7 @@ class Report:
             "adjoints": self.adjoints,
             "contracts": self.contracts,
             "faults": self.faults,
+            "notes": self.notes,
             "seed": self.seed,
             "rtol": self.rtol,
             "seconds": self.seconds,
