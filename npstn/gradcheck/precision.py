@@ -11,7 +11,7 @@ import inspect
 import linecache
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,14 +82,24 @@ class _Watched(np.ndarray):
         if out is not None:
             options["out"] = tuple(np.asarray(x) for x in out)
         result = getattr(ufunc, method)(*plain, **options)
-        if getattr(result, "dtype", None) == np.float64 and not _Watched.found:
-            caller = sys._getframe(1)
-            line = textwrap.shorten(linecache.getline(caller.f_code.co_filename, caller.f_lineno), 80)
-            _Watched.found = f"line {caller.f_lineno} makes it so, `{line}`: {_cause(plain)}"
+        _Watched.note(result, plain)
         return result.view(_Watched) if isinstance(result, np.ndarray) else result
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(func, types, args, kwargs)
+        _Watched.note(result, args)
+        return result
 
-def _cause(operands: list[Any]) -> str:
+    @staticmethod
+    def note(result: Any, operands: Sequence[Any]) -> None:
+        if getattr(result, "dtype", None) == np.float64 and not _Watched.found:
+            caller = sys._getframe(2)
+            line = textwrap.shorten(linecache.getline(caller.f_code.co_filename, caller.f_lineno), 80)
+            _Watched.found = f"line {caller.f_lineno} makes it so, `{line}`: {_cause(operands)}"
+
+
+def _cause(operands: Sequence[Any]) -> str:
+    """Which operand brought float64."""
     for x in operands:
         if isinstance(x, np.float64) or (isinstance(x, np.ndarray) and x.dtype == np.float64 and not x.ndim):
             return f"{float(x):.6g} is a NumPy scalar of float64; write float(...) around it"
