@@ -4,20 +4,20 @@ Each contract is a function that yields a text for everything it finds broken. T
 check, with random cotangents, and need no differences.
 
 Where two numbers must agree up to the order of additions, their difference is judged against the size of what was added
-up. A sum that cancels is small, but its rounding errors are as large as its terms make them: see `_sizes`.
+up. A sum that cancels is small, but its rounding errors are as large as its terms make them: see `trial`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from npstn.autograd import Context, Tensor
 from npstn.gradcheck.precision import NotAsked, explain_float64
 from npstn.gradcheck.subject import Subject
+from npstn.gradcheck.trial import Trial, largest, named, results, sizes, unequal
 
 # The errors allowed, relative to the size of what was added up:
 EXACT = 1e-12  # where only the order of additions may differ
@@ -25,7 +25,6 @@ SINGLE = 1e-4  # between float32 and float64: a whole network adds up many round
 
 HUGE = 2.0**60  # about 1e18: a power of two scales without rounding
 NEARBY = 1 - 2.0**-20  # towards zero, where a domain such as [-1, 1] does not end
-ULP = np.finfo(np.float64).eps
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.T.copy().T,
@@ -33,27 +32,6 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "reversed": lambda x: x[..., ::-1].copy()[..., ::-1] if x.ndim else x,
     "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
 }
-
-Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A subject with what its contracts share.
-
-    Attributes:
-        batch: the positions of the inputs whose first axis is the batch.
-        v, w: two cotangents.
-        expected: the result, and the gradients for v.
-        sizes: the size of what was added up in each of them.
-    """
-
-    subject: Subject
-    batch: Sequence[int]
-    v: np.ndarray
-    w: np.ndarray
-    expected: Arrays
-    sizes: dict[str, float]
 
 
 @np.errstate(all="ignore")
@@ -68,8 +46,8 @@ def broken_contracts(
     An exception breaks a contract, too.
     """
     v, w = rng.standard_normal((2, *subject.value(subject.arrays).shape))
-    expected = _results(subject, v)
-    trial = Trial(subject, batch, v, w, expected, _sizes(subject, v, expected))
+    expected = results(subject, v)
+    trial = Trial(subject, batch, v, w, expected, sizes(subject, v, expected))
     broken, notes = {}, []
     for name in chosen:
         try:
@@ -124,7 +102,7 @@ def _changes_no_array(trial: Trial) -> Iterator[str]:
 
 def _same_again(trial: Trial) -> Iterator[str]:
     """Two calls give the same bits."""
-    second = _results(trial.subject, trial.v)
+    second = results(trial.subject, trial.v)
     for what, first in trial.expected.items():
         if not _same_bits(first, second[what]):
             yield f"{what} differs in a second call"
@@ -143,14 +121,14 @@ def _two_graphs(trial: Trial) -> Iterator[str]:
     """
     subject = trial.subject
     points = [(subject.arrays, trial.v), ([x * NEARBY for x in subject.arrays], trial.w)]
-    alone = [_results(subject, dy, arrays) for arrays, dy in points]
+    alone = [results(subject, dy, arrays) for arrays, dy in points]
     for order in (0, 1), (1, 0):
         graphs = [subject.call([x.copy() for x in arrays]) for arrays, _ in points]
         for i in order:
             if graphs[i][0].requires_grad:
                 graphs[i][0].backward(points[i][1].copy())
         for i, (y, tensors) in enumerate(graphs):
-            for what, now in _named(subject, y.data, subject.gradients_of(tensors)).items():
+            for what, now in named(subject, y.data, subject.gradients_of(tensors)).items():
                 if not _same_bits(now, alone[i][what]):
                     yield (
                         f"{what} of the {('first', 'second')[i]} of two graphs differs "
@@ -164,18 +142,18 @@ def _linear_in_upstream(trial: Trial) -> Iterator[str]:
     backward(s v) = s backward(v) for huge and tiny s: nothing is clipped, and nothing is left out.
     """
     subject, v, w, of_v = trial.subject, trial.v, trial.w, trial.expected
-    of_w, of_sum, of_zero = (_results(subject, dy) for dy in (w, 2 * v - 3 * w, 0 * v))
+    of_w, of_sum, of_zero = (results(subject, dy) for dy in (w, 2 * v - 3 * w, 0 * v))
     for what in list(of_v)[1:]:
         if np.any(of_zero[what] != 0):
             yield f"{what} is not zero, though the upstream gradient is"
-        size = 2 * trial.sizes[what] + 3 * abs(of_w[what]).max(initial=0.0)
-        yield from _unequal(what, of_sum[what], 2 * of_v[what] - 3 * of_w[what], EXACT * size)
+        size = 2 * trial.sizes[what] + 3 * largest(of_w[what])
+        yield from unequal(what, of_sum[what], 2 * of_v[what] - 3 * of_w[what], EXACT * size)
     for scale in HUGE, 1 / HUGE:
-        scaled = _results(subject, scale * v)
+        scaled = results(subject, scale * v)
         for what in list(of_v)[1:]:
             size = scale * trial.sizes[what]
             clause = f"{what}, for upstream gradients of about {scale:.0e},"
-            yield from _unequal(clause, scaled[what], scale * of_v[what], EXACT * size)
+            yield from unequal(clause, scaled[what], scale * of_v[what], EXACT * size)
 
 
 def _each_alone(trial: Trial) -> Iterator[str]:
@@ -202,7 +180,7 @@ def _any_layout(trial: Trial) -> Iterator[str]:
     for name, layout in LAYOUTS.items():
         for places, which in changed:
             *arrays, dy = [layout(x) if k in places else x for k, x in enumerate([*subject.arrays, trial.v.copy()])]
-            for what, found in _results(subject, dy, arrays).items():
+            for what, found in results(subject, dy, arrays).items():
                 yield from _differs(trial, what, found, f"with {which} {name}")
 
 
@@ -213,17 +191,17 @@ def _single_precision(trial: Trial) -> Iterator[str]:
     """
     subject = trial.subject
     dy, arrays = trial.v.astype(np.float32), [x.astype(np.float32) for x in subject.arrays]
-    expected = _results(subject, dy.astype(np.float64), [x.astype(np.float64) for x in arrays])
+    expected = results(subject, dy.astype(np.float64), [x.astype(np.float64) for x in arrays])
     try:
         if (dtype := subject.value(arrays).dtype) != np.float32:
             raise TypeError(f"the result for float32 inputs is {dtype}")
-        single = _results(subject, dy, arrays)  # Tensor.backward itself checks the gradients' dtypes
+        single = results(subject, dy, arrays)  # Tensor.backward itself checks the gradients' dtypes
     except TypeError as error:
         yield f"{error}{explain_float64(subject, arrays, dy)}"
         return
     for what, found in single.items():
         reachable = expected[what].astype(np.float32).astype(np.float64)
-        yield from _unequal(f"{what} in float32", found.astype(np.float64), reachable, SINGLE * trial.sizes[what])
+        yield from unequal(f"{what} in float32", found.astype(np.float64), reachable, SINGLE * trial.sizes[what])
 
 
 def _empty_batch(trial: Trial) -> Iterator[str]:
@@ -231,7 +209,7 @@ def _empty_batch(trial: Trial) -> Iterator[str]:
     subject = trial.subject
     empty = subject.with_inputs([x[:0] if k in trial.batch else x for k, x in enumerate(subject.given)])
     dy = np.ones_like(empty.value(empty.arrays))
-    for what, dx in list(_results(empty, dy).items())[1:]:
+    for what, dx in list(results(empty, dy).items())[1:]:
         if np.any(dx != 0):
             yield f"{what} is not zero"
 
@@ -249,75 +227,8 @@ CONTRACTS: dict[str, Callable[[Trial], Iterator[str]]] = {
 }
 
 
-def _results(subject: Subject, dy: np.ndarray, arrays: Sequence[np.ndarray] | None = None) -> Arrays:
-    """Copies of the result and of the gradients, each under its name in the report."""
-    if arrays is None:
-        dy, arrays = dy.copy(), subject.arrays
-    y, tensors = subject.call(arrays)
-    value = y.data.copy()
-    if y.requires_grad:
-        y.backward(dy)
-    return {what: x.copy() for what, x in _named(subject, value, subject.gradients_of(tensors)).items()}
-
-
-def _named(subject: Subject, value: np.ndarray, gradients: Sequence[np.ndarray]) -> Arrays:
-    return {
-        "the result": value,
-        **{f"the gradient of {subject.name_of(k)}": dx for k, dx in enumerate(gradients)},
-    }
-
-
-def _sizes(subject: Subject, v: np.ndarray, expected: Arrays) -> dict[str, float]:
-    """The size of what was added up in each array: its largest number, or more where its terms cancel.
-
-    All numbers change by a small share of themselves. The change that follows, divided by that share, shows the terms.
-    The bend that follows from changes up and down is due to rounding alone, if the share is small enough; divided by
-    the rounding error of a 1, it shows what was added up on the way. One bend may be small by chance.
-    """
-
-    def shaken(share: float, few_digits_too: bool) -> Arrays:
-        dy, *arrays = (_shaken(x, share, few_digits_too) for x in [v, *subject.arrays])
-        return _results(subject, dy, arrays)
-
-    share = 2**30 * ULP
-    moved = shaken(share, True)
-    sizes = {what: max(_largest(x), _largest(moved[what] - x) / share) for what, x in expected.items()}
-    for share in 2**26 * ULP, 2**25 * ULP, 2**24 * ULP:
-        above, below = shaken(share, False), shaken(-share, False)
-        for what, x in expected.items():
-            sizes[what] = max(sizes[what], _largest(above[what] + below[what] - 2 * x) / ULP)
-    return sizes
-
-
-def _shaken(x: np.ndarray, share: float, few_digits_too: bool) -> np.ndarray:
-    """Each number a share larger or smaller, equal numbers alike: ties stay ties.
-
-    Numbers of few digits, such as 2 or 0.5, may stand where a function jumps: they can be left alone.
-    """
-    up = x.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(63)  # as if at random
-    moves = few_digits_too | (np.frexp(x)[0] * 2**11 % 1 != 0)
-    return x * (1 + share * moves * np.where(up, 1, -1))
-
-
-def _largest(x: np.ndarray) -> float:
-    """The largest absolute value among the finite ones."""
-    return float(abs(x).max(initial=0.0, where=np.isfinite(x)))
-
-
 def _differs(trial: Trial, what: str, found: np.ndarray, clause: str) -> Iterator[str]:
-    yield from _unequal(f"{what}, {clause},", found, trial.expected[what], EXACT * trial.sizes[what])
-
-
-def _unequal(what: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> Iterator[str]:
-    """A text if an entry differs by more than the tolerance. Equal infinities agree, and so do two NaN."""
-    if found.shape != expected.shape:
-        yield f"{what} has shape {found.shape}, not {expected.shape}"
-        return
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    error = np.where(same, 0.0, abs(found - expected)).max(initial=0.0)  # NaN stays
-    smallest = np.finfo(np.float64).tiny  # below it numbers have fewer digits
-    if not error <= tolerance + smallest:
-        yield f"{what} differs by {error / (_largest(expected) or 1.0):.1e}"
+    yield from unequal(f"{what}, {clause},", found, trial.expected[what], EXACT * trial.sizes[what])
 
 
 def _tape(y: Tensor) -> Iterator[Context]:
