@@ -244,6 +244,9 @@ class Function:
         ctx = Context(cls, inputs)
         y = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs])
         if not isinstance(y, np.ndarray):
+            if isinstance(y, (tuple, list)):
+                kind = type(y).__name__
+                raise TypeError(f"{cls.name}: expected forward to return one array, got a {kind} of {len(y)}")
             y = np.asarray(y)  # NumPy gives a scalar where the result has no axes
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")

@@ -1,6 +1,7 @@
 """Mistakes planted in copies of the library's backward passes, which the gradient checker must find.
 
     python -m tests.mistakes              writes the table and the picture of docs/gradcheck.md anew
+    python -m tests.mistakes --peers      writes its table of other projects' checkers anew: see tests/peers/table.py
 
 A mistake replaces a piece of a function's source by another. The copy of the function replaces the original while the
 samples of the operation are checked. Two customary checks, written out here, judge the same copies on the same inputs.
@@ -11,6 +12,7 @@ import contextlib
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -347,10 +349,19 @@ def picture():
     return figure
 
 
-if __name__ == "__main__":
-    npstn.set_num_threads(1)
+def write():
+    """Write the table and the picture of docs/gradcheck.md."""
     before, after = MARK
-    page = DOCUMENT.read_text()
-    head, _, rest = page.partition(before)
+    head, _, rest = DOCUMENT.read_text().partition(before)
     DOCUMENT.write_text(f"{head}{before}\n{table()}\n{after}{rest.partition(after)[2]}")
     picture().savefig(DOCUMENT.parent / "pictures" / "gradcheck.png", dpi=110)
+
+
+if __name__ == "__main__":
+    npstn.set_num_threads(1)
+    if sys.argv[1:] == ["--peers"]:
+        from tests.peers import table as peers  # not above: it needs this module
+
+        peers.write()
+    else:
+        write()
