@@ -88,7 +88,8 @@ class Sample:
 
 def samples(network: bool = True) -> list[Sample]:
     """All samples, in the order of the library's files, the same each time; `network`: whether with the network's."""
-    families = [_arithmetic, _elementary, _shaping, _layers, _losses, _transformer, _volumes, *([_stn] if network else [])]
+    families = [_arithmetic, _elementary, _shaping, _layers, _losses, _transformer, _volumes]
+    families += [_stn] if network else []
     # Each family has its own random numbers, so that a new sample changes no other family's inputs.
     return [sample for family in families for sample in family(np.random.default_rng(20150605))]
 

@@ -122,6 +122,6 @@ def affine_grid(theta: Tensor, size: tuple[int, ...], align_corners: bool = Fals
         expected = f"({B}, C, d, h, w) with d, h and w" if volume else f"({B}, C, h, w) with h and w"
         raise ValueError(f"affine_grid: expected size {expected} at least 1, got {size}")
     if math.prod(extents) >= MOST:
-        raise ValueError(f"affine_grid: expected size of fewer than 2^31 {'voxels' if volume else 'pixels'}, got {size}")
+        raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
     coordinates = [normalised_coordinates(n, bool(align_corners), array.dtype) for n in reversed(extents)]
     return (AffineGrid3d if volume else AffineGrid).apply(theta, *coordinates)

@@ -80,7 +80,7 @@ def test_large_grids_sum_as_exactly_as_small_ones(dtype):
         ((2, 3, 4), (2, 1, 2, 2), "theta of shape (B, 2, 3), got (2, 3, 4)"),
         ((2, 3, 4), (3, 1, 4, 4, 4), "size (2, C, d, h, w) with d, h and w at least 1, got (3, 1, 4, 4, 4)"),
         ((2, 3, 4), (2, 1, 0, 4, 4), "size (2, C, d, h, w) with d, h and w at least 1, got (2, 1, 0, 4, 4)"),
-        ((2, 3, 4), (2, 1, 2**11, 2**10, 2**10), "size of fewer than 2^31 voxels, got (2, 1, 2048, 1024, 1024)"),
+        ((2, 3, 4), (2, 1, 2**11, 2**10, 2**10), "size of fewer than 2^31 pixels, got (2, 1, 2048, 1024, 1024)"),
     ],
 )
 def test_ill_shaped_arguments_are_refused(shape, size, message):

@@ -1,7 +1,7 @@
 """ONNX's own node tests of GridSample and AffineGrid, which ship in the onnx package, run against npstn.
 
-GridSample has 18. AffineGrid has 8: 4 cases, each as a node and as the standard's expansion of it into other nodes, with
-the same inputs and outputs.
+GridSample has 18. AffineGrid has 8: 4 cases, each as a node and as the standard's expansion of it into other nodes,
+with the same inputs and outputs.
 """
 
 import importlib
