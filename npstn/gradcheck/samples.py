@@ -249,7 +249,7 @@ def _volumes(rng: np.random.Generator) -> list[Sample]:
     theta, U = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 2, 3, 4, 5))
     G = rng.uniform(-1.5, 1.5, (2, 2, 1, 3, 3))  # some points lie outside the volume
     kinked = G.copy()
-    kinked[:, 1, 0, :2, 0], kinked[0, 0, 0, 1, 2] = (0.5, -0.5), 0  # with align_corners x = 3, x = 1 and z = 1
+    kinked[0, 1, 0, :2, 0], kinked[1, 0, 0, 2, 2] = (0.5, -0.5), 0  # with align_corners x = 3, x = 1 and z = 1
 
     def size(theta: Tensor) -> tuple[int, ...]:
         return len(theta), 1, 2, 3, 4
