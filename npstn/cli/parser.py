@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import npstn
 from npstn import runs
-from npstn.cli import compare, data, eval, gradcheck, show, train
+from npstn.cli import compare, data, eval, gradcheck, predict, show, train
 from npstn.cli.arguments import Parser
 from npstn.cli.errors import BadArgument
 from npstn.data import DataError
 from npstn.training import TrainingError
 
-COMMANDS = train, eval, show, compare, gradcheck, data
+COMMANDS = train, eval, predict, show, compare, gradcheck, data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

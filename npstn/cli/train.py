@@ -222,6 +222,7 @@ def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
         data_folder=relative_to_run(data_folder, out) if data_folder is not None else None,
         data_sha256=data_sha256,
         versions=_versions(),
+        classes=task.classes if own else (),
     )
     runs.write_config(out, config)
     return out, config, task
