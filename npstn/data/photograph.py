@@ -28,16 +28,19 @@ from npstn.data.folder import open_picture
 SIZE, BOX, CENTRE = 28, 20, 14  # MNIST's image, the box that the digit fills, the row and column of its centre of mass
 WORKING = 320  # the longer side of the picture that is searched: a digit over a tenth of it keeps MNIST's detail
 
-# Shares of the picture's shorter side:
-WIDEST_PEN = 1 / 3  # what is wider in both directions is paper, a shadow or a table, no stroke
-LEAST = 1 / 25  # a mark less high and wide is a speck
-# Shares of the picture's width (or height) and pixels a pixel:
-RULED = 0.75  # what runs straight on for so long is a ruled line; MNIST's digits fill at most 20 / 28 = 0.71
-SLOPES = np.linspace(-0.12, 0.12, 13)  # of ruled lines: the camera is not held quite straight
+WIDEST_PEN = 1 / 3  # of the picture's shorter side: what is wider is paper, a shadow or a table, no stroke
+RULED = 0.75  # of the picture's width: what runs straight for so long is a ruled line; MNIST's digits end at 20 / 28
+SLOPES = np.linspace(-0.12, 0.12, 13)  # of ruled lines: a camera is never held quite straight
 
-FAINTEST = 0.08  # the least darkness of ink: fainter marks are the paper's
-NEAR = 0.15  # a stroke apart belongs to the digit if it is nearer than this share of the digit's longer side
-PEN = 2.0  # the thinnest pen in the box of 20 x 20: nine of ten of MNIST's pens are wider
+FAINTEST = 0.08  # how dark ink is at least: what is fainter is the paper's
+SMALLEST, LEAST = 7, 1 / 25  # the longer side of a mark, in pixels and as a share of the picture; less is a speck
+NEAR = 0.15  # of the longer side: a stroke that is nearer to the rest belongs to the digit
+STANDS_OUT = 0.4  # of all the ink: what a digit has at least; the largest piece of one of MNIST's has 0.47
+WIDEST = 3.0  # width over height, 2.4 in MNIST
+BLUNTEST = 0.5  # width of the pen over the longer side, 0.43 in MNIST
+
+PEN = 2.2  # the least width of a pen in the box of 20 x 20; three of four of MNIST's are wider
+FAINT_EDGE = 0.2  # of the ink's darkness: what the box must hold
 
 
 class NoDigit(DataError):
@@ -144,29 +147,37 @@ def without_lines(ink: np.ndarray) -> np.ndarray:
 
 
 def find_mark(ink: np.ndarray) -> Mark:
-    """The mark that may be a digit: the heaviest that does not run out of the picture, with strokes close to it."""
-    peak = float(np.sort(ink, axis=None)[-max(1, ink.size // 1000)])
+    """The mark that may be a digit: the heaviest that does not run out of the picture, with the strokes close to it."""
+    peak = float(np.sort(ink, axis=None)[-max(1, ink.size // 1000)])  # a thousandth may be dirt
     if peak < FAINTEST:
         raise NoDigit("a picture of one lightness, without ink")
     pieces, count = ndimage.label(ink > peak / 2, structure=np.ones((3, 3)))
-    boxes = ndimage.find_objects(pieces)
-    weights = ndimage.sum_labels(ink, pieces, np.arange(1, count + 1))
+    numbers = np.arange(1, count + 1)
+    weights = ndimage.sum_labels(ink, pieces, numbers)
     H, W = ink.shape
-    least = max(3, LEAST * min(H, W))
-    high = np.array([max(y.stop - y.start, x.stop - x.start) for y, x in boxes])
+    boxes = ndimage.find_objects(pieces)
+    longer = np.array([max(y.stop - y.start, x.stop - x.start) for y, x in boxes])
     whole = np.array([y.start > 0 and x.start > 0 and y.stop < H and x.stop < W for y, x in boxes])
-    fit = high >= least
-    if (fit & whole).any():  # a digit that touches the edge is taken only where nothing else is found
+    fit = longer >= max(SMALLEST, LEAST * min(H, W))
+    if (fit & whole).any():  # a digit that touches the edge is taken only where there is no other
         fit &= whole
     if not fit.any():
         raise NoDigit("no mark larger than a speck")
+
     main = int(np.where(fit, weights, 0).argmax())
-    away = ndimage.distance_transform_edt(pieces != main + 1)
-    nearest = ndimage.minimum(away, pieces, np.arange(1, count + 1))
-    joined = 1 + np.flatnonzero((nearest <= NEAR * high[main]) & (whole | (np.arange(count) == main)))
-    mask = np.isin(pieces, joined)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    away = ndimage.distance_transform_edt(pieces != numbers[main])
+    near = ndimage.minimum(away, pieces, numbers) <= NEAR * longer[main]
+    near &= whole
+    near[main] = True
+    if weights[near].sum() < STANDS_OUT * weights[whole | near].sum():
+        raise NoDigit("many marks, of which none stands out")
+    mask = np.isin(pieces, numbers[near])
+    box = _box(mask)
+    h, w = (side.stop - side.start for side in box)
+    if w > WIDEST * h:
+        raise NoDigit("a line")
+    if _pen(mask) > BLUNTEST * max(h, w):
+        raise NoDigit("a blot")
     return Mark(mask, box, float(np.median(ink[mask])))
 
 
@@ -174,27 +185,36 @@ def as_mnist(ink: np.ndarray, mark: Mark) -> np.ndarray:
     """The mark in the form of MNIST's digits, uint8 (28, 28), light on black."""
     from PIL import Image
 
-    # Its grey edges belong to it, the noise of the paper does not.
-    digit = np.where(ndimage.binary_dilation(mark.mask, iterations=1), ink / mark.level, 0).clip(0, 1)
+    # The grey edge of a stroke belongs to it, the noise of the paper around does not.
+    digit = np.where(ndimage.binary_dilation(mark.mask), ink / mark.level, 0).clip(0, 1)
     longer = max(side.stop - side.start for side in mark.box)
-    pen = 4 * ndimage.distance_transform_edt(np.pad(mark.mask, 1))[1:-1, 1:-1][mark.mask].mean()
-    thicken = round((PEN * longer / BOX - pen) / 2)
-    if thicken > 0:
-        digit = np.pad(digit, thicken)
-        y, x = np.ogrid[-thicken : thicken + 1, -thicken : thicken + 1]
-        digit = ndimage.grey_dilation(digit, footprint=x**2 + y**2 <= thicken**2)
-    rows, columns = np.flatnonzero((digit > 0.2).any(axis=1)), np.flatnonzero((digit > 0.2).any(axis=0))
-    digit = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    missing = round((PEN * longer / BOX - _pen(mark.mask)) / 2)
+    if missing > 0:  # in 20 pixels a fine pen would fade away
+        y, x = np.ogrid[-missing : missing + 1, -missing : missing + 1]
+        digit = ndimage.grey_dilation(np.pad(digit, missing), footprint=x**2 + y**2 <= missing**2)
+    digit = digit[_box(digit > FAINT_EDGE)]
     scale = BOX / max(digit.shape)
     h, w = (max(1, round(scale * side)) for side in digit.shape)
-    small = np.asarray(Image.fromarray(np.float32(digit)).resize((w, h), Image.Resampling.BILINEAR)).clip(0, 1)
-    image = np.zeros((SIZE, SIZE), np.uint8)
+    small = np.asarray(Image.fromarray(np.float32(digit)).resize((w, h), Image.Resampling.BILINEAR))
     top, left = (
         int(np.clip(np.floor(CENTRE + 0.5 - centre), 0, SIZE - side))
         for centre, side in zip(ndimage.center_of_mass(small), small.shape, strict=True)
     )
-    image[top : top + h, left : left + w] = np.rint(255 * small)
+    image = np.zeros((SIZE, SIZE), np.uint8)
+    image[top : top + h, left : left + w] = np.rint(255 * small.clip(0, 1))
     return image
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns in which a mask is true."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _pen(mask: np.ndarray) -> float:
+    """The width of the strokes. Across a stroke of width w, the distance to the paper is w / 4 + 1 / 2 in the mean:
+    it is 1, not 1 / 2, at the outermost pixel's centre."""
+    return 4 * float(ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][mask].mean()) - 2
 
 
 def on_black(digit: np.ndarray, size: tuple[int, int]) -> np.ndarray:
