@@ -1,151 +1,135 @@
-"""Make photographs of digits, let a run read them, and write docs/predict.md's table and the picture of its failures.
+"""Let a run read photographs that are made of test digits, and write the table in docs/predict.md.
 
-    python -m benchmarks.photographs RUN --data-dir DIR       from MNIST's test digits
-    python -m benchmarks.photographs RUN --data drawn         from digits drawn by the program
+    python -m benchmarks.photographs RUN                      of the run's own test digits
+    python -m benchmarks.photographs RUN --data-dir DIR       the folder of MNIST's files
     python -m benchmarks.photographs RUN --keep FOLDER        keep the photographs, in a subfolder for each digit
 
-A photograph is light times paper times what the ink lets through, seen by a camera. What is told apart from what:
-
-    sheet      a share 0 .. 1 of ink, (H, W): the digit, large, with a pen's hard edge
-    scene      colours (H, W, 3), 0 .. 1: the sheet on paper of some colour, with or without ruled lines
-    photograph the scene turned, lit, and blurred by noise and JPEG
+Next to the table it draws two pictures: how photographs were read, and those of which the digit was misread. Only such
+digits count as the network reads from the test set's own pixels; what it cannot read there, no search can mend.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import PIL
 from PIL import Image
-from scipy import ndimage
+from tqdm import tqdm
 
-H, W = 480, 640  # of a photograph, in pixels
+from benchmarks import tables
+from benchmarks.camera import KINDS, photograph
+from npstn import nn, runs
+from npstn.autograd import Tensor, no_grad
+from npstn.data import Source
+from npstn.data.photograph import NoDigit, on_black
+from npstn.figures.steps import draw
+from npstn.runs import Config
+from npstn.runs.prediction import Prediction, can_predict, predict
+from npstn.tasks.base import planes
+from npstn.training.metrics import evaluating
 
-
-class Kind(NamedTuple):
-    """What makes a photograph hard. Each is a range, of which a photograph draws its own value."""
-
-    size: tuple[float, float] = (0.45, 0.75)  # of the digit, a share of the height
-    thinner: tuple[float, float] = (0.0, 0.0)  # the pen, a share of the digit's size taken off all round
-    place: float = 0.0  # how far from the middle, a share of the room there is
-    ink: tuple[float, float] = (0.75, 0.95)  # how much of the light it takes
-    shadow: tuple[float, float] = (0.0, 0.0)  # how much of the light it takes
-    uneven: tuple[float, float] = (0.0, 0.1)  # how much darker the light is on one side
-    noise: tuple[float, float] = (0.0, 0.01)  # standard deviation of a pixel, 1 for white
-    quality: int = 90  # of the JPEG
-    lean: float = 0.0  # how far a corner of the sheet moves, a share of the sides; the table shows around it
-    ruled: tuple[float, float] = (0.0, 0.0)  # how dark the lines are, relative to the ink
-    board: bool = False  # chalk on a board, not ink on paper
-
-
-KINDS = {
-    "plain paper": Kind(),
-    "small and off-centre": Kind(size=(0.12, 0.3), place=0.9),
-    "a thin pen": Kind(thinner=(0.03, 0.05)),
-    "pale ink": Kind(ink=(0.2, 0.4)),
-    "light from one side": Kind(uneven=(0.5, 0.7)),
-    "a shadow across it": Kind(shadow=(0.3, 0.6)),
-    "noise, and JPEG of quality 30": Kind(noise=(0.05, 0.1), quality=30),
-    "seen from the side, on a table": Kind(lean=0.14),
-    "ruled paper": Kind(ruled=(0.2, 0.45)),
-    "chalk on a board": Kind(board=True),
-    "all of it": Kind(
-        size=(0.25, 0.6),
-        thinner=(0.0, 0.03),
-        place=0.6,
-        ink=(0.5, 0.9),
-        shadow=(0.2, 0.5),
-        uneven=(0.1, 0.5),
-        noise=(0.01, 0.05),
-        quality=60,
-        lean=0.08,
-        ruled=(0.1, 0.4),
-    ),
-}
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, FAILURES, STEPS = "predict.md", "pictures/predict_failures.png", "pictures/predict_steps.png"  # in DOCS
+START, END = "<!-- written by python -m benchmarks.photographs -->\n", "<!-- until here -->"
+OWN = "the test set's own 28 x 28 pixels"
+MOST_FAILURES = 12  # in the picture
 
 
-def photograph(digit: np.ndarray, kind: Kind, rng: np.random.Generator) -> Image.Image:
-    """A photograph of a digit, uint8 (28, 28), light on black."""
-    scene = on_paper(sheet(digit, kind, rng), kind, rng)
-    scene = seen(scene, kind, rng) * light(kind, rng)[..., None]
-    scene = scene + rng.uniform(*kind.noise) * rng.standard_normal((H, W, 3))
-    raw = io.BytesIO()
-    Image.fromarray(np.uint8(np.rint(255 * scene.clip(0, 1)))).save(raw, "JPEG", quality=kind.quality)
-    return Image.open(raw)
+class Read(NamedTuple):
+    """A photograph and what came of it."""
+
+    digit: int
+    kind: str
+    prediction: Prediction | None  # None where nothing looked like a digit
+
+    @property
+    def right(self) -> bool:
+        return self.prediction is not None and int(self.prediction.probabilities.argmax()) == self.digit
 
 
-def sheet(digit: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """The ink, 0 .. 1 (H, W): the digit enlarged, with a hard edge, at its place."""
-    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
-    digit = np.pad(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
-    side = H * rng.uniform(*kind.size)
-    scale = side / max(digit.shape)
-    h, w = (round(scale * n) for n in digit.shape)
-    large = np.asarray(Image.fromarray(digit).resize((w, h), Image.Resampling.BICUBIC), np.float32) / 255
-    inside = ndimage.distance_transform_edt(large > 0.4)
-    thinner = rng.uniform(*kind.thinner) * side
-    # A pen has a least width: where a stroke is no wider than what is taken off, its middle stays.
-    middle = (inside >= ndimage.maximum_filter(inside, 3)) & (inside > 0)
-    pen = ((inside > thinner) | ndimage.binary_dilation(middle, iterations=1)) & (large > 0.4) if thinner else large > 0.4
-    ink = np.zeros((H, W))
-    room = (1 - kind.place * rng.uniform(-1, 1, 2)) / 2
-    top, left = round(room[0] * (H - h)), round(room[1] * (W - w))
-    ink[top : top + h, left : left + w] = ndimage.gaussian_filter(np.float32(pen), 0.8)
-    return ink
+def readable(net: nn.Module, config: Config, source: Source, count: int) -> list[tuple[np.ndarray, int]]:
+    """So many test digits that the network reads from their own pixels: images and labels."""
+    images, labels = source.test
+    _, H, W = config.model["image"]
+    chosen = np.random.default_rng(0).permutation(len(images))[: 2 * count]
+    given = np.stack([on_black(image, (H, W)) for image in images[chosen]])
+    with evaluating(net), no_grad():
+        right = net(Tensor(planes(given))).data.argmax(axis=1) == labels[chosen]
+    return [(images[number], int(labels[number])) for number in chosen[right][:count]]
 
 
-def on_paper(ink: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """The colours of the scene, 0 .. 1 (H, W, 3): paper with fibres, ruled or not; or a board."""
-    fibres = 0.01 * ndimage.gaussian_filter(rng.standard_normal((H, W)), 1.5) / 0.19
-    strength = rng.uniform(*kind.ink)
-    if kind.board:
-        board, chalk = rng.uniform(0.08, 0.25, 3), rng.uniform(0.7, 0.9, 3)
-        grain = 1 - 0.3 * rng.random((H, W))
-        return board + 2 * fibres[..., None] + (ink * grain)[..., None] * (chalk - board)
-    paper = rng.uniform(0.8, 0.95) * np.array([1, 1, rng.uniform(0.85, 1)])
-    colour = 1 - strength * np.array([1, rng.uniform(0.85, 1), rng.uniform(0.6, 1)])  # what the ink lets through
-    through = 1 + ink[..., None] * (colour - 1)
-    dark = rng.uniform(*kind.ruled) * strength
-    if dark:
-        apart, thick = rng.uniform(25, 70), rng.uniform(1.5, 3)
-        phase = (np.arange(H) + rng.uniform(0, apart)) % apart
-        line = np.clip(thick - np.abs(phase - apart / 2), 0, 1)
-        through = through * (1 - dark * line[:, None, None] * np.array([1, 0.8, 0.5]))  # bluish
-    return (paper + fibres[..., None]) * through
+def read_all(net: nn.Module, config: Config, digits: list[tuple[np.ndarray, int]], keep: Path | None) -> Iterator[Read]:
+    """Photographs of each kind of each digit, and the digits' own pixels, as the run reads them."""
+    for number, (image, digit) in enumerate(digits):
+        own = BytesIO()
+        Image.fromarray(image).save(own, "PNG")
+        files = {OWN: own.getvalue()}
+        for k, (kind, what) in enumerate(KINDS.items()):
+            files[kind] = photograph(image, what, np.random.default_rng([number, k]))
+        for kind, data in files.items():
+            if keep is not None:
+                folder = keep / str(digit)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{number}_{kind.replace(' ', '_')}{'.png' if kind == OWN else '.jpg'}").write_bytes(data)
+            try:
+                yield Read(digit, kind, predict(net, config, BytesIO(data), f"a {digit}: {kind}"))
+            except NoDigit:
+                yield Read(digit, kind, None)
 
 
-def seen(scene: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """The sheet as a camera sees it that is held askew: a projective map, with a table around the sheet."""
-    if not kind.lean:
-        return scene
-    corners = np.array([(0, 0), (W, 0), (W, H), (0, H)], float)
-    moved = corners + rng.uniform(-1, 1, (4, 2)) * kind.lean * np.array([W, H])
-    rows, values = [], []
-    for (x, y), (u, v) in zip(moved, corners, strict=True):  # Pillow wants the map from the picture to the sheet
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-        values += [u, v]
-    map_ = tuple(np.linalg.solve(np.array(rows), np.array(values)))
-    table = rng.uniform(0.2, 0.5) * np.array([1, 0.75, 0.5])
-    layers = [
-        np.asarray(
-            Image.fromarray(np.float32(layer)).transform(
-                (W, H), Image.Transform.PERSPECTIVE, map_, Image.Resampling.BICUBIC, fillcolor=-1
-            )
-        )
-        for layer in np.moveaxis(scene, 2, 0)
-    ]
-    picture = np.stack(layers, axis=2)
-    return np.where(picture < 0, table, picture)
+def table(reads: Sequence[Read]) -> str:
+    """A line for each kind of photograph, in Markdown."""
+    lines = ["| the photographs | nothing found | misread | read right |", "|---|---|---|---|"]
+    for kind in (OWN, *KINDS):
+        of_kind = [read for read in reads if read.kind == kind]
+        right, none = sum(read.right for read in of_kind), sum(read.prediction is None for read in of_kind)
+        share = 100 * right / len(of_kind)
+        lines.append(f"| {kind} | {none} | {len(of_kind) - right - none} | {share:.1f} % |")
+    return "\n".join(lines)
 
 
-def light(kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """How much light falls on each place, (H, W): less on one side, and less behind the edge of a shadow."""
-    y, x = np.mgrid[-1 : 1 : H * 1j, -1 : 1 : W * 1j]  # type: ignore[misc]
-    angle, other = rng.uniform(0, 2 * np.pi, 2)
-    slope = (np.cos(angle) * x + np.sin(angle) * y) / np.sqrt(2)
-    behind = np.cos(other) * x + np.sin(other) * y - rng.uniform(-0.3, 0.3)
-    soft = rng.uniform(0.02, 0.2)
-    return (1 - rng.uniform(*kind.uneven) * (1 + slope) / 2) * (1 - rng.uniform(*kind.shadow) / (1 + np.exp(-behind / soft)))
+def written(page: str, made: str) -> str:
+    """The page with this text in place of the one that an earlier measurement wrote."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{made}\n{END}{after}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run on digits")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files")
+    parser.add_argument("--digits", type=int, metavar="N", default=200, help="how many digits; 200 by default")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to keep the photographs")
+    parser.add_argument("--docs", type=Path, metavar="FOLDER", default=DOCS, help="of predict.md; docs by default")
+    options = parser.parse_args(arguments)
+    config = runs.read_config(options.run)
+    net = runs.load_net(options.run, config)
+    task = config.open_task(options.run, options.data_dir)
+    can_predict(config, task.classes)
+    digits = readable(net, config, task.source, options.digits)
+    reads = list(tqdm(read_all(net, config, digits, options.keep), total=len(digits) * (1 + len(KINDS)), disable=None))
+
+    title = f"{len(digits)} {task.source.title} that the network reads from their own pixels, each as a photograph of each kind."
+    about = tables.machine()
+    trained = f"The run: task `{task.name}`, {config.recipe.epochs} epochs, recipe `{config.recipe_name}`, seed {config.seed}."
+    versions = f"{about['date']}, NumPy {about['numpy']}, SciPy {about['scipy']}, Pillow {PIL.__version__}."
+    page = options.docs / PAGE
+    page.write_text(written(page.read_text(encoding="utf-8"), f"{title}\n\n{table(reads)}\n\n{trained} {versions}\n"), encoding="utf-8")
+    print(page)
+    wrong = [read.prediction for read in reads if read.prediction is not None and not read.right]
+    examples = [next(read.prediction for read in reads if read.kind == kind and read.right) for kind in KINDS]
+    for name, predictions in ((FAILURES, wrong[:MOST_FAILURES]), (STEPS, examples)):
+        if predictions:
+            (options.docs / name).parent.mkdir(exist_ok=True)
+            draw(predictions, task.classes).savefig(options.docs / name, dpi=70)
+            print(options.docs / name)
+
+
+if __name__ == "__main__":
+    main()

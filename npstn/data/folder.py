@@ -72,10 +72,7 @@ def visible(folder: Path) -> list[Path]:
 
 def _read_folder(folder: Path, size: Size | None, grey: bool) -> tuple[np.ndarray, np.ndarray]:
     """The images of a folder, and for each image the name of its subfolder."""
-    subfolders = [entry for entry in visible(folder) if entry.is_dir()]
-    files = [file for subfolder in subfolders for file in visible(subfolder) if file.suffix.lower() in SUFFIXES]
-    if not files:
-        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
+    files = picture_files(folder)
     read = [np.empty(0, np.uint8)] * len(files)
     for number, image in enumerate(_read_pictures(files, size, grey)):
         if number == 0 and len(files) * image.size > LARGEST:
@@ -89,6 +86,15 @@ def _read_folder(folder: Path, size: Size | None, grey: bool) -> tuple[np.ndarra
     if not grey and (images == images[..., :1]).all():  # three equal channels are grey
         images = np.ascontiguousarray(images[..., 0])
     return images, np.array([file.parent.name for file in files])
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in the subfolders of a folder. Raises DataError where there is none."""
+    subfolders = [entry for entry in visible(folder) if entry.is_dir()]
+    files = [file for subfolder in subfolders for file in visible(subfolder) if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
+    return files
 
 
 def _read_pictures(files: Iterable[Path], size: Size | None, grey: bool) -> Iterator[np.ndarray]:

@@ -32,6 +32,7 @@ WIDEST_PEN = 1 / 3  # of the picture's shorter side: what is wider is paper, a s
 RULED = 0.75  # of the picture's width: what runs straight for so long is a ruled line; MNIST's digits end at 20 / 28
 SLOPES = np.linspace(-0.12, 0.12, 13)  # of ruled lines: a camera is never held quite straight
 
+STROKE = 0.5
 FAINTEST = 0.08  # how dark ink is at least: what is fainter is the paper's
 SMALLEST, LEAST = 7, 1 / 25  # the longer side of a mark, in pixels and as a share of the picture; less is a speck
 NEAR = 0.15  # of the longer side: a stroke that is nearer to the rest belongs to the digit
@@ -151,7 +152,7 @@ def find_mark(ink: np.ndarray) -> Mark:
     peak = float(np.sort(ink, axis=None)[-max(1, ink.size // 1000)])  # a thousandth may be dirt
     if peak < FAINTEST:
         raise NoDigit("a picture of one lightness, without ink")
-    pieces, count = ndimage.label(ink > peak / 2, structure=np.ones((3, 3)))
+    pieces, count = ndimage.label(ink > STROKE * peak, structure=np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
     weights = ndimage.sum_labels(ink, pieces, numbers)
     H, W = ink.shape

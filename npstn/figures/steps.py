@@ -25,27 +25,21 @@ def draw(predictions: Sequence[Prediction], classes: tuple[str, ...]) -> Figure:
     network is given, what each transformer hands on, and the probabilities.
     """
     panels = [[*_panels(prediction)] for prediction in predictions]
-    headings = [heading for heading, _ in panels[0]] + ["probability"]
-    columns, panel, head = len(headings), 2.1, 0.75
-    figure = Figure(figsize=(columns * panel, head + len(predictions) * (panel + 0.25)), layout="constrained")
-    axes = figure.subplots(len(predictions), columns, squeeze=False)
+    headings = [heading for heading, _ in panels[0]] + ["the classes' probabilities"]
+    figure = Figure(figsize=(2.1 * len(headings), 0.4 + 2.5 * len(predictions)), layout="constrained")
+    axes = figure.subplots(len(predictions), len(headings), squeeze=False)
+    for at, heading in zip(axes[0], headings, strict=True):
+        at.set_title(textwrap.fill(heading, 22), fontsize=9.5, weight="bold")
     for row, prediction, images in zip(axes, predictions, panels, strict=True):
         for at, (_, image) in zip(row, images, strict=False):
             at.imshow(shown(image), cmap="gray", vmin=0, vmax=1)
-            at.set(xticks=[], yticks=[])
+            at.set(xticks=[], yticks=[], anchor="N")
+        row[0].set_xlabel(_shortened(Path(prediction.file).name, 26), fontsize=9)
         if prediction.found is not None:
             y, x = prediction.found.mark.box
-            corner = x.start - 1, y.start - 1
-            row[0].add_patch(
-                Rectangle(corner, x.stop - x.start + 1, y.stop - y.start + 1, fill=False, color="red", linewidth=1.2)
-            )
+            high, wide = y.stop - y.start + 1, x.stop - x.start + 1
+            row[0].add_patch(Rectangle((x.start - 1, y.start - 1), wide, high, fill=False, color="red", linewidth=1.2))
         _bars(row[-1], prediction.probabilities, classes)
-        row[0].set_title(_shortened(Path(prediction.file).name), fontsize=9, loc="left")
-    for at, heading in zip(axes[0], headings, strict=True):
-        at.annotate(
-            textwrap.fill(heading, 22), (0.5, 1), (0, 16), xycoords="axes fraction", textcoords="offset points",
-            ha="center", va="bottom", fontsize=9.5, weight="bold",
-        )
     return figure
 
 
@@ -75,11 +69,11 @@ def _bars(at: Axes, probabilities: np.ndarray, classes: tuple[str, ...]) -> None
     names = [_shortened(classes[k], 8) for k in which]
     colours = ["tab:blue" if k == best else "0.6" for k in which]
     at.barh(np.arange(len(which)), probabilities[which], color=colours)
-    at.set(xlim=(0, 1), xticks=[0, 1], xticklabels=["0", "100 %"], yticks=np.arange(len(which)), yticklabels=names)
+    at.set(xlim=(0, 1), xticks=[0, 1], xticklabels=["0 %", "100 %"], yticks=np.arange(len(which)), yticklabels=names)
     at.invert_yaxis()
     at.tick_params(labelsize=8)
-    at.set_title(f"{_shortened(classes[best], 12)}, {100 * probabilities[best]:.1f} %", fontsize=9)
+    at.set_xlabel(f"{_shortened(classes[best], 12)} at {100 * probabilities[best]:.1f} %", fontsize=9)
 
 
-def _shortened(name: str, most: int = 26) -> str:
+def _shortened(name: str, most: int) -> str:
     return name if len(name) <= most else f"...{name[3 - most :]}"

@@ -1,4 +1,4 @@
-"""What the network of a run says about a picture: a photograph of a digit, or a picture like those it was trained on."""
+"""What the network of a run says about a picture: a photograph of a digit, or a picture as it was trained on."""
 
 from __future__ import annotations
 
