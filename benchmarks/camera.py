@@ -82,7 +82,7 @@ def sheet(digit: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray
     large = np.asarray(Image.fromarray(digit).resize((w, h), Image.Resampling.BICUBIC), np.float32) / 255
     inside = ndimage.distance_transform_edt(large > 0.4)
     # Of each stroke the middle, for a thinner pen: what is farther inside than a share of the stroke's own half width.
-    half_width = ndimage.maximum_filter(inside, round(side / 8))
+    half_width = ndimage.gaussian_filter(ndimage.maximum_filter(inside, round(side / 8)), side / 20)
     pen = inside > rng.uniform(*kind.thinner) * half_width
     ink = np.zeros((H, W))
     room = (1 - kind.place * rng.uniform(-1, 1, 2)) / 2

@@ -101,7 +101,8 @@ def written(page: str, made: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=(__doc__ or "").split("\n")[0])
+    about = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=about)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run on digits")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files")
     parser.add_argument("--digits", type=int, metavar="N", default=200, help="how many digits; 200 by default")
@@ -115,12 +116,17 @@ def main(arguments: list[str] | None = None) -> None:
     digits = readable(net, config, task.source, options.digits)
     reads = list(tqdm(read_all(net, config, digits, options.keep), total=len(digits) * (1 + len(KINDS)), disable=None))
 
-    title = f"{len(digits)} {task.source.title} that the network reads from their own pixels, each as a photograph of each kind."
-    about = tables.machine()
-    trained = f"The run: task `{task.name}`, {config.recipe.epochs} epochs, recipe `{config.recipe_name}`, seed {config.seed}."
-    versions = f"{about['date']}, NumPy {about['numpy']}, SciPy {about['scipy']}, Pillow {PIL.__version__}."
+    recipe, machine = config.recipe, tables.machine()
+    made = f"""{len(digits)} {task.source.title} that the network reads from their own pixels, each photographed in
+{len(KINDS)} ways:
+
+{table(reads)}
+
+The run: task `{task.name}`, {recipe.epochs} epochs, recipe `{config.recipe_name}`, seed {config.seed}.
+Measured on {machine["date"]} with NumPy {machine["numpy"]}, SciPy {machine["scipy"]}, Pillow {PIL.__version__}.
+"""
     page = options.docs / PAGE
-    page.write_text(written(page.read_text(encoding="utf-8"), f"{title}\n\n{table(reads)}\n\n{trained} {versions}\n"), encoding="utf-8")
+    page.write_text(written(page.read_text(encoding="utf-8"), made), encoding="utf-8")
     print(page)
     wrong = [read.prediction for read in reads if read.prediction is not None and not read.right]
     examples = [next(read.prediction for read in reads if read.kind == kind and read.right) for kind in KINDS]

@@ -35,7 +35,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answers go to standard output. A picture without one is an error on standard error, and does not stop the rest."""
+    """Answers go to standard output. A picture without one is a line on standard error, and does not stop the rest."""
     config = runs.read_config(options.folder)
     net = runs.load_net(options.folder, config)
     classes = config.class_names(options.folder)

@@ -32,10 +32,10 @@ WIDEST_PEN = 1 / 3  # of the picture's shorter side: what is wider is paper, a s
 RULED = 0.75  # of the picture's width: what runs straight for so long is a ruled line; MNIST's digits end at 20 / 28
 SLOPES = np.linspace(-0.12, 0.12, 13)  # of ruled lines: a camera is never held quite straight
 
-STROKE = 0.5
 FAINTEST = 0.08  # how dark ink is at least: what is fainter is the paper's
 SMALLEST, LEAST = 7, 1 / 25  # the longer side of a mark, in pixels and as a share of the picture; less is a speck
-NEAR = 0.15  # of the longer side: a stroke that is nearer to the rest belongs to the digit
+NEAR = 0.2  # of the longer side: a stroke that is nearer to the rest belongs to the digit
+DIRT = 0.02  # of the heaviest stroke: what is lighter is not part of a digit
 STANDS_OUT = 0.4  # of all the ink: what a digit has at least; the largest piece of one of MNIST's has 0.47
 WIDEST = 3.0  # width over height, 2.4 in MNIST
 BLUNTEST = 0.5  # width of the pen over the longer side, 0.43 in MNIST
@@ -152,7 +152,8 @@ def find_mark(ink: np.ndarray) -> Mark:
     peak = float(np.sort(ink, axis=None)[-max(1, ink.size // 1000)])  # a thousandth may be dirt
     if peak < FAINTEST:
         raise NoDigit("a picture of one lightness, without ink")
-    pieces, count = ndimage.label(ink > STROKE * peak, structure=np.ones((3, 3)))
+    strokes = ink > peak / 2
+    pieces, count = ndimage.label(strokes, structure=np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
     weights = ndimage.sum_labels(ink, pieces, numbers)
     H, W = ink.shape
@@ -166,13 +167,13 @@ def find_mark(ink: np.ndarray) -> Mark:
         raise NoDigit("no mark larger than a speck")
 
     main = int(np.where(fit, weights, 0).argmax())
-    away = ndimage.distance_transform_edt(pieces != numbers[main])
-    near = ndimage.minimum(away, pieces, numbers) <= NEAR * longer[main]
-    near &= whole
-    near[main] = True
-    if weights[near].sum() < STANDS_OUT * weights[whole | near].sum():
+    # Strokes are near if they meet as soon as each grows by half the distance; so one may lead to the next.
+    around, _ = ndimage.label(ndimage.distance_transform_edt(~strokes) <= NEAR / 2 * longer[main])
+    place = ndimage.maximum(around, pieces, numbers)
+    joined = (place == place[main]) & (weights >= DIRT * weights[main]) & (whole | (numbers == numbers[main]))
+    if weights[joined].sum() < STANDS_OUT * weights[whole | joined].sum():
         raise NoDigit("many marks, of which none stands out")
-    mask = np.isin(pieces, numbers[near])
+    mask = np.isin(pieces, numbers[joined])
     box = _box(mask)
     h, w = (side.stop - side.start for side in box)
     if w > WIDEST * h:
