@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             source, without = photographs(options.data)
     elif config.task["name"] == Pictures.name and options.data is not None:
-        raise BadArgument("argument --data: expected a folder or an .npz for a run of pictures")
+        raise BadArgument(f"argument --data: expected a folder or an .npz for a run of pictures, got {options.data}")
     elif options.data not in (None, config.task["source"]):
         source = arguments.find_source(options.data, options.data_dir, train=False, notes=sys.stderr)
     task = arguments.open_task(config, options.folder, options.data_dir, source, **changes)

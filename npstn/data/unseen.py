@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,19 @@ from npstn.data.sources import DIGITS, FOLDER, MNIST_SIZE, Source, has_both_sets
 
 
 def photographs(path: Path) -> tuple[Source, list[str]]:
-    """Photographs of digits, in the subfolders 0 to 9, each digit found and made like one of MNIST's.
+    """Photographs of digits, in the subfolders 0 to 9 or in an .npz, each digit found and made like one of MNIST's.
 
     Returns the source, whose test set they are, and the names of those in which nothing looks like a digit. Raises
     DataError for one that cannot be read, and where there is none with a digit.
     """
     digits, labels, without = [], [], []
-    for file in picture_files(_for_test(path)):
-        label = _label(file.parent.name, DIGITS, path)
+    for name, digit, grey in _read(_for_test(path)):
+        label = _label(digit, DIGITS, path)
         try:
-            digits.append(find_digit(read_grey(file, str(file))).digit)
+            digits.append(find_digit(grey).digit)
             labels.append(label)
         except NoDigit:
-            without.append(str(file))
+            without.append(name)
     if not digits:
         raise DataError(f"expected pictures of digits in {path}, got none that looks like a digit")
     title = f"photographs in {path.resolve().name}"
@@ -48,6 +49,17 @@ def pictures_like(path: Path, classes: tuple[str, ...], image: tuple[int, int, i
         images = np.repeat(images[..., None], C, axis=3)  # grey pictures for a network that takes colours
     labels = np.array([_label(name, classes, path) for name in names])[numbers]
     return _tested(f"pictures of {path.resolve().name}", images, labels, (H, W), classes, C)
+
+
+def _read(path: Path) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Each photograph of a folder or an .npz: its name, its class, and how light its pixels are."""
+    if path.suffix != ".npz":
+        for file in picture_files(path):
+            yield str(file), file.parent.name, read_grey(file, str(file))
+        return
+    images, numbers, names = load_images(path, size=None)
+    for position, (image, number) in enumerate(zip(images, numbers, strict=True)):
+        yield f"image {position} of {path}", names[number], image / np.float32(255)
 
 
 def _for_test(path: Path) -> Path:
