@@ -78,7 +78,7 @@ def test_a_shadow_changes_little():
 @pytest.mark.parametrize("slope", [0.0, 0.05, -0.1])
 def test_ruled_lines_go_and_the_digit_stays(slope, turned):
     y, x = np.mgrid[:240, :320]
-    ruled = np.where((y + slope * x) % 35 < 2, 0.65, 1.0).astype(np.float32)
+    ruled = np.where((y + slope * x) % 35 < 2, 0.4, 1.0).astype(np.float32)
     if turned:
         ruled = np.ascontiguousarray(np.pad(ruled, ((40, 40), (0, 0)), "wrap").T[:240, :320])
     for digit in DIGITS[:3]:
