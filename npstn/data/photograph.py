@@ -10,8 +10,8 @@ The steps, in order. Each takes what the one before gives:
 
 `find_digit` runs all but the first, and keeps what each gives. Lengths are pixels unless they are called shares.
 
-MNIST's form, as measured on its 60,000 training digits: the longer side of the ink is 20 pixels in 99.98 % of them, and
-whole pixels shift the ink such that its centre of mass rounds to row 14 and column 14, counted from 0.
+MNIST's form, as measured on its 60,000 training digits: the longer side of the ink is 20 pixels in all but 13, and
+whole pixels shift the ink such that its centre of mass rounds to row 14 and column 14, counted from 0, in all but two.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SMALLEST, LEAST = 7, 1 / 25  # the longer side of a mark, in pixels and as a sha
 NEAR = 0.2  # of the longer side: a stroke that is nearer to the rest belongs to the digit
 DIRT = 0.02  # of the heaviest stroke: what is lighter is not part of a digit
 STANDS_OUT = 0.4  # of all the ink: what a digit has at least; the largest piece of one of MNIST's has 0.47
-WIDEST = 3.0  # width over height, 2.4 in MNIST
-BLUNTEST = 0.5  # width of the pen over the longer side, 0.43 in MNIST
+WIDEST = 3.0  # width over height; at most 2.4 in 15,000 of MNIST's digits
+BLUNTEST = 0.5  # width of the pen over the longer side; at most 0.43 in them
 
 PEN = 2.2  # the least width of a pen in the box of 20 x 20; three of four of MNIST's are wider
 FAINT_EDGE = 0.2  # of the ink's darkness: what the box must hold
