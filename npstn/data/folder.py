@@ -131,6 +131,7 @@ def open_picture(file: Path | BinaryIO, name: str) -> Picture:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged notes of the camera, say: the picture itself can be read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as picture:
                 return ImageOps.exif_transpose(picture)  # a camera records how it was held
