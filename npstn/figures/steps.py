@@ -34,7 +34,7 @@ def draw(predictions: Sequence[Prediction], classes: tuple[str, ...]) -> Figure:
         for at, (_, image) in zip(row, images, strict=False):
             at.imshow(shown(image), cmap="gray", vmin=0, vmax=1)
             at.set(xticks=[], yticks=[], anchor="N")
-        row[0].set_xlabel(_shortened(Path(prediction.file).name, 26), fontsize=9)
+        row[0].set_xlabel(_shortened(Path(prediction.file).name, 36), fontsize=8)
         if prediction.found is not None:
             y, x = prediction.found.mark.box
             high, wide = y.stop - y.start + 1, x.stop - x.start + 1
