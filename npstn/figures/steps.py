@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from npstn.figures.images import shown
+from npstn.figures.picture import Picture
 from npstn.runs.prediction import Prediction
 
 MOST_BARS = 10  # classes of which the probability is drawn: the most probable
@@ -26,7 +27,7 @@ def draw(predictions: Sequence[Prediction], classes: tuple[str, ...]) -> Figure:
     """
     panels = [[*_panels(prediction)] for prediction in predictions]
     headings = [heading for heading, _ in panels[0]] + ["the classes' probabilities"]
-    figure = Figure(figsize=(2.1 * len(headings), 0.4 + 2.5 * len(predictions)), layout="constrained")
+    figure = Picture(figsize=(2.1 * len(headings), 0.4 + 2.5 * len(predictions)), layout="constrained")
     axes = figure.subplots(len(predictions), len(headings), squeeze=False)
     for at, heading in zip(axes[0], headings, strict=True):
         at.set_title(textwrap.fill(heading, 22), fontsize=9.5, weight="bold")
