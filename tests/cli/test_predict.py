@@ -135,7 +135,7 @@ def test_a_bad_picture_does_not_stop_the_rest(trained, bad, pictures):
 
 def test_wrong_arguments(trained, pictures, copy):
     assert refusal(2, "predict", trained[0]) == "the following arguments are required: PICTURE"
-    assert refusal(1, "predict", "no", pictures) == "expected a run folder, got no, with no config.json in it"
+    assert refusal(1, "predict", "no", pictures) == "expected a run folder, got no: there is no such folder"
     wrong = "argument --draw: expected a file that ends in .png, .pdf or .svg, got x.doc"
     assert refusal(2, "predict", trained[0], pictures, "--draw", "x.doc") == wrong
     (copy / "weights.safetensors").unlink()
