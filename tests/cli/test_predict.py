@@ -219,7 +219,7 @@ def test_eval_scores_a_run_on_photographs_of_digits(trained, tmp_path):
     assert len(entries) == 10 and right >= 5
     said = npstn_("eval", trained[0], "--data", tmp_path / "set", "--angle", 0)
     assert (said.status, said.out) == (0, f"{10 * right:.2f} %\n")
-    assert said.err.startswith("10 photographs in set, turned within ±0° (seed 3)")
+    assert said.err.startswith("10 photographs in set, upright (seed 3)")
 
     np.savez(tmp_path / "set.npz", images=IMAGES[:10], labels=LABELS[:10])
     said = npstn_("eval", trained[0], "--data", tmp_path / "set.npz", "--angle", 0)

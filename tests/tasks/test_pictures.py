@@ -152,7 +152,7 @@ def test_a_typing_error_is_not_taken_for_a_folder(tmp_path, monkeypatch, given, 
         (
             ["--size", "12"],
             2,
-            "argument --network: CNN: expected images of at least 16 x 16 pixels, got 12 x 12; "
+            "argument --network: expected images of at least 16 x 16 pixels, got 12 x 12; "
             "--network fcn takes images of any size",
         ),
     ],
