@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for, typical
+from npstn.gradcheck.lines import Along, Apart, Entries, Here, classes_of, owners_of, steps_for, typical
+from npstn.gradcheck.noise import rounding_errors
 from npstn.gradcheck.report import Curve, Entry, Gradient
 from npstn.gradcheck.slopes import (
-    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
+    CENTRAL_NOISE, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
 )
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
@@ -75,6 +76,7 @@ class _Comparison:
         self.y = subject.value(subject.arrays)
         self.random = self.y.tobytes() != subject.value(subject.arrays).tobytes()
         self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
+        self.here = Here(self.y, rounding_errors(subject.value, self.xs, subject.asked, self.y))
         self.whole = subject.gradients(subject.arrays, self.v.copy())
         asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
         self.inputs = [_Input(self, k, rng) for k in asked]
@@ -91,7 +93,7 @@ class _Comparison:
         """The comparisons of entries that share a kink, each with the number of its first input."""
         size = max((typical(self.xs[kink.k]) for kink in kinks), default=1.0)
         rows: dict[int, list[np.ndarray]] = {}
-        for tie in ties(self.subject.value, self.xs, self.y, kinks, size, self.options.eps, self.options.rtol):
+        for tie in ties(self.subject.value, self.xs, self.here, kinks, size, self.options.eps, self.options.rtol):
             output = tie.kinks[0].output
             if output not in rows:
                 rows[output] = self.row(np.arange(self.y.size) == output)
@@ -109,18 +111,11 @@ class _Comparison:
             yield _entry(name, None, s, analytic, error, (0, 0)), moved[0][0].k
 
     def _classes(self) -> np.ndarray:
-        """The class of each output."""
-        outputs = np.arange(self.y.size)
-        if all(one.owners is not None for one in self.inputs):
-            counts = [np.zeros(one.x.size + 1, int) for one in self.inputs]
-            classes = np.zeros(self.y.size, int)
-            owners = [one.owners for one in self.inputs if one.owners is not None]
-            for i in outputs:
-                classes[i] = max((n[o[i]] for n, o in zip(counts, owners, strict=True)), default=0)
-                for n, o in zip(counts, owners, strict=True):
-                    n[o[i]] = classes[i] + 1 if o[i] >= 0 else 0
-            return classes
-        return outputs % max(1, ROWS // sum(x.size for x in self.xs))
+        """The class of each output: see above. At most as many as the memory for their rows allows."""
+        owners = [one.owners for one in self.inputs if one.owners is not None]
+        if self.inputs and len(owners) == len(self.inputs):
+            return classes_of(owners)
+        return np.arange(self.y.size) % max(1, ROWS // max(1, sum(x.size for x in self.xs)))
 
     def _rows(self) -> dict[int, np.ndarray]:
         """(classes, entries) for each input."""
@@ -162,7 +157,7 @@ class _Input:
             outputs = np.flatnonzero(self.owners >= 0)
             owners = self.owners[outputs]
             if outputs.size:
-                apart = Apart(self.value, self.x, self.y, self.steps, outputs, owners)
+                apart = Apart(self.value, self.x, self.c.here, self.steps, outputs, owners)
                 slopes = measure(apart, self.options.rtol)
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
                 yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
@@ -179,7 +174,7 @@ class _Input:
 
     def alone(self, entries: np.ndarray) -> _Pairs:
         """These entries, each alone."""
-        slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
+        slopes = measure(Entries(self.value, self.x, self.c.here, self.steps, entries), self.options.rtol)
         return self.of_classes(slopes, self.c.rows[self.k][:, entries].T, entries)
 
     def along(self, directions: Sequence[np.ndarray]) -> _Pairs:
@@ -192,7 +187,7 @@ class _Input:
         return pairs._replace(slopes=pairs.slopes._replace(steepest=steepest))
 
     def slopes_along(self, directions: Sequence[np.ndarray]) -> Slopes:
-        along = Along(lambda xs: self.value(xs[0]), [self.x], self.y, [[d] for d in directions], self.options.eps)
+        along = Along(lambda xs: self.value(xs[0]), [self.x], self.c.here, [[d] for d in directions], self.options.eps)
         return measure(along, self.options.rtol)
 
     def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
@@ -244,7 +239,7 @@ class _Input:
         if entry.index is None or entry.output is None:
             return None
         number = int(np.ravel_multi_index(entry.index, self.x.shape))
-        line = Entries(self.value, self.x, self.y, self.steps, np.array([number]))
+        line = Entries(self.value, self.x, self.c.here, self.steps, np.array([number]))
         steps, errors = np.logspace(0, -13, 53) * self.steps[number, FIRST] / self.options.eps, []
         for h in steps:
             central = []
@@ -269,7 +264,7 @@ class _Input:
 
     def noise(self, outputs: np.ndarray) -> np.ndarray:
         """For each entry: the slope that hides below the last digits of these outputs, weighted by v."""
-        rounding = 2 * ULP * abs(self.y * self.c.v).ravel()[outputs].max(initial=0.0)
+        rounding = (self.c.here.noise * abs(self.c.v.ravel()))[outputs].max(initial=0.0)
         return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
 
     def compare(self) -> Gradient:
