@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npstn.gradcheck.directions import alike, entries_at_kinks, entry_with_most, only
 from npstn.gradcheck.lines import Along, Apart, Entries, Here, classes_of, owners_of, steps_for, typical
 from npstn.gradcheck.noise import rounding_errors
 from npstn.gradcheck.report import Curve, Entry, Gradient
@@ -30,7 +31,6 @@ from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
 
 PAIRS = 1 << 14  # pairs of an entry and an output that are measured at a time
-SPLIT = 64  # at most so many entries at a kink are kept out of the directions
 ROWS = 1 << 24  # numbers in all rows together
 
 
@@ -137,13 +137,14 @@ class _Input:
         self.x, self.y = comparison.xs[k], comparison.y
         self.name = comparison.subject.name_of(k)
         self.kinks: list[Kink] = []  # found by `compare`
+        self.signs = np.zeros((0, *self.x.shape))  # those of the directions
         self.directions: list[np.ndarray] = []
-        self.split = np.zeros(0, int)
+        self.split, self.groups = np.zeros(0, int), 1
         self.steps = steps_for(self.x, self.options.eps)
         with np.errstate(all="ignore"):
             self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
         if self.owners is None and self.x.size > self.options.max_entries:
-            self.directions = self.choose_directions(rng)
+            self.signs = rng.choice([-1.0, 1.0], (self.options.directions, *self.x.shape))
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """The output with x in place of this input."""
@@ -182,8 +183,11 @@ class _Input:
         slopes = self.slopes_along(directions)
         analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
         pairs = self.of_classes(slopes, analytic, np.arange(len(directions)))
-        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of them.
-        steepest = np.broadcast_to(pairs.slopes.steepest.max(axis=0), analytic.shape)
+        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of its group.
+        steepest = np.array(np.broadcast_to(pairs.slopes.steepest, analytic.shape))
+        groups = self.groups if len(directions) == len(self.directions) else 1
+        for group in range(groups):
+            steepest[group::groups] = steepest[group::groups].max(axis=0)
         return pairs._replace(slopes=pairs.slopes._replace(steepest=steepest))
 
     def slopes_along(self, directions: Sequence[np.ndarray]) -> Slopes:
@@ -205,33 +209,29 @@ class _Input:
         whole = Slopes(*(total.T for total in sums))._replace(kind=sums[5].T.astype(int))
         return _Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
 
-    def choose_directions(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Random signs for all entries, but zeros for those at a kink, which `split` keeps to move alone."""
+    def choose_directions(self) -> None:
+        """Entries of alike slopes move together, with random signs, so that a large one hides no small one.
+
+        Entries at a kink are split off, to move alone.
+        """
         sizes = (self.steps[:, FIRST] / self.options.eps).reshape(self.x.shape)
-        directions = [rng.choice([-1.0, 1.0], self.x.shape) * sizes for _ in range(self.options.directions)]
-        waiting: list[np.ndarray] = [np.arange(self.x.size)]
-        found: list[int] = []
-        while waiting and len(waiting) + len(found) <= SPLIT:
-            slopes = self.slopes_along([_only(directions[0], entries) for entries in waiting])
-            kinked = [entries for entries, kind in zip(waiting, slopes.kind, strict=True) if (kind != SMOOTH).any()]
-            found += [int(entries[0]) for entries in kinked if len(entries) == 1]
-            waiting = [half for entries in kinked if len(entries) > 1 for half in np.array_split(entries, 2)]
-        self.split = np.array(sorted(found) if not waiting else [], int)
-        for d in directions:
-            d.flat[self.split] = 0.0
-        return directions
+        kinked = entries_at_kinks(lambda d: (self.slopes_along(d).kind != SMOOTH).any(axis=1), self.signs[0] * sizes)
+        self.split = kinked
+        groups = alike(abs(self.c.rows[self.k]).max(axis=0) * sizes.ravel(), kinked, len(self.signs))
+        self.groups = len(groups)
+        self.directions = [only(signs * sizes, groups[i % self.groups]) for i, signs in enumerate(self.signs)]
 
     def pinpoint(self, d: np.ndarray, place: int) -> Entry | None:
-        """The wrong entry along a wrong direction: the half with the larger error is kept until one entry is left."""
-        entries = np.flatnonzero(d)
-        while len(entries) > 1:
-            halves = np.array_split(entries, 2)
-            found = [self.along([_only(d, half)]) for half in halves]
-            errors = [judged(pairs.slopes, pairs.analytic, self.options)[0][0, place] for pairs in found]
-            entries = halves[int(np.argmax(errors))]
-        pairs = self.alone(entries)
+        """The wrong entry along a wrong direction."""
+
+        def errors(directions: Sequence[np.ndarray]) -> list[float]:
+            found = [self.along([one]) for one in directions]
+            return [float(judged(pairs.slopes, pairs.analytic, self.options)[0][0, place]) for pairs in found]
+
+        entry = entry_with_most(errors, d)
+        pairs = self.alone(np.array([entry]))
         error = judged(pairs.slopes, pairs.analytic, self.options)[0]
-        return self.entry(pairs, 0, place, error, int(entries[0])) if error[0, place] > self.options.rtol else None
+        return self.entry(pairs, 0, place, error, entry) if error[0, place] > self.options.rtol else None
 
     @np.errstate(all="ignore")
     def curve(self, entry: Entry) -> Curve | None:
@@ -268,6 +268,8 @@ class _Input:
         return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
 
     def compare(self) -> Gradient:
+        if len(self.signs):
+            self.choose_directions()
         g = Gradient.empty(self.name, self.x.shape, len(self.directions), self.split)
         claimed, seen = np.zeros((2, g.errors.size), bool)
         worst = steepest = None
@@ -295,12 +297,20 @@ class _Input:
         return g
 
     def kinks_of(self, pairs: _Pairs) -> list[Kink]:
+        """The kinks of entries that moved alone, at outputs that are judged alone."""
         s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
+        numbers = np.array([self.number_of(line) for line in pairs.lines])
+        here = (s.kind == KINK) & (outputs >= 0) & (numbers >= 0)[:, None]
         return [
-            Kink(self.k, int(pairs.lines[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
-            for at in zip(*np.nonzero((s.kind == KINK) & (outputs >= 0)), strict=True)
-            if not self.directions
+            Kink(self.k, int(numbers[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
+            for at in zip(*np.nonzero(here), strict=True)
         ]
+
+    def number_of(self, line: int) -> int:
+        """The number of the entry that moved along this line; -1 for a direction."""
+        if not self.directions:
+            return int(line)
+        return int(self.split[line - len(self.directions)]) if line >= len(self.directions) else -1
 
     def add_up(self, g: Gradient) -> None:
         """Compare the rows' sum with the gradient for all outputs at once."""
@@ -327,12 +337,10 @@ class _Input:
         """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
         if number is None:
-            number = int(pairs.lines[line]) - len(self.directions)
-            if self.directions:
-                number = int(self.split[number]) if number >= 0 else -1
+            number = self.number_of(pairs.lines[line])
         index = _unravel(number, self.x.shape) if number >= 0 else None
         of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
-        name = f"∂{of} / ∂{self.name}{', all entries moved together' if index is None else _brackets(index)}"
+        name = f"∂{of} / ∂{self.name}{', many entries moved together' if index is None else _brackets(index)}"
         return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place), output if output >= 0 else None)
 
 
@@ -378,13 +386,6 @@ def _place(a: np.ndarray) -> tuple[int, int]:
     """The row and the column of the largest number; a single column stands for all."""
     row, column = np.unravel_index(int(a.argmax()), a.shape)
     return int(row), int(column)
-
-
-def _only(d: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """d at these entries, and zeros elsewhere."""
-    kept = np.zeros_like(d)
-    kept.flat[entries] = d.flat[entries]
-    return kept
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

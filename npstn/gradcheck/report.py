@@ -132,7 +132,7 @@ class Gradient:
     def _name(self, j: int) -> str:
         if self.directions:
             if j < self.directions:
-                return f"∂output / ∂{self.name}, all entries moved together"
+                return f"∂output / ∂{self.name}, many entries moved together"
             j = self.split[j - self.directions]
         index = ", ".join(str(i) for i in np.unravel_index(j, self.shape))
         return f"∂output / ∂{self.name}" + (f"[{index}]" if index else "")

