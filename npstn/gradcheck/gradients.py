@@ -9,7 +9,7 @@ small entry does not behind a large one. So each output is a class of its own. W
 (see `lines`), a class holds outputs that follow different entries, and one row judges them all. The rows must add up
 to dx: a race between outputs shows in no row, but in their sum.
 
-Entries that share a kink also move together (see `ties`).
+Entries that share a kink also move together (see `ties`). A large input moves along directions (see `directions`).
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class _Input:
         slopes = self.slopes_along(directions)
         analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
         pairs = self.of_classes(slopes, analytic, np.arange(len(directions)))
-        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of its group.
+        # Slopes that cancel along one direction do not along all: the steepest of its group is the scale of an error.
         steepest = np.array(np.broadcast_to(pairs.slopes.steepest, analytic.shape))
         groups = self.groups if len(directions) == len(self.directions) else 1
         for group in range(groups):
@@ -286,7 +286,7 @@ class _Input:
             steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
             worst = max(filter(None, (worst, here)), key=lambda e: e.error)
         g.unseen[:] = claimed & ~seen & (g.errors <= self.options.rtol)
-        g.random = self.c.random
+        g.random, g.idle = self.c.random, not claimed.any()
         g.worst = worst if worst and worst.error > 0 else steepest
         self.add_up(g)
         wrong = bool(g.worst and g.worst.error > self.options.rtol)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.slopes import DOWN, UP
+from npstn.gradcheck.slopes import DOWN, NEAR, UP
 
 Map = Callable[[np.ndarray], np.ndarray]
 
@@ -159,8 +159,8 @@ def classes_of(owners: Sequence[np.ndarray]) -> np.ndarray:
 def _moved(f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Which outputs change while the entries move by these steps, up or down."""
     moved = np.zeros(y.size, bool)
-    for sign in (1.0, -1.0):
-        values = guarded(f, x + sign * steps.reshape(x.shape), y.shape)
+    for share in (1.0, -1.0, DOWN[NEAR - 1], -DOWN[NEAR - 1]):  # near x, too: see `measure`
+        values = guarded(f, x + share * steps.reshape(x.shape), y.shape)
         same = (values == y.ravel()) | (np.isnan(values) & np.isnan(y.ravel()))
         moved |= ~same
     return moved

@@ -1,16 +1,17 @@
 """Measure the rounding error of each output: how far its values scatter around a smooth curve.
 
-The last digit of f(x) shows too little of it. The residual A x - b at its solution is small, but it carries the rounding
-errors of A x, and log(1 + exp(-30)) moves in steps of 2e-16, though its value is 9e-14.
+The last digit of f(x) shows too little of it. The residual A x - b at its solution is small, but carries the rounding
+errors of A x. And log(1 + exp(-30)) moves in steps of 2e-16, though its value is 9e-14.
 
-    x + k d    equally spaced points, k = 1, 2, ..., 12, on one side of x; d is random, no round number, but a multiple of
-               the last place of x: the points are exact
-    D^6 f      the sixth difference of the values: of a smooth curve it is about 0, of errors of deviation s it is
-               of deviation s sqrt(924), because the squares of its weights add up to 924
+    x + k d    points k = 1, 2, ..., 12 on one side of x. d is random, no round number, but a multiple of the last place
+               of x, so that the points are exact
+    D^6 f      the sixth difference of the values. For a smooth curve it is about 0. For errors of deviation s its
+               deviation is s sqrt(924), because the squares of its weights add up to 924
 
 All entries move at once, to random sides, and a few calls measure all outputs. The points begin very near x. An output
-that shows no errors there is measured again with larger d: it may move in steps. Nothing is measured across x itself, where a
-kink or a jump may lie; if one lies on one side of x, that side scatters far more, and the other one counts.
+that stands still there, or shows no errors, is measured again with larger d: it may move in steps. An output without
+errors twice is exact. Nothing is measured across x itself,
+where a kink or a jump may lie. If one lies on one side of x, that side scatters far more, and the other one counts.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ def rounding_errors(
     It is at least two units in the last place. Zero has none: a zero that never moves counts like the largest output.
     """
     rng = np.random.default_rng(0)
-    d = [rng.choice([-1.0, 1.0], x.shape) * _sizes(x, rng) if move else 0 * x for x, move in zip(xs, moves, strict=True)]
-    found = np.full(y.size, np.nan)
+    d = [
+        rng.choice([-1.0, 1.0], x.shape) * _sizes(x, rng) if move else 0 * x
+        for x, move in zip(xs, moves, strict=True)
+    ]
+    found, exact = np.full(y.size, np.nan), np.zeros(y.size, bool)
     with np.errstate(all="ignore"):
         for scale in SCALES:
             still = np.flatnonzero(np.isnan(found))
@@ -51,7 +55,10 @@ def rounding_errors(
                 steps = [(x + side * one) - x for x, one in zip(xs, d, strict=True)]
                 sides.append(_scatter(f, xs, steps, y.shape, still))
             low, high = np.fmin(*sides), np.fmax(*sides)
-            found[still] = np.where(high > UNLIKE * low, low, high)
+            errors = np.where(high > UNLIKE * low, low, high)
+            none = errors == 0
+            found[still] = np.where(none & ~exact[still], np.nan, errors)
+            exact[still] |= none
     dead = np.isnan(found) & (y.ravel() == 0)
     finite = abs(y).max(initial=0.0, where=np.isfinite(y))
     return np.fmax(2 * ULP * np.where(dead, finite, abs(y.ravel())), found)
@@ -69,9 +76,7 @@ def _scatter(
     shape: tuple[int, ...],
     outputs: np.ndarray,
 ) -> np.ndarray:
-    """The rounding error of these outputs on one side of x; NaN where it does not show: all values lie
-    on a curve, or most steps leave the output unchanged.
-    """
+    """The rounding error of these outputs on one side of x; NaN where most steps leave the output unchanged."""
 
     def at(k: int) -> np.ndarray:
         moved = [x + k * one for x, one in zip(xs, d, strict=True)]
@@ -80,4 +85,4 @@ def _scatter(
     values = np.array([at(k) for k in range(1, POINTS + 1)])
     moves = (np.diff(values, axis=0) != 0).mean(axis=0) >= 0.5
     scatter = abs(np.diff(values, ORDER, axis=0)).max(axis=0)
-    return np.where(moves & (scatter > 0), DEVIATIONS * scatter, np.nan)
+    return np.where(moves, DEVIATIONS * scatter, np.nan)

@@ -21,8 +21,8 @@ it is large where t is too large. Rounding adds at most (sum of |weights|) u / t
 t goes to 0: no curvature is left in it. The steepest of right(h), left(h) and the slope is the scale of an error.
 
 A pair of an output and a line is settled at a level if truncation is below the noise or a share rtol of the steepest,
-and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. Then the
-gaps tell what lies at x:
+and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. A level
+with a larger step is refuted if a smaller step disagrees beyond both errors. Then the gaps tell what lies at x:
 
     the gap falls with h         smooth: the slope of the level with the least error
     the gap stays as h falls     a kink: any slope between left and right
@@ -242,8 +242,10 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
     # No level shows this slope: the outputs may stand still, so the bound is wider.
     error = np.where(known, error, 2 * error + _gap(at))
     kind = np.where(np.isfinite(at.steepest).any(axis=0), SMOOTH, OUTSIDE)
-    chosen = [_pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)]
-    found = Slopes(*chosen[:5], kind, chosen[5])
+    slope, left, right, error, steepest, step = (
+        _pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)
+    )
+    found = Slopes(slope, left, right, error, steepest, kind, step)
     return found if len(levels) == 1 else _with_kinks(found, at, share.min(axis=0), rtol)
 
 
