@@ -187,7 +187,8 @@ def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[
             whole[goes] = part
         clear[goes] |= np.asarray(_clear(levels[k], rtol))[goes].any(axis=1)
         settled: np.ndarray = np.asarray((levels[k].settled | _settled_before(levels, k)).all(axis=1))
-        open_[goes] &= ~settled[goes]
+        if not lines.few_calls or k >= FIRST + NEAR:
+            open_[goes] &= ~settled[goes]
     return levels
 
 
