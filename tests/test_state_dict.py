@@ -113,7 +113,7 @@ def test_a_nested_state_dict_is_named(net, state, prefix):
     )
 
 
-@pytest.mark.parametrize("given", ["weights.safetensors", None, [1], nn.Linear(3, 2)], ids=["path", "None", "list", "net"])
+@pytest.mark.parametrize("given", ["weights.safetensors", None, [1], nn.Linear(3, 2)], ids=type)
 def test_what_is_no_mapping_is_refused(net, given):
     assert refusal(net, given, TypeError) == f"a dict of weights by name, got {type(given).__name__}"
 
