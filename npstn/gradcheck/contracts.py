@@ -162,7 +162,7 @@ def _differs(what: str, actual: np.ndarray, expected: np.ndarray, tolerance: flo
     if actual.shape != expected.shape:
         yield f"{what} has shape {actual.shape}, not {expected.shape}"
         return
-    error = abs(actual - expected).max(initial=0.0) / (abs(expected).max(initial=0.0) or 1.0)
+    error = np.max(abs(actual - expected), initial=0.0) / (np.max(abs(expected), initial=0.0) or 1.0)
     if not error <= tolerance:
         yield f"{what} differs by {error:.1e}"
 
