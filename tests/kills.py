@@ -1,15 +1,17 @@
 """Kill a training run with SIGKILL at random instants, go on with it each time, and see that nothing is lost.
 
-    python -m tests.kills --kills 50
+    python -m tests.kills --kills 200
 
 A run here is the command `npstn train` in a process of its own, on few drawn digits. Half of the kills come at any
 time; the others as the process is about to open, rename or remove a file of the run, where the harm would be done.
 After each kill the checkpoint must be whole and no older than the last that was saved; in the end every file of the run
-must be the one that an uninterrupted run writes, to the last bit.
+must be the one that an uninterrupted run writes, to the last bit. The kills are shared out among all tasks of digits
+and all transformers; `rotated` is `R` with another angle.
 """
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import random
@@ -28,6 +30,8 @@ from npstn import storage  # noqa: E402
 from npstn.cli.parser import main as npstn_  # noqa: E402
 from npstn.runs import Saver  # noqa: E402
 from npstn.runs.folder import FILES  # noqa: E402
+from npstn.tasks import TASKS  # noqa: E402
+from npstn.transformers import TRANSFORMERS  # noqa: E402
 
 # 225 steps and a checkpoint every few of them; with dropout, whose random numbers have the same source as all others.
 RECIPE = "--data drawn --recipe blog --lr 0.05 --epochs 3 --batch-size 4 --seed 7".split()
@@ -73,17 +77,18 @@ def child(journal: Path, name: str, die_at: int, cut: float, arguments: list[str
 
 
 class Runs:
-    """Runs below a folder, each killed until it comes to its end."""
+    """Runs of one kind below a folder, each killed until it comes to its end."""
 
-    def __init__(self, below: Path, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, below: Path, seed: int, task: str = "rotated", transformer: str = "rotation") -> None:
+        self.random, self.kind = random.Random(f"{seed}, {task}, {transformer}"), f"{task} with {transformer}"
+        self.recipe = [*RECIPE, "--task", task, "--transformer", transformer]
         self.wanted = self.finish(below / "wanted")
 
     def start(self, run: Path, name: str = "", die_at: int = 0, cut: float = 1.0) -> subprocess.Popen:
         if (run / "checkpoint.safetensors").exists():
             arguments = ["--resume", str(run)]
         else:  # it was killed before there was anything to go on from
-            arguments = ["--out", str(run), *RECIPE, *["--force"] * (run / "config.json").exists()]
+            arguments = ["--out", str(run), *self.recipe, *["--force"] * (run / "config.json").exists()]
         dying = [str(run.with_suffix(".journal")), name, str(die_at), str(cut)]
         command = [sys.executable, __file__, "--child", *dying, "train", *arguments, *HOW]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -113,7 +118,7 @@ class Runs:
             assert process.returncode in (-signal.SIGKILL, 0), err
             killed += process.returncode != 0
             place = self.check(run, place)
-        assert self.finish(run) == self.wanted, f"{run} did not end as the uninterrupted run"
+        assert self.finish(run) == self.wanted, f"{self.kind}: {run} did not end as the uninterrupted run"
         assert storage.leftovers(run, FILES) == []
         return killed
 
@@ -161,15 +166,18 @@ def contents(run: Path) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        trained, killed, number = Runs(Path(folder), options.seed), 0, 0
-        while killed < options.kills:
-            number += 1
-            killed += trained.kill_until_the_end(Path(folder, f"run{number}"), min(options.kills - killed, 10))
-            print(f"{killed} kills, {number} runs, each ended as the uninterrupted one", flush=True)
+    kinds = list(itertools.product(sorted(TASKS.keys() - {"rotated", "pictures"}), [*TRANSFORMERS, "none"]))
+    killed, ended = 0, 0
+    while killed < options.kills:
+        of_kind = -(-(options.kills - killed) // (len(kinds) - ended % len(kinds)))  # what is left, shared out
+        with tempfile.TemporaryDirectory() as folder:
+            runs = Runs(Path(folder), options.seed + ended // len(kinds), *kinds[ended % len(kinds)])
+            killed += runs.kill_until_the_end(Path(folder, "run"), of_kind)
+        ended += 1
+        print(f"{runs.kind}: {killed} kills, {ended} runs, each ended as the uninterrupted one", flush=True)
 
 
 if __name__ == "__main__":

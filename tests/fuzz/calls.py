@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 import npstn
 from npstn import Tensor
+from npstn.backend.random import generator
 from tests.fuzz.draws import NONSENSE, OTHER_DTYPES, Draws
 
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError)
@@ -106,6 +108,8 @@ def judge(call: Call, d: Draws) -> None:
     result(call, y, call.arguments, x)
     again = attempt(call)
     same("the result of a second call", again[1].data, y.data)
+    if d.chance(10):
+        concurrently(call, y)
     if not y.requires_grad:
         return
     dy = d.array(y.shape, y.dtype)
@@ -127,6 +131,18 @@ def judge(call: Call, d: Draws) -> None:
         for other, given in zip(plain, inputs, strict=True):
             if isinstance(given, Tensor):
                 same("a gradient for contiguous arrays", other.grad, given.grad)
+
+
+def concurrently(call: Call, y: Tensor) -> None:
+    """Three threads that make the call at once get the same bits, unless they share random numbers."""
+    npstn.manual_seed(0)
+    before = generator().bit_generator.state
+    attempt(call)
+    if generator().bit_generator.state != before:
+        return
+    with ThreadPoolExecutor(3) as threads:
+        for _, found in threads.map(attempt, [call] * 3):
+            same("the result of a call next to others", found.data, y.data)
 
 
 def is_float(x: Any) -> bool:
