@@ -194,7 +194,9 @@ def try_commands(folder: Path, what: str, good: Path) -> list[Outcome]:
 
 
 def files_of(folder: Path) -> dict[str, bytes | None]:
-    return {path.name: path.read_bytes() if path.is_file() else None for path in folder.iterdir()}
+    """What is in a folder, but for what is hidden, as a lock is."""
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return {path.name: path.read_bytes() if path.is_file() else None for path in shown}
 
 
 def is_whole(path: Path) -> bool:

@@ -152,8 +152,8 @@ def place_of(run: Path) -> tuple[int, int]:
 
 
 def contents(run: Path) -> dict[str, object]:
-    """Every file of a run, without how long it took."""
-    files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir()}
+    """Every file of a run, without how long it took, and without the lock, which is hidden."""
+    files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir() if path.name[0] != "."}
     files["metrics.csv"] = [line.split(",")[:1] + line.split(",")[2:] for line in files["metrics.csv"].decode().split()]
     state = storage.read_notes(run / "checkpoint.safetensors")["state"]
     for timed in (state, *state["epochs"]):
