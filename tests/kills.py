@@ -94,11 +94,13 @@ class Runs:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     def finish(self, run: Path) -> dict[str, object]:
-        """Let a run come to its end; return what it wrote and its last lines."""
+        """Let a run come to its end; return what it wrote, and what it says from the test accuracy on."""
         process = self.start(run)
         out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, ""), err
-        return {"said": out.replace(str(run), "RUN").splitlines()[-4:], **contents(run)}
+        lines = out.replace(str(run), "RUN").splitlines()
+        first = max(number for number, line in enumerate(lines) if line.startswith("test accuracy"))
+        return {"said": lines[first:], **contents(run)}
 
     def kill_until_the_end(self, run: Path, kills: int) -> int:
         """Kill a run `kills` times, or as often as it can be killed before it ends; return how often that was."""
@@ -118,7 +120,9 @@ class Runs:
             assert process.returncode in (-signal.SIGKILL, 0), err
             killed += process.returncode != 0
             place = self.check(run, place)
-        assert self.finish(run) == self.wanted, f"{self.kind}: {run} did not end as the uninterrupted run"
+        found = self.finish(run)
+        other = [name for name in {*found, *self.wanted} if found.get(name) != self.wanted.get(name)]
+        assert not other, f"{self.kind}: {run} did not end as the uninterrupted run, but with other {', '.join(other)}"
         assert storage.leftovers(run, FILES) == []
         return killed
 
