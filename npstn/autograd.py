@@ -20,7 +20,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -251,11 +251,22 @@ class Function:
         if any(ctx.needs_input_grad):
             ctx.shape, ctx.dtype = y.shape, y.dtype
             result.requires_grad, result._context = True, ctx
+        if _mode.steps is not None:
+            _mode.steps.append(Step(cls, inputs, result))
         return result
+
+
+class Step(NamedTuple):
+    """An operation that was applied: what to, and what came out."""
+
+    function: type[Function]
+    inputs: tuple
+    result: Tensor
 
 
 class _Mode(threading.local):
     recording = True
+    steps: list[Step] | None = None  # see `watch_steps`
 
 
 _mode = _Mode()
@@ -275,6 +286,22 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _mode.recording = before
+
+
+@contextlib.contextmanager
+def watch_steps() -> Iterator[list[Step]]:
+    """Keep what operations do: inside, each one that is applied in this thread is appended to the list, in order.
+
+    >>> with watch_steps() as steps:
+    ...     y = Tensor([1.0]) * 2 + 3
+    >>> [step.function.name for step in steps]
+    ['mul', 'add']
+    """
+    before, _mode.steps = _mode.steps, []
+    try:
+        yield _mode.steps
+    finally:
+        _mode.steps = before
 
 
 def _walk(root: Context | Tensor, dy: np.ndarray) -> None:

@@ -43,6 +43,7 @@ def gradcheck(
     max_entries: int = Options.max_entries,
     directions: int = Options.directions,
     max_kinks: float = Options.max_kinks,
+    max_unseen: float = Options.max_unseen,
     curve: bool = Options.curve,
     name: str | None = None,
 ) -> Report:
@@ -59,7 +60,8 @@ def gradcheck(
         max_entries: each entry of an input moves alone, unless the input has more entries than this. Then all of them
             move together, along random directions.
         directions: how many random directions such a large input moves along.
-        max_kinks: the largest share of an input's slopes that may have a kink.
+        max_kinks: the largest share of an input's entries that may lie at a kink, and the same for jumps.
+        max_unseen: the largest share of an input's entries whose slopes rounding may hide.
         curve: whether to measure, for each input, how the error depends on the step.
         name: the name of fn in the report; by default fn's own.
 
@@ -70,7 +72,7 @@ def gradcheck(
     >>> bool(gradcheck(tanh, np.linspace(-1, 1, 5)))
     True
     """
-    options = Options(eps, atol, rtol, seed, max_entries, directions, max_kinks, curve)
+    options = Options(eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve)
     return _run(Subject(fn, inputs, name), options, raise_exception)
 
 
@@ -91,7 +93,8 @@ def check_op(
         linear: the positions of the inputs in which fn is linear, each while the others are fixed. fn may add a
             constant.
         batch: the positions of the inputs whose first axis is the batch. fn is also called with an empty batch.
-        options: eps, atol, rtol, seed, max_entries, directions, max_kinks, curve: as for `gradcheck`, with the same
+        options: eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve: as
+            for `gradcheck`, with the same
             defaults.
 
     >>> from npstn.functional import linear
@@ -126,7 +129,7 @@ def _run(
     try:
         report.gradients += compare(subject, options)
         report.faults += [
-            fault for g in report.gradients for fault in g.faults(options.atol, options.rtol, options.max_kinks)
+            fault for g in report.gradients for fault in g.faults(options.rtol, options.max_kinks, options.max_unseen)
         ]
         if not report.gradients:
             report.faults.append("there is nothing to check: all inputs are empty")

@@ -15,14 +15,13 @@ from npstn import models, nn
 from npstn.data import SOURCES, DataError, Source, pictures
 from npstn.data.sources import FOLDER, LONGEST_SIDE, MOST_CLASSES
 from npstn.runs.errors import RunError
-from npstn.runs.older import refuse_older
+from npstn.runs.formats import FORMAT, refuse_other_formats
 from npstn.storage import write_whole
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.training import Recipe
 from npstn.transformers import TRANSFORMERS
 
 FILE = "config.json"
-FORMAT = 2  # of the run folder; for the one before see older.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +109,11 @@ def relative_to_run(data_folder: str | os.PathLike[str], folder: Path) -> str:
         return str(data_folder)
 
 
+def is_run(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder looks like that of a run."""
+    return os.path.isfile(os.path.join(folder, FILE))
+
+
 def write_config(folder: Path, config: Config) -> None:
     """Write config.json, whole or not at all."""
     write_whole(folder / FILE, (json.dumps(config.as_json(), indent=2) + "\n").encode())
@@ -119,11 +123,12 @@ def read_config(folder: Path) -> Config:
     """Read config.json. Raises RunError, in one line, where there is none or it is not one that a run writes."""
     path = folder / FILE
     if not path.is_file():
-        raise RunError(f"expected a run folder, got {folder}, with no {FILE} in it")
+        lacks = f"{folder}, with no {FILE} in it" if folder.is_dir() else f"{folder}: there is no such folder"
+        raise RunError(f"expected a run folder, got {lacks}")
     try:
         with path.open("rb") as file:
             entries = json.loads(file.read(2**20))  # a config has a few hundred bytes: what this cuts is none
-        refuse_older(folder, entries)
+        refuse_other_formats(folder, entries)
         return _config(entries)
     except (ValueError, KeyError, TypeError, RecursionError, DataError):
         raise RunError(f"expected what a run writes in {path}, got something else") from None
