@@ -1,6 +1,7 @@
 """Damaged run folders through every command: one line each, and no file half-written; see tests/damage.py."""
 
 import random
+import shutil
 from pathlib import Path
 
 import damage
@@ -27,6 +28,15 @@ def test_a_run_of_the_format_before(below):
     outcomes = damage.try_commands(below / "older", "older", below / "rotated")
     assert {outcome.status for outcome in outcomes} == {1, 2}
     assert all("older npstn" in outcome.said or "exists already" in outcome.said for outcome in outcomes)
+
+
+@pytest.mark.parametrize("text", ["9" * 200_000, "epoch\n\0"], ids=["a number too long", "a byte of 0"])
+def test_what_the_csv_reader_itself_refuses(below, tmp_path, text):
+    """Which of these it refuses depends on the Python."""
+    run = Path(shutil.copytree(below / "rotated", tmp_path / "run"))
+    (run / damage.METRICS).write_text(text)
+    said = {outcome.command: outcome for outcome in damage.try_commands(run, text[:9], below / "rotated")}
+    assert said["compare"].status == 1
 
 
 @pytest.mark.parametrize("do", damage.DAMAGES)
