@@ -65,7 +65,7 @@ class Tensor:
         try:
             array = np.array(np.asarray(data), order="C")
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Tensor: expected numbers, got a {type(data).__name__} that makes no array: {error}") from None
+            raise ValueError(f"Tensor: expected numbers, got a {type(data).__name__} without: {error}") from None
         if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
             array = array.astype(np.float32)
         if array.dtype not in FLOATS:
