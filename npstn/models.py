@@ -78,9 +78,7 @@ class LocNet(nn.Module):
 
     def __init__(self, dropout: float = 0.5, image: Image = MNIST, identity: np.ndarray = Rotation.identity) -> None:
         self.cnn = CNN(len(identity), dropout, image)
-        self.cnn.fc2.weight.data[...] = 0
-        assert self.cnn.fc2.bias is not None
-        self.cnn.fc2.bias.data[...] = identity
+        start_at(self.cnn.fc2, identity)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cnn(x)
@@ -230,12 +228,10 @@ class Classifier(nn.Module):
         return F.log_softmax(self.scores(x), dim=1)
 
 
-def start_at(loc_net: nn.Sequential, identity: np.ndarray) -> nn.Sequential:
-    """Let a localisation network change no image at first: its last layer gets zero weights, the identity as bias."""
-    last = loc_net[-1]
-    assert isinstance(last, nn.Linear) and last.bias is not None
-    last.weight.data[...], last.bias.data[...] = 0, identity
-    return loc_net
+def start_at(last: nn.Linear, identity: np.ndarray) -> nn.Linear:
+    """Give the last layer of a localisation network zero weights, the identity as bias: it changes no image at first."""
+    last.load_state_dict({"weight": np.zeros(last.weight.shape, np.float32), "bias": identity})
+    return last
 
 
 # The paper's networks, section 4.1. All have about 400,000 weights or fewer, relu, no dropout.
@@ -276,13 +272,13 @@ def paper_cnn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
     first = nn.MaxPool2d(2), nn.Conv2d(C, 20, 5), nn.MaxPool2d(2), nn.ReLU()
     second = nn.Conv2d(20, 20, 5), nn.ReLU(), nn.Flatten()
     hidden = nn.Linear(20 * h * w, 20), nn.ReLU()
-    return start_at(nn.Sequential(*first, *second, *hidden, nn.Linear(20, len(identity))), identity)
+    return nn.Sequential(*first, *second, *hidden, start_at(nn.Linear(20, len(identity)), identity))
 
 
 def paper_fcn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
     """Hidden linear layers of 32 units."""
     first, second = (nn.Linear(math.prod(image), 32), nn.ReLU()), (nn.Linear(32, 32), nn.ReLU())
-    return start_at(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(32, len(identity))), identity)
+    return nn.Sequential(nn.Flatten(), *first, *second, start_at(nn.Linear(32, len(identity)), identity))
 
 
 class Network(NamedTuple):

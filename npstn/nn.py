@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import npstn.functional as F
-from npstn.autograd import FLOATS, Tensor
+from npstn.autograd import Tensor
+from npstn.changes import note_changes
+from npstn.numpy_face import FLOATS, native
 from npstn.ops.arguments import pair, whole
 from npstn.backend.random import generator
 
@@ -98,7 +100,7 @@ class Module:
 
     def _to(self, dtype: np.dtype) -> Module:
         for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+            parameter.data, parameter.grad = parameter._array.astype(dtype), None
         return self
 
     def extra_repr(self) -> str:
@@ -112,7 +114,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of each weight under its dotted name, as in PyTorch."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: parameter._array.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
@@ -133,15 +135,16 @@ class Module:
                 raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
             if array.dtype not in FLOATS:
                 raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {array.dtype}")
+        note_changes(own[name]._array for name in arrays)
         for name, array in arrays.items():
-            own[name].data[...] = array
+            own[name]._array[...] = array
 
 
 def _as_array(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):  # a tensor, PyTorch's or ours
         value = value.detach()
     try:
-        return np.asarray(value.data if isinstance(value, Tensor) else value)
+        return native(np.asarray(value))
     except (TypeError, ValueError, RuntimeError):
         kind = getattr(value, "dtype", type(value).__name__)
         raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {kind}") from None

@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from npstn.autograd import FLOATS
+from npstn.autograd import Tensor
+from npstn.numpy_face import FLOATS
 
 MOST = 2**31  # an image has fewer pixels than this: kernels keep places in it in 32 bits
+
+
+def array_of(x: Any) -> Any:
+    """The array of a Tensor, to look at; anything else as it is."""
+    return x._array if isinstance(x, Tensor) else x
 
 
 def check_floats(operation: str, **arrays: Any) -> None:

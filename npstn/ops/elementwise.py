@@ -51,7 +51,7 @@ class Elementwise(Function):
         function: Any = ctx.function  # the subclass
         check_floats(function.name, input=x)
         y = function.value(x)
-        ctx.save_for_backward(y if function.keeps_result else x)
+        ctx.save_for_backward(**({"result": y} if function.keeps_result else {"input": x}))
         return y
 
     @staticmethod

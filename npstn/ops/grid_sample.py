@@ -49,7 +49,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, rows
+from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
 MODES = ("bilinear", "nearest", "bicubic")
@@ -261,7 +261,7 @@ class GridSample(Function):
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:
         (B, C, H, W), (h, w) = U.shape, G.shape[1:3]
         U, G = contiguous(U).reshape(B, C, H * W), rows(contiguous(G))
-        ctx.save_for_backward(U, G)
+        ctx.save_for_backward(input=U, grid=G)
         ctx.options = H, W, mode, padding, align_corners
         V = np.empty((B, C, h, w), U.dtype)
         share_out(grid_sample_forward, B, U, G, ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns
@@ -302,7 +302,7 @@ def grid_sample(
     >>> grid_sample(image, centre, align_corners=True).item()
     2.5
     """
-    U, G = (x.data if isinstance(x, Tensor) else x for x in (input, grid))
+    U, G = array_of(input), array_of(grid)
     check_floats("grid_sample", input=U, grid=G)
     check_shape("grid_sample", "input", U, "B, C, H, W")
     check_shape("grid_sample", "grid", G, f"{len(U)}, h, w, 2")

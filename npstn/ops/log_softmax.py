@@ -34,7 +34,7 @@ class LogSoftmax(Function):
         with np.errstate(invalid="ignore"):
             y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
             y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
-        ctx.save_for_backward(y)
+        ctx.save_for_backward(result=y)
         ctx.dim = dim
         return y
 

@@ -94,7 +94,7 @@ class ProjectiveGrid(Function):
         h, w = output_size("projective_grid", size)
         x, y = (normalised_coordinates(n, True, theta.dtype) for n in (w, h))
         theta = contiguous(theta)
-        ctx.save_for_backward(theta, x, y)
+        ctx.save_for_backward(theta=theta, x=x, y=y)
         G = np.empty((len(theta), h, w, 2), theta.dtype)
         share_out(projective_grid_forward, len(G), theta, x, y, G, work=2 * G.size)  # ns
         return G

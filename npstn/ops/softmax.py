@@ -30,7 +30,7 @@ class Softmax(Function):
         check_axis("softmax", dim, x.ndim)
         p = np.exp(x - x.max(axis=dim, keepdims=True, initial=-np.inf))
         p /= p.sum(axis=dim, keepdims=True)
-        ctx.save_for_backward(p)
+        ctx.save_for_backward(result=p)
         ctx.dim = dim
         return p
 
