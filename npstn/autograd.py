@@ -138,7 +138,8 @@ class Tensor(NumpyFace):
         dy = gradient._array if isinstance(gradient, Tensor) else native(np.asarray(gradient))
         if dy.shape != self.shape or dy.dtype != self.dtype:
             raise _unlike("backward: expected a gradient", dy, self)
-        _walk(self._context or self, dy)
+        with np.errstate(under="ignore"):  # a gradient that is too small for the dtype is 0
+            _walk(self._context or self, dy)
 
 
 class Context:

@@ -298,6 +298,7 @@ class AveragedModel:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
 
+    @np.errstate(under="ignore")
     def update_parameters(self, model: Module) -> None:
         """Take the present weights of the network into the average. Call it after each step of the optimiser."""
         keep = self.decay if self.updates else 0.0

@@ -16,7 +16,7 @@ The chain rule, da = dy ∂y/∂a and db = dy ∂y/∂b, gives
 
 An operand that was broadcast was used several times, and its gradients add up over the copies: see `unbroadcast`.
 One operand may be a number or an array: it is a constant. Outside the domain the result is inf or NaN, as in NumPy and
-PyTorch. Where a = 0, the zeros in the row of a^b are choices: the formulas give NaN there, or an infinite db for 0^0.
+PyTorch. A product or quotient that is too small for the dtype is 0. Where a = 0, the zeros in the row of a^b are choices: the formulas give NaN there, or an infinite db for 0^0.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.numpy_face import native
 from npstn.ops.arguments import array_of, check_floats
+from npstn.ops.summation import total
 
 Operand = Tensor | np.ndarray | float
 
@@ -43,7 +44,7 @@ def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return dy
     added = dy.ndim - len(shape)
     repeated = tuple(range(added)) + tuple(added + i for i, n in enumerate(shape) if n == 1)
-    return np.asarray(dy.sum(axis=repeated)).reshape(shape)
+    return np.asarray(total(dy, repeated)).reshape(shape)
 
 
 class _Binary(Function):
@@ -101,6 +102,7 @@ class Sub(_Binary):
 
 class Mul(_Binary):
     @staticmethod
+    @np.errstate(under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Mul.check_broadcast(a, b)
         need_a, need_b = ctx.needs_input_grad
@@ -118,7 +120,7 @@ class Mul(_Binary):
 
 class Div(_Binary):
     @staticmethod
-    @np.errstate(divide="ignore", invalid="ignore")
+    @np.errstate(divide="ignore", invalid="ignore", under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Div.check_broadcast(a, b)
         _, need_b = ctx.needs_input_grad
@@ -140,7 +142,7 @@ class Div(_Binary):
 
 class Pow(_Binary):
     @staticmethod
-    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    @np.errstate(all="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Pow.check_broadcast(a, b)
         y = a**b
@@ -161,6 +163,7 @@ class Pow(_Binary):
 
 class Matmul(_Binary):
     @staticmethod
+    @np.errstate(under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         need_a, need_b = ctx.needs_input_grad
         ctx.shapes = a.shape, b.shape

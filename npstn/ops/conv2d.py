@@ -93,8 +93,9 @@ def conv2d_backward_weight(first, end, U, dV, stride, padding, dweight):
         for c in range(C):
             for k in range(K):
                 for l in range(L):
-                    # sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m], each row by itself: short sums lose fewer digits
-                    total = zero
+                    # sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m], each row by itself: short sums lose fewer digits,
+                    # and there may be many rows
+                    total = np.float64(0)
                     for b in range(B):
                         for i in range(h):
                             of_row = zero
@@ -112,7 +113,7 @@ def conv2d_backward_bias(first, end, dV, dbias):
     B, _, h, w = dV.shape
     for o in range(first, end):
         # sum_{b, i, j} dV[b, o, i, j], each row by itself
-        total = dV.dtype.type(0)
+        total = np.float64(0)
         for b in range(B):
             for i in range(h):
                 of_row = dV.dtype.type(0)

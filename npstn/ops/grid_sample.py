@@ -54,6 +54,7 @@ from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
+MOST_RINGED = 2**32  # numbers in a `ringed` plane: its places have 32 bits
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -294,8 +295,8 @@ def grid_sample(
 
     Returns (B, C, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends no gradient to any
     pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs are float32 or both
-    float64; ValueError for shapes that do not fit, for an image without pixels or of 2^31 and more, and for an unknown
-    mode or padding_mode.
+    float64; ValueError for shapes that do not fit, for an image without pixels, of 2^31 and more, or of 2^32 and more with a
+    border of one pixel (a single row of 1.43e9); and for an unknown mode or padding_mode.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])
@@ -311,8 +312,12 @@ def grid_sample(
     if padding_mode not in PADDINGS:
         known = ", ".join(PADDINGS)
         raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
-    if not 1 <= U.shape[2] * U.shape[3] < MOST:
-        raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    _, _, H, W = U.shape
+    if not 1 <= H * W < MOST or (H + 3) * (W + 2) + 2 > MOST_RINGED:
+        raise ValueError(
+            f"grid_sample: expected images of at least one pixel, fewer than 2^31, and fewer than 2^32 with a border of "
+            f"one pixel, got {U.shape}"
+        )
     padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
     if mode == "bicubic":
         return GridSampleBicubic.apply(input, grid, padding, align_corners)

@@ -31,6 +31,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.blas import blas_of_one_thread
 from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.ops.summation import total
 
 
 def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
@@ -80,7 +81,7 @@ class Linear(Function):
             dW = np.zeros((dy.shape[1], x.shape[1]), dy.dtype)
             add_product(dy.T, x, dW)
         if need_bias:
-            dbias = dy.sum(axis=0)
+            dbias = total(dy, axis=0)
         return dx, dW, dbias
 
 

@@ -11,7 +11,7 @@
 | x, transposed    | dx is dy, with the same two axes exchanged                      |
 | x[index]         | dx[index] += dy, a scatter-add: an element may be taken twice   |
 
-All are linear: there are no kinks. NumPy adds pairwise, so that long sums in float32 stay exact.
+All are linear: there are no kinks. Long sums keep their digits: see `summation.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.arguments import check_axis
 from npstn.ops.arithmetic import div
+from npstn.ops.summation import total
 
 Axes = int | tuple[int, ...] | None
 
@@ -31,7 +32,7 @@ class Sum(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: Axes, keepdim: bool) -> np.ndarray:
         try:
-            y = x.sum(axis=dim, keepdims=True)
+            y = np.asarray(total(x, dim, keepdims=True))
         except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
             raise ValueError(f"sum: expected dim to name axes of an array with {x.ndim} axes, got {dim}") from None
         ctx.shape_of_x, ctx.kept_shape = x.shape, y.shape
@@ -124,8 +125,8 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     Tensor([[1.5],
             [3.5]], dtype=float32)
     """
-    total = sum(input, dim, keepdim)
-    return div(total, input._array.size // total._array.size if total._array.size else 1)
+    added = sum(input, dim, keepdim)
+    return div(added, input._array.size // added._array.size if added._array.size else 1)
 
 
 def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
