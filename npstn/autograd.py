@@ -153,17 +153,13 @@ class Context:
     Forward may keep plain values, such as a stride, as further attributes.
     """
 
-    names: tuple[str, ...] = ()  # of the saved arrays, as far as they have names
     retained: Tensor | None = None  # the result, if `retain_grad` was called on it
 
-    def __init__(self, function: type[Function], inputs: tuple) -> None:
-        recording = not no_grad.is_on()
+    def __init__(self, function: type[Function], sources: list[Context | Tensor | None]) -> None:
         self.function = function
         # A source is the operation that gave an input, not the input: an input that no forward saved can be freed.
-        self.sources: list[Context | Tensor | None] | None = [
-            (x._context or x) if recording and isinstance(x, Tensor) and x.requires_grad else None for x in inputs
-        ]
-        self.needs_input_grad = tuple([source is not None for source in self.sources])
+        self.sources: list[Context | Tensor | None] | None = sources
+        self.needs_input_grad = tuple([source is not None for source in sources])
         self.saved: tuple[Any, ...] = ()
         self.age = changes.now()
         self.copies: dict[int, bytes]  # of saved arrays that the caller may change
@@ -176,14 +172,8 @@ class Context:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def save_for_backward(self, *arrays: Any, **named: Any) -> None:
-        """Keep these for backward, in this order. A message calls an array by its name, if it has one.
-
-        Where no gradient will be used, nothing is kept.
-        """
-        if any(self.needs_input_grad):
-            self.saved = (*arrays, *named.values())
-            self.names = (*(f"saved array {place}" for place in range(len(arrays))), *named)
+    def save_for_backward(self, *arrays: Any) -> None:
+        self.saved = arrays
 
 
 class Function:
@@ -204,11 +194,12 @@ class Function:
 
     `backward` gets dy, the gradient of the result, and returns the gradient of each input of `forward`, or None where
     an input has none. It must not change `dy` or the saved arrays. Messages call the operation by its `name`, the
-    class's in snake case unless the class sets another. The gradients of leaves are copied, unless `gives_new_arrays`
+    class's in snake case unless the class sets another, and the saved arrays by the names in `keeps`. The gradients of leaves are copied, unless `gives_new_arrays`
     promises that nothing else refers to the arrays that `backward` returns.
     """
 
     name: str = "function"
+    keeps: tuple[str, ...] = ()
     gives_new_arrays = False
 
     def __init_subclass__(cls) -> None:
@@ -226,13 +217,20 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Any) -> Tensor:
         """Run forward on the arrays of `inputs`, and put it on the tape if an input requires grad."""
-        ctx = Context(cls, inputs)
-        arrays = []
+        recording = not no_grad.is_on()
+        arrays, sources, given = [], [], []
         for x in inputs:
+            source = None
             if isinstance(x, Tensor):
                 x._used = True
+                if recording and x.requires_grad:
+                    source = x._context or x
                 x = x._array
+            elif isinstance(x, np.ndarray):
+                given.append(x)
             arrays.append(x)
+            sources.append(source)
+        ctx = Context(cls, sources)
         y = cls.forward(ctx, *arrays)
         if not isinstance(y, np.ndarray):
             y = np.asarray(y)  # NumPy gives a scalar where the result has no axes
@@ -241,7 +239,7 @@ class Function:
         result = Tensor._wrap(y)
         if any(ctx.needs_input_grad):
             ctx.shape, ctx.dtype = y.shape, y.dtype
-            ctx.copies = changes.copies(ctx.saved, inputs)
+            ctx.copies = changes.copies(ctx.saved, given)
             result.requires_grad, result._context = True, ctx
         return result
 
@@ -293,7 +291,8 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
         raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
     place = changes.changed(ctx.saved, ctx.copies, ctx.age)
     if place is not None:
-        what = f"{ctx.names[place]} of shape {ctx.saved[place].shape}"
+        keeps = ctx.function.keeps
+        what = f"{keeps[place] if keeps else f'saved array {place}'} of shape {ctx.saved[place].shape}"
         raise RuntimeError(f"{name}: expected {what} as forward saw it, got changed numbers: run forward again")
     gradients = ctx.function.backward(ctx, dy)
     if not isinstance(gradients, tuple):

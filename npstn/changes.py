@@ -26,13 +26,12 @@ now = itertools.count(1).__next__  # the time: it goes on by one at each call
 class _Memory(weakref.ref):
     """What is known of the memory of an array, while the array lives."""
 
-    __slots__ = ("changed", "copy", "handed_out", "key")
+    __slots__ = ("changed", "copy", "key")
 
     def __init__(self, owner: np.ndarray) -> None:
         super().__init__(owner, _forget)
         self.key = id(owner)
         self.changed = 0  # when the library changed it last
-        self.handed_out = False
         self.copy: bytes | None = None  # its numbers when it was handed out, if a forward may have saved it before
 
     def __new__(cls, owner: np.ndarray) -> _Memory:
@@ -40,10 +39,13 @@ class _Memory(weakref.ref):
 
 
 _memories: dict[int, _Memory] = {}  # by the id of the owner
+_handed_out: set[int] = set()  # the ids of owners whose arrays the caller may have
+_last_change = 0  # that the library made to any array
 
 
 def _forget(memory: Any) -> None:
     _memories.pop(memory.key, None)
+    _handed_out.discard(memory.key)
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
@@ -52,7 +54,8 @@ def _owner(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _memory(owner: np.ndarray) -> _Memory:
+def _memory(array: np.ndarray) -> _Memory:
+    owner = array if array.base is None else _owner(array)
     memory = _memories.get(id(owner))
     if memory is None:
         memory = _memories[id(owner)] = _Memory(owner)
@@ -61,36 +64,38 @@ def _memory(owner: np.ndarray) -> _Memory:
 
 def note_changes(arrays: Iterable[np.ndarray]) -> None:
     """The library changes these arrays in place, or puts others in their places."""
-    time = now()
+    global _last_change
+    _last_change = time = now()
     for array in arrays:
-        memory = _memory(_owner(array))
+        memory = _memory(array)
         memory.changed, memory.copy = time, None
 
 
 def hand_out(array: np.ndarray, maybe_saved: bool) -> None:
     """The caller gets this array and may write to it. A forward may have saved it before."""
     owner = _owner(array)
-    memory = _memory(owner)
-    if not memory.handed_out:
-        memory.handed_out = True
+    if id(owner) not in _handed_out:
+        memory = _memory(owner)
         memory.copy = owner.tobytes() if maybe_saved else None
+        _handed_out.add(memory.key)
 
 
-def copies(saved: Sequence[Any], inputs: Sequence[Any]) -> dict[int, bytes]:
-    """Copies of the arrays that the caller may write to, by their places among the `saved`."""
-    given = [_owner(x) for x in inputs if isinstance(x, np.ndarray)]
-    found = {}
-    for place, array in enumerate(saved):
-        if isinstance(array, np.ndarray):
-            owner = _owner(array)
-            memory = _memories.get(id(owner))
-            if (memory is not None and memory.handed_out) or (given and any(owner is x for x in given)):
-                found[place] = array.tobytes()
-    return found
+def copies(saved: Sequence[Any], given: Sequence[np.ndarray]) -> dict[int, bytes]:
+    """Copies of the arrays that the caller has or has `given`, by their places among the `saved`."""
+    if not (_handed_out or given):
+        return {}  # the usual case
+    reachable = _handed_out | {id(_owner(array)) for array in given} if given else _handed_out
+    return {
+        place: array.tobytes()
+        for place, array in enumerate(saved)
+        if isinstance(array, np.ndarray) and id(_owner(array)) in reachable
+    }
 
 
 def changed(saved: Sequence[Any], copies: dict[int, bytes], time: int) -> int | None:
     """The place of an array among the `saved` that has changed since that time, when `copies` were made."""
+    if _last_change < time and not _handed_out and not copies:
+        return None  # the usual case
     for place, array in enumerate(saved):
         if isinstance(array, np.ndarray):
             if place in copies and array.tobytes() != copies[place]:

@@ -16,6 +16,9 @@ import numpy as np
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
+from npstn.ops.arguments import check_probability
+from npstn.ops.grid_sample import PADDINGS
+from npstn.ops.windows import output_size
 from npstn.transformers import TRANSFORMERS, Rotation, Transformer
 
 Image = tuple[int, int, int]  # channels, rows, columns
@@ -31,10 +34,11 @@ class CNN(nn.Module):
         dropout: the probability of dropping a channel of conv2, and a number of fc1.
         image: (C, H, W) of the images; H and W at least 16.
 
-    Raises ValueError for smaller images; its `forward` raises ValueError for images of another shape.
+    Raises ValueError for another dropout and for smaller images; its `forward` raises ValueError for images of another shape.
     """
 
     def __init__(self, num_output: int, dropout: float = 0.5, image: Image = MNIST) -> None:
+        check_probability(type(self).__name__, "dropout", dropout)
         C, H, W = image
         h, w = (((n - 4) // 2 - 4) // 2 for n in (H, W))
         if h < 1 or w < 1:
@@ -104,6 +108,8 @@ class SpatialTransformer(nn.Module):
         size: rows and columns of the output, (h, w); the input's where None.
         padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
+    Raises ValueError for another size or padding_mode.
+
     >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
     >>> turn(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape
     (2, 1, 14, 14)
@@ -117,6 +123,11 @@ class SpatialTransformer(nn.Module):
         padding_mode: str = "zeros",
     ) -> None:
         self.loc_net = loc_net
+        if size is not None:
+            output_size("SpatialTransformer", size)
+        if padding_mode not in PADDINGS:
+            known = ", ".join(PADDINGS)
+            raise ValueError(f"SpatialTransformer: expected padding_mode to be one of {known}, got {padding_mode!r}")
         self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
         self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
 
@@ -324,7 +335,7 @@ def build(
         parallel: how many transformers read the image side by side.
         settings: of the transformer.
 
-    Raises ValueError for other names and settings, and for images that the network cannot take.
+    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, and for images that the network cannot take.
 
     >>> type(build("none", (1, 28, 28), 10)).__name__
     'ClsNet'
@@ -332,6 +343,7 @@ def build(
     >>> net(Tensor(np.zeros((5, 2, 42, 42), np.float32))).shape
     (5, 19)
     """
+    check_probability("build", "dropout", dropout)  # also where the network has none
     if network not in NETWORKS:
         raise ValueError(f"build: expected network to be one of {', '.join(NETWORKS)}; got {network!r}")
     make = NETWORKS[network]

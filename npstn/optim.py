@@ -90,7 +90,7 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
 
     def _note_changes(self) -> None:
-        note_changes(p._array for p in self.params if p.grad is not None)
+        note_changes([p._array for p in self.params if p.grad is not None])
 
     def state_dict(self) -> dict[str, Any]:
         """The learning rate, and copies of the arrays that a step changes in addition to the parameters, by name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,12 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
     if y >= MOST or x >= MOST:
         raise ValueError(f"{operation}: expected {name} below 2^31, got {value!r}")
     return y, x
+
+
+def check_probability(operation: str, name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a number from 0 to 1."""
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {value!r}")
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:

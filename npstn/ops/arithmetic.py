@@ -50,6 +50,8 @@ def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 class _Binary(Function):
     """An operation on two operands. One of them may be a number or an array: it is a constant."""
 
+    keeps = ("input", "other", "result")
+
     @classmethod
     def apply(cls, a: Operand, b: Operand) -> Tensor:
         dtype = (a if isinstance(a, Tensor) else b).dtype  # type: ignore[union-attr]
@@ -107,7 +109,7 @@ class Mul(_Binary):
         Mul.check_broadcast(a, b)
         need_a, need_b = ctx.needs_input_grad
         ctx.shapes = a.shape, b.shape
-        ctx.save_for_backward(input=a if need_b else None, other=b if need_a else None)
+        ctx.save_for_backward(a if need_b else None, b if need_a else None)
         return a * b
 
     @staticmethod
@@ -125,7 +127,7 @@ class Div(_Binary):
         Div.check_broadcast(a, b)
         _, need_b = ctx.needs_input_grad
         ctx.shapes = a.shape, b.shape
-        ctx.save_for_backward(input=a if need_b else None, other=b)
+        ctx.save_for_backward(a if need_b else None, b)
         return a / b
 
     @staticmethod
@@ -146,7 +148,7 @@ class Pow(_Binary):
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Pow.check_broadcast(a, b)
         y = a**b
-        ctx.save_for_backward(input=a, other=b, result=y if ctx.needs_input_grad[1] else None)
+        ctx.save_for_backward(a, b, y if ctx.needs_input_grad[1] else None)
         return y
 
     @staticmethod
@@ -167,7 +169,7 @@ class Matmul(_Binary):
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         need_a, need_b = ctx.needs_input_grad
         ctx.shapes = a.shape, b.shape
-        ctx.save_for_backward(input=a if need_b else None, other=b if need_a else None)
+        ctx.save_for_backward(a if need_b else None, b if need_a else None)
         try:
             if a.ndim < 2 or b.ndim < 2:
                 raise ValueError

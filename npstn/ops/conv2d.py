@@ -125,6 +125,7 @@ def conv2d_backward_bias(first, end, dV, dbias):
 
 class Conv2d(Function):
     gives_new_arrays = True
+    keeps = ("input", "weight", "copy of weight")
 
     @staticmethod
     def forward(ctx: Context, U: Any, weight: Any, bias: Any, stride: Any, padding: Any) -> np.ndarray:
@@ -142,21 +143,21 @@ class Conv2d(Function):
         if ctx.plain_loops:
             U, weight = contiguous(U), contiguous(weight)
             bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
-            ctx.save_for_backward(input=U, weight=weight)
+            ctx.save_for_backward(U, weight)
             ctx.windows = stride, padding
             share_out(conv2d_forward, len(V), U, weight, bias, stride, padding, V)
         else:
             ctx.layout, (U_phases, F) = conv2d_fast.forward(U, weight, bias, stride, padding, V)
-            # F holds the weights as they are now. To see that they change is enough to refuse, as in other operations.
-            changing = weight if ctx.needs_input_grad[0] else None
-            ctx.save_for_backward(input=U_phases, copied=F, weight=changing)
+            # F is a copy of the weights. They are kept too, so that a change is refused as in every other operation.
+            ctx.save_for_backward(U_phases, weight if ctx.needs_input_grad[0] else None, F)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dV = contiguous(dV)
         if not ctx.plain_loops:
-            return *conv2d_fast.backward(ctx.layout, ctx.saved[:2], dV, ctx.needs_input_grad[:3]), None, None
+            U_phases, _, F = ctx.saved
+            return *conv2d_fast.backward(ctx.layout, (U_phases, F), dV, ctx.needs_input_grad[:3]), None, None
         U, weight = ctx.saved
         need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
         dU = dweight = dbias = None

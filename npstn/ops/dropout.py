@@ -14,14 +14,13 @@ Sources: Hinton et al. 2012; Tompson et al. 2015.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.random import generator
-from npstn.ops.arguments import array_of, check_floats
+from npstn.ops.arguments import array_of, check_floats, check_probability
 
 
 def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.ndarray:
@@ -47,8 +46,7 @@ class Dropout(Function):
 
 def _check(operation: str, input: Tensor, p: float) -> None:
     check_floats(operation, input=array_of(input))
-    if not isinstance(p, Real) or not 0 <= p <= 1:
-        raise ValueError(f"{operation}: expected a probability p from 0 to 1, got {p!r}")
+    check_probability(operation, "p", p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

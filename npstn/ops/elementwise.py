@@ -38,6 +38,10 @@ class Elementwise(Function):
 
     keeps_result = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.keeps = ("result" if cls.keeps_result else "input",)
+
     @staticmethod
     def value(x: np.ndarray) -> np.ndarray:
         raise TypeError("Elementwise: expected a subclass that defines value, got one without")
@@ -51,7 +55,7 @@ class Elementwise(Function):
         function: Any = ctx.function  # the subclass
         check_floats(function.name, input=x)
         y = function.value(x)
-        ctx.save_for_backward(**({"result": y} if function.keeps_result else {"input": x}))
+        ctx.save_for_backward(y if function.keeps_result else x)
         return y
 
     @staticmethod

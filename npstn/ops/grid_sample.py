@@ -257,12 +257,13 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
 
 class GridSample(Function):
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:
         (B, C, H, W), (h, w) = U.shape, G.shape[1:3]
         U, G = contiguous(U).reshape(B, C, H * W), rows(contiguous(G))
-        ctx.save_for_backward(input=U, grid=G)
+        ctx.save_for_backward(U, G)
         ctx.options = H, W, mode, padding, align_corners
         V = np.empty((B, C, h, w), U.dtype)
         share_out(grid_sample_forward, B, U, G, ctx.options, V.reshape(B, C, h * w), work=4 * V.size)  # ns

@@ -157,11 +157,12 @@ class GridSampleBicubic(Function):
 
     name = "grid_sample"
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, padding: int, align_corners: bool) -> np.ndarray:
         U, G = contiguous(U), contiguous(G)
-        ctx.save_for_backward(input=U, grid=G)
+        ctx.save_for_backward(U, G)
         ctx.options = padding, align_corners
         V = np.empty((*U.shape[:2], *G.shape[1:3]), U.dtype)
         share_out(grid_sample_bicubic_forward, len(V), U, G, *ctx.options, V, work=25 * V.size)  # ns

@@ -48,6 +48,7 @@ def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
 
 class Linear(Function):
     gives_new_arrays = True
+    keeps = ("input", "weight")
 
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, W: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
@@ -60,7 +61,7 @@ class Linear(Function):
         ctx.shape_of_x = x.shape
         x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
         need_x, need_W, _ = ctx.needs_input_grad
-        ctx.save_for_backward(input=x if need_W else None, weight=W if need_x else None)
+        ctx.save_for_backward(x if need_W else None, W if need_x else None)
         y = np.zeros((len(x), len(W)), x.dtype)
         if bias is not None:
             y += bias

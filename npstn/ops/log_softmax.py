@@ -28,6 +28,8 @@ from npstn.ops.summation import total
 
 
 class LogSoftmax(Function):
+    keeps = ("result",)
+
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
         check_floats("log_softmax", input=x)
@@ -36,7 +38,7 @@ class LogSoftmax(Function):
         with np.errstate(invalid="ignore", under="ignore"):
             y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
             y -= np.log(total(np.exp(y), dim, keepdims=True))
-        ctx.save_for_backward(result=y)
+        ctx.save_for_backward(y)
         ctx.dim = dim
         return y
 

@@ -47,10 +47,11 @@ class MaxOfAll(Function):
 
 class MaxAlongAxis(Function):
     name = "max"
+    keeps = ("indices",)
 
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, indices: np.ndarray, dim: int) -> np.ndarray:
-        ctx.save_for_backward(indices=indices)
+        ctx.save_for_backward(indices)
         ctx.dim, ctx.shape_of_x = dim, x.shape
         return np.take_along_axis(x, indices, dim)
 

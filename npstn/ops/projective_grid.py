@@ -86,6 +86,7 @@ def projective_grid_backward(first, end, dG, theta, x, y, dtheta):
 
 class ProjectiveGrid(Function):
     gives_new_arrays = True
+    keeps = ("theta", "x", "y")
 
     @staticmethod
     def forward(ctx: Context, theta: np.ndarray, size: Any) -> np.ndarray:
@@ -94,7 +95,7 @@ class ProjectiveGrid(Function):
         h, w = output_size("projective_grid", size)
         x, y = (normalised_coordinates(n, True, theta.dtype) for n in (w, h))
         theta = contiguous(theta)
-        ctx.save_for_backward(theta=theta, x=x, y=y)
+        ctx.save_for_backward(theta, x, y)
         G = np.empty((len(theta), h, w, 2), theta.dtype)
         share_out(projective_grid_forward, len(G), theta, x, y, G, work=2 * G.size)  # ns
         return G

@@ -24,6 +24,8 @@ from npstn.ops.summation import total
 
 
 class Softmax(Function):
+    keeps = ("result",)
+
     @staticmethod
     @np.errstate(invalid="ignore", under="ignore")  # -inf - -inf; exp of a score far below the largest is 0
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
@@ -31,7 +33,7 @@ class Softmax(Function):
         check_axis("softmax", dim, x.ndim)
         p = np.exp(x - x.max(axis=dim, keepdims=True, initial=-np.inf))
         p /= total(p, dim, keepdims=True)
-        ctx.save_for_backward(result=p)
+        ctx.save_for_backward(p)
         ctx.dim = dim
         return p
 
