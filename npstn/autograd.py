@@ -237,7 +237,7 @@ class Function:
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
         result = Tensor._wrap(y)
-        if any(ctx.needs_input_grad):
+        if True in ctx.needs_input_grad:
             ctx.shape, ctx.dtype = y.shape, y.dtype
             ctx.copies = changes.copies(ctx.saved, given)
             result.requires_grad, result._context = True, ctx
@@ -297,7 +297,7 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
     gradients = ctx.function.backward(ctx, dy)
     if not isinstance(gradients, tuple):
         gradients = (gradients,)
-    sources, ctx.sources, ctx.saved, ctx.copies = ctx.sources, None, (), {}
+    sources, ctx.sources, ctx.saved, ctx.copies = ctx.sources, None, (), changes.NOTHING
     if len(gradients) != len(sources):
         raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
     needed = []

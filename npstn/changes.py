@@ -40,6 +40,7 @@ class _Memory(weakref.ref):
 
 _memories: dict[int, _Memory] = {}  # by the id of the owner
 _handed_out: set[int] = set()  # the ids of owners whose arrays the caller may have
+NOTHING: dict[int, bytes] = {}
 _last_change = 0  # that the library made to any array
 
 
@@ -83,7 +84,7 @@ def hand_out(array: np.ndarray, maybe_saved: bool) -> None:
 def copies(saved: Sequence[Any], given: Sequence[np.ndarray]) -> dict[int, bytes]:
     """Copies of the arrays that the caller has or has `given`, by their places among the `saved`."""
     if not (_handed_out or given):
-        return {}  # the usual case
+        return NOTHING  # the usual case
     reachable = _handed_out | {id(_owner(array)) for array in given} if given else _handed_out
     return {
         place: array.tobytes()

@@ -281,6 +281,7 @@ def backward(layout: tuple, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     share_out(conv2d_fast_backward, len(parts), *arrays)
     if need_U and windows:
         dU = unphased(dU, shape, *windows)
-    dF = parts.sum(axis=0).astype(F.dtype)  # the first run first, no matter which thread did it
-    dweight = dF[:O, : C * K * L].reshape(O, C, K, L).copy() if need_weight else None
-    return dU if need_U else None, dweight, dF[:O, C * K * L].copy() if need_bias else None
+    dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
+    dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None
+    dbias = dF[:O, C * K * L].astype(F.dtype) if need_bias else None
+    return dU if need_U else None, dweight, dbias

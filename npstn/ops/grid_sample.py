@@ -54,7 +54,7 @@ from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
-MOST_RINGED = 2**32  # numbers in a `ringed` plane: its places have 32 bits
+MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -314,7 +314,7 @@ def grid_sample(
         known = ", ".join(PADDINGS)
         raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
     _, _, H, W = U.shape
-    if not 1 <= H * W < MOST or (H + 3) * (W + 2) + 2 > MOST_RINGED:
+    if not 1 <= H * W < MOST or (H + 2) * (W + 2) >= MOST_RINGED:
         raise ValueError(
             f"grid_sample: expected images of at least one pixel, fewer than 2^31, and fewer than 2^32 with a border of "
             f"one pixel, got {U.shape}"
