@@ -55,6 +55,8 @@ class Tensor(NumpyFace):
 
         def __add__(self, other: Any) -> Tensor: ...
 
+        def __matmul__(self, other: Any) -> Tensor: ...
+
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         keep_freed_memory()  # before the first array that a kernel reads is made
         self._array: np.ndarray = array_of_floats(data)
@@ -126,8 +128,8 @@ class Tensor(NumpyFace):
             gradient: the upstream gradient, of this tensor's shape and dtype; optional for a single number, then 1.
 
         Raises RuntimeError if this tensor does not require grad, if several numbers have no `gradient`, if an earlier
-        backward has freed the graph, and if an array that it needs was changed after the forward; ValueError or TypeError for a gradient of another shape or dtype. After
-        an error every `.grad` is unchanged.
+        backward has freed the graph, and if an array that it needs was changed after the forward; ValueError or
+        TypeError for a gradient of another shape or dtype. After an error every `.grad` is unchanged.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: expected a tensor that requires grad, got one that does not")
@@ -194,8 +196,9 @@ class Function:
 
     `backward` gets dy, the gradient of the result, and returns the gradient of each input of `forward`, or None where
     an input has none. It must not change `dy` or the saved arrays. Messages call the operation by its `name`, the
-    class's in snake case unless the class sets another, and the saved arrays by the names in `keeps`. The gradients of leaves are copied, unless `gives_new_arrays`
-    promises that nothing else refers to the arrays that `backward` returns.
+    class's in snake case unless the class sets another, and the saved arrays by the names in `keeps`. The gradients of
+    leaves are copied, unless `gives_new_arrays` promises that nothing else refers to the arrays that `backward`
+    returns.
     """
 
     name: str = "function"

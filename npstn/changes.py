@@ -29,7 +29,7 @@ class _Memory(weakref.ref):
     __slots__ = ("changed", "copy", "key")
 
     def __init__(self, owner: np.ndarray) -> None:
-        super().__init__(owner, _forget)
+        super().__init__(owner, _forget)  # type: ignore[call-arg]  # so says Python's documentation
         self.key = id(owner)
         self.changed = 0  # when the library changed it last
         self.copy: bytes | None = None  # its numbers when it was handed out, if a forward may have saved it before

@@ -34,7 +34,8 @@ class CNN(nn.Module):
         dropout: the probability of dropping a channel of conv2, and a number of fc1.
         image: (C, H, W) of the images; H and W at least 16.
 
-    Raises ValueError for another dropout and for smaller images; its `forward` raises ValueError for images of another shape.
+    Raises ValueError for another dropout and for smaller images; its `forward` raises ValueError for images of another
+    shape.
     """
 
     def __init__(self, num_output: int, dropout: float = 0.5, image: Image = MNIST) -> None:
@@ -240,7 +241,7 @@ class Classifier(nn.Module):
 
 
 def start_at(last: nn.Linear, identity: np.ndarray) -> nn.Linear:
-    """Give the last layer of a localisation network zero weights, the identity as bias: it changes no image at first."""
+    """Give the last layer of a localisation network zero weights, and the identity as bias: it moves nothing yet."""
     last.load_state_dict({"weight": np.zeros(last.weight.shape, np.float32), "bias": identity})
     return last
 
@@ -335,7 +336,8 @@ def build(
         parallel: how many transformers read the image side by side.
         settings: of the transformer.
 
-    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, and for images that the network cannot take.
+    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, and for images that the network cannot
+    take.
 
     >>> type(build("none", (1, 28, 28), 10)).__name__
     'ClsNet'

@@ -131,7 +131,6 @@ class NumpyFace:
             raise TypeError(f"format: expected a single number for {spec!r}, got a tensor of shape {self._array.shape}")
         return str(self)
 
-
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({np.array2string(self._array, separator=', ', prefix='Tensor(')}, dtype={self.dtype}{grad})"

@@ -487,7 +487,7 @@ def test_a_probability_outside_of_0_to_1_is_refused_at_once(make, p):
             lambda: models.SpatialTransformer(models.LocNet(), Rotation(), size=(0, 3)),
             "SpatialTransformer: expected size (h, w) of at least 1 x 1",
         ),
-        (lambda: models.build("none", (1, 28, 28), 10, 20, network="cnn"), "build: expected a probability dropout from"),
+        (lambda: models.build("none", (1, 28, 28), 10, 20, network="cnn"), "build: expected a probability dropout"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(make, message):

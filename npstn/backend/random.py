@@ -10,22 +10,22 @@ import numpy as np
 from npstn.backend.forking import hold_while_forking
 
 _generator = np.random.default_rng()
-_childs: np.random.Generator  # that of the process that is being forked off
+_of_the_child = _generator  # during a fork, a generator for the new process
 hold_while_forking(lambda: _generator.bit_generator.lock)
 
 
-def _give_birth() -> None:
-    global _childs
-    (_childs,) = _generator.spawn(1)  # draws nothing; the seed and the number of the child tell its numbers
+def _prepare_the_child() -> None:
+    global _of_the_child
+    (_of_the_child,) = _generator.spawn(1)  # draws nothing; the seed and the number of the child tell its numbers
 
 
 def _become_the_child() -> None:
     # In place: others may hold the generator. PCG64 knows its numbers by its state alone.
-    _generator.bit_generator.state = _childs.bit_generator.state
+    _generator.bit_generator.state = _of_the_child.bit_generator.state
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_give_birth, after_in_child=_become_the_child)
+    os.register_at_fork(before=_prepare_the_child, after_in_child=_become_the_child)
 
 
 def manual_seed(seed: int) -> None:

@@ -97,7 +97,7 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
 
 def check_probability(operation: str, name: str, value: Any) -> None:
     """Raise ValueError unless `value` is a number from 0 to 1."""
-    if not isinstance(value, Real) or not 0 <= value <= 1:
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {value!r}")
 
 

@@ -16,7 +16,8 @@ The chain rule, da = dy ∂y/∂a and db = dy ∂y/∂b, gives
 
 An operand that was broadcast was used several times, and its gradients add up over the copies: see `unbroadcast`.
 One operand may be a number or an array: it is a constant. Outside the domain the result is inf or NaN, as in NumPy and
-PyTorch. A product or quotient that is too small for the dtype is 0. Where a = 0, the zeros in the row of a^b are choices: the formulas give NaN there, or an infinite db for 0^0.
+PyTorch. A product or quotient that is too small for the dtype is 0. Where a = 0, the zeros in the row of a^b are
+choices: the formulas give NaN there, or an infinite db for 0^0.
 """
 
 from __future__ import annotations

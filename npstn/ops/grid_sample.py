@@ -296,8 +296,8 @@ def grid_sample(
 
     Returns (B, C, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends no gradient to any
     pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs are float32 or both
-    float64; ValueError for shapes that do not fit, for an image without pixels, of 2^31 and more, or of 2^32 and more with a
-    border of one pixel (a single row of 1.43e9); and for an unknown mode or padding_mode.
+    float64; ValueError for shapes that do not fit, for an image without pixels, of 2^31 and more, or of 2^32 and more
+    with a ring of one pixel round it (a single row of 1.43e9); and for an unknown mode or padding_mode.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])
@@ -316,8 +316,8 @@ def grid_sample(
     _, _, H, W = U.shape
     if not 1 <= H * W < MOST or (H + 2) * (W + 2) >= MOST_RINGED:
         raise ValueError(
-            f"grid_sample: expected images of at least one pixel, fewer than 2^31, and fewer than 2^32 with a border of "
-            f"one pixel, got {U.shape}"
+            f"grid_sample: expected images of at least one pixel, fewer than 2^31, and fewer than 2^32 with a ring of "
+            f"one pixel round them, got {U.shape}"
         )
     padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
     if mode == "bicubic":
