@@ -314,11 +314,10 @@ def grid_sample(
         known = ", ".join(PADDINGS)
         raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
     _, _, H, W = U.shape
-    if not 1 <= H * W < MOST or (H + 2) * (W + 2) >= MOST_RINGED:
-        raise ValueError(
-            f"grid_sample: expected images of at least one pixel, fewer than 2^31, and fewer than 2^32 with a ring of "
-            f"one pixel round them, got {U.shape}"
-        )
+    if not 1 <= H * W < MOST:
+        raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    if (H + 2) * (W + 2) >= MOST_RINGED:
+        raise ValueError(f"grid_sample: expected fewer than 2^32 pixels with a ring of one round them, got {U.shape}")
     padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
     if mode == "bicubic":
         return GridSampleBicubic.apply(input, grid, padding, align_corners)
