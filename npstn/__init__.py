@@ -1,6 +1,6 @@
 """Spatial transformer networks from scratch: NumPy arrays, Numba kernels, every backward pass written by hand."""
 
-from npstn import functional, models, nn, optim
+from npstn import functional, models, nn, onnx, optim
 from npstn.autograd import Function, Tensor, no_grad
 from npstn.backend.parallel import set_num_threads
 from npstn.backend.random import manual_seed
@@ -22,6 +22,7 @@ __all__ = [
     "models",
     "nn",
     "no_grad",
+    "onnx",
     "optim",
     "reference",
     "save",

@@ -14,10 +14,12 @@ result and gets the gradients of its inputs. This module knows no particular ope
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -236,6 +238,9 @@ class Function:
         ctx = Context(cls, sources)
         y = cls.forward(ctx, *arrays)
         if not isinstance(y, np.ndarray):
+            if isinstance(y, (tuple, list)):
+                kind = type(y).__name__
+                raise TypeError(f"{cls.name}: expected forward to return one array, got a {kind} of {len(y)}")
             y = np.asarray(y)  # NumPy gives a scalar where the result has no axes
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
@@ -244,7 +249,24 @@ class Function:
             ctx.shape, ctx.dtype = y.shape, y.dtype
             ctx.copies = changes.copies(ctx.saved, given)
             result.requires_grad, result._context = True, ctx
+        if _mode.steps is not None:
+            _mode.steps.append(Step(cls, inputs, result))
         return result
+
+
+class Step(NamedTuple):
+    """An operation that was applied: what to, and what came out."""
+
+    function: type[Function]
+    inputs: tuple
+    result: Tensor
+
+
+class _Mode(threading.local):
+    steps: list[Step] | None = None  # see `watch_steps`
+
+
+_mode = _Mode()
 
 
 class no_grad(Switch):
@@ -255,6 +277,22 @@ class no_grad(Switch):
     ...     (x * 2).requires_grad
     False
     """
+
+
+@contextlib.contextmanager
+def watch_steps() -> Iterator[list[Step]]:
+    """Keep what operations do: inside, each one that is applied in this thread is appended to the list, in order.
+
+    >>> with watch_steps() as steps:
+    ...     y = Tensor([1.0]) * 2 + 3
+    >>> [step.function.name for step in steps]
+    ['mul', 'add']
+    """
+    before, _mode.steps = _mode.steps, []
+    try:
+        yield _mode.steps
+    finally:
+        _mode.steps = before
 
 
 def _walk(root: Context | Tensor, dy: np.ndarray) -> None:

@@ -43,8 +43,8 @@ _short.maxstring = 200
 def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     """Write arrays under their names into a .safetensors file, whole or not at all.
 
-    Raises TypeError for an array of anything but numbers, ValueError for NaN or infinity and for the name
-    "__metadata__", which the format reserves, OSError where the file cannot be written.
+    Raises TypeError for anything but a mapping and for an array of anything but numbers, ValueError for NaN or infinity
+    and for the name "__metadata__", which the format reserves, OSError where the file cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +52,8 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     ...     load(Path(folder, "w.safetensors"))
     {'weight': array([1., 1.])}
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"save: expected arrays by name, such as net.state_dict(), got {type(state).__name__}")
     arrays = {name: np.asarray(array) for name, array in state.items()}
     for name, array in arrays.items():
         if name == "__metadata__":
@@ -110,11 +112,14 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk does not name the file
-            error.filename = str(path)
-        raise
+        if error.errno is None:
+            raise
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        # It names the temporary file, or, where the disk is full, none.
+        raise OSError(error.errno, error.strerror, str(path.parent if missing else path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may never have come to be
+            temporary.unlink()
     # The new name must survive a power cut too. Not every system can flush a folder; the file is whole either way.
     with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)

@@ -25,6 +25,17 @@ FILES = ["config.json", "metrics.csv", "weights.safetensors", "checkpoint.safete
 PICTURES = ["before_after.png", "curves.png", "parameters.png", "training.gif"]
 ALL_FILES = sorted([*FILES, "frames.safetensors", *PICTURES])  # of a run with a transformer
 
+# Python code for a process of its own, with few drawn digits: one command, or several, the arguments of each in lines.
+FEW_DIGITS = """
+import sys
+import npstn.data.sources as sources
+draw = sources.draw_digits
+sources.draw_digits = lambda count, seed: draw(count // 100, seed=seed)
+from npstn.cli.parser import main
+"""
+COMMAND = f"{FEW_DIGITS}sys.exit(main(sys.argv[1:]))"
+COMMANDS = f"{FEW_DIGITS}for lines in sys.argv[1:]: print('status', main(lines.splitlines()), flush=True)"
+
 
 class Said(NamedTuple):
     status: int

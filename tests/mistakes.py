@@ -1,6 +1,7 @@
 """Mistakes planted in copies of the library's backward passes, which the gradient checker must find.
 
     python -m tests.mistakes              writes the table and the picture of docs/gradcheck.md anew
+    python -m tests.mistakes --peers      writes its table of other projects' checkers anew: see tests/peers/table.py
 
 A mistake replaces a piece of a function's source by another. The copy of the function replaces the original while the
 samples of the operation are checked. Two customary checks, written out here, judge the same copies on the same inputs.
@@ -11,6 +12,7 @@ import contextlib
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -183,6 +185,24 @@ MISTAKES = [
             "range(M.shape[0] // w)", "range(M.shape[0] // w - 1)"),
     Mistake("tps_grid:TpsGrid.backward", "M in float32",
             "(M,) = ctx.saved", "M = ctx.saved[0].astype(np.float32).astype(dG.dtype)"),
+    Mistake("affine_grid_3d:affine_grid_3d_backward", "y and z swapped",
+            "slice_1 * z[k]", "slice_y", "affine_grid"),
+    Mistake("affine_grid_3d:affine_grid_3d_backward", "the translation from the last slice only",
+            "dtheta[b, r, 3] += slice_1", "dtheta[b, r, 3] = slice_1", "affine_grid"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "the weights of the two slices exchanged",
+            "wz[k] * wy[i]", "wz[1 - k] * wy[i]", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "a race: of points in one voxel the last one wins",
+            "size)] += dV_p * wz[k]", "size)] = dV_p * wz[k]", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "the voxels left out of a point that is not amid",
+            "if amid or inside(l + k, n + i, m + j, size)", "if amid", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "D for W in the slope of z",
+            "dz * slope_z", "dz * slope_z * W / D", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "the sign forgotten that a reflection turns, along z",
+            "dz * slope_z", "dz * abs(slope_z)", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "channels not summed",
+            "dx += dV_p", "dx = dV_p", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "ceil(z) for floor(z) + 1: no slope at a voxel's centre",
+            "(z1 - z0)", "(z1 - z0) * (wz[1] > 0)", "grid_sample"),
     Mistake("grid_sample_bicubic:grid_sample_bicubic_backward", "the outermost tap left out",
             "for l in range(4)", "for l in range(3)", "grid_sample"),
     Mistake("grid_sample_bicubic:grid_sample_bicubic_backward", "the weight for its slope",
@@ -347,10 +367,19 @@ def picture():
     return figure
 
 
-if __name__ == "__main__":
-    npstn.set_num_threads(1)
+def write():
+    """Write the table and the picture of docs/gradcheck.md."""
     before, after = MARK
-    page = DOCUMENT.read_text()
-    head, _, rest = page.partition(before)
+    head, _, rest = DOCUMENT.read_text().partition(before)
     DOCUMENT.write_text(f"{head}{before}\n{table()}\n{after}{rest.partition(after)[2]}")
     picture().savefig(DOCUMENT.parent / "pictures" / "gradcheck.png", dpi=110)
+
+
+if __name__ == "__main__":
+    npstn.set_num_threads(1)
+    if sys.argv[1:] == ["--peers"]:
+        from tests.peers import table as peers  # not above: it needs this module
+
+        peers.write()
+    else:
+        write()

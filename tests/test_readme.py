@@ -102,7 +102,7 @@ def test_the_command_has_each_option_that_the_readme_gives_it(command, capsys):
     assert all(re.search(rf"^ .*{option}(?=[ ,\n])", explained, re.MULTILINE) for option in options)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/performance.md", "docs/gradcheck.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/performance.md", "docs/gradcheck.md", "docs/export.md"])
 def test_every_link_leads_somewhere(name):
     file = README.parent / name
     links = re.findall(r"\]\((?!https?://)([^)#]+)", file.read_text(encoding="utf-8"))

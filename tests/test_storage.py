@@ -541,3 +541,24 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(OSError, match="directory"):
         save(example(), tmp_path / "folder")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("given", [models.ClsNet(), [np.ones(2)], "weights"], ids=["network", "list", "name"])
+def test_save_says_what_it_expects(tmp_path, given):
+    message = f"^save: expected arrays by name, such as net.state_dict\\(\\), got {type(given).__name__}$"
+    with pytest.raises(TypeError, match=message):
+        save(given, tmp_path / "x.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_into_a_missing_folder_names_the_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name, kind in (("none", FileNotFoundError), ("file", NotADirectoryError)):
+        with pytest.raises(kind) as caught:
+            save({"w": np.ones(2)}, tmp_path / name / "x.safetensors")
+        assert caught.value.filename == str(tmp_path / name)
+    (tmp_path / "y.safetensors").mkdir()
+    with pytest.raises(OSError) as caught:
+        save({"w": np.ones(2)}, tmp_path / "y.safetensors")
+    assert caught.value.filename == str(tmp_path / "y.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "y.safetensors"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import npstn
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES, DataError, MnistNotFound, Source
 from npstn.data.sources import is_pictures
-from npstn.runs import Config
+from npstn.runs import Config, RunError
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.transformers import Setting
 
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+REPLACED = {"--model": "--transformer takes its place: rotation for stn, none for cnn"}  # options of an older npstn
+
+
 class Parser(argparse.ArgumentParser):
-    """Answers wrong arguments in one line, and suggests a name that is nearly the one that was given."""
+    """Answers wrong arguments in one line, and suggests a name that is nearly the one that was given.
+
+    Attributes:
+        words: for options that are easily forgotten, whether a word was meant for them.
+    """
+
+    words: Mapping[str, Callable[[str], bool]] = {}
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"npstn: error: {message}\n")
@@ -31,10 +41,21 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:  # said here rather than by the parser of all commands, which does not know this command's options
-            wrong = next((text for text in unknown if text.startswith("--")), "")
-            hint = suggestion(wrong.partition("=")[0], self._option_string_actions)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            wrong = next((text for text in unknown if text.startswith("-")), unknown[0])
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(wrong)}")
         return known, unknown
+
+    def _hint(self, wrong: str) -> str:
+        """The end of an error: what was meant by an unknown option, or by a word that belongs to none."""
+        name = wrong.partition("=")[0]
+        if name in REPLACED:
+            return f"; {REPLACED[name]}"
+        if wrong.startswith("-"):
+            return suggestion(name.lstrip("-"), [o[2:] for o in self._option_string_actions if o[:2] == "--"], "--")
+        options = self._option_string_actions.items()
+        of_choices = [option for option, action in options if wrong in (action.choices or ())]
+        meant = [option for option, fits in self.words.items() if fits(wrong)] + of_choices
+        return f"; did you mean {meant[0]} {wrong}?" if meant else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:
@@ -44,15 +65,18 @@ class Parser(argparse.ArgumentParser):
             raise
 
 
-def suggestion(given: str, known: Iterable[str]) -> str:
+def suggestion(given: str, known: Iterable[str], prefix: str = "") -> str:
     """The end of an error: the known name that is most like the one that was given; "" where none is.
+
+    Args:
+        prefix: put before the name that is suggested.
 
     >>> suggestion("rts", ["R", "RTS"]), suggestion("x", ["R", "RTS"])
     ('; did you mean RTS?', '')
     """
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.7)
-    return f"; did you mean {names[close[0]]}?" if close else ""
+    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
+    return f"; did you mean {prefix}{names[close[0]]}?" if close else ""
 
 
 def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:
@@ -70,6 +94,11 @@ def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> 
     return parse
 
 
+def path(text: str) -> Path:
+    """A path. The shell leaves a "~" as it is in --out=~/runs, and other programs everywhere."""
+    return Path(os.path.expanduser(text))
+
+
 COUNT = number(int, 1, 10**9, "a whole number of at least 1")
 NATURAL = number(int, 0, 2**63, "a whole number of at least 0")
 
@@ -77,25 +106,31 @@ NATURAL = number(int, 0, 2**63, "a whole number of at least 0")
 def picture(text: str) -> Path:
     if Path(text).suffix not in (".png", ".pdf", ".svg"):
         raise argparse.ArgumentTypeError(f"expected a file that ends in .png, .pdf or .svg, got {text}")
-    return Path(text)
+    return path(text)
 
 
 def task(text: str) -> str:
     """The name of a task, or the path of the user's pictures; a typing error is not taken for a path."""
     names = [name for name in TASKS if name != Pictures.name]
-    if text in names or is_pictures(text):
+    if text in names:
         return text
+    there = path(text)
+    if is_pictures(there):
+        return str(there)
+    if there.name != text:  # nobody calls a task so
+        what = "which is neither" if there.exists() else "and there is nothing of that name"
+        raise argparse.ArgumentTypeError(f"expected a folder of pictures or an .npz, got {text!r}, {what}")
     expected = f"{', '.join(names)}, a folder of pictures or an .npz"
     raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}{suggestion(text, names)}")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     files = "the folder of MNIST's files, in place of NPSTN_DATA_DIR"
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=files)
+    parser.add_argument("--data-dir", type=path, metavar="DIR", help=files)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
@@ -121,10 +156,19 @@ def add_settings(parser: argparse.ArgumentParser, kinds: Mapping[str, Any], by_d
         whole = isinstance(setting.default, int)
         what = f"a{' whole' if whole else ''} number from {setting.least:g} to {setting.most:g}"
         kind = number(int if whole else float, setting.least, setting.most, what)
-        own = [k.settings[name].default for k in kinds.values() if name in k.settings]
-        defaults = " or ".join(f"{value:g}" for value in dict.fromkeys(own))
-        text = f"{setting.help}; {by_default or f'{defaults} by default'}"
+        text = f"{setting.help}; {by_default or _defaults(name, kinds)}"
         parser.add_argument(_option(name), dest=name, type=kind, metavar=name[0].upper(), help=text)
+
+
+def _defaults(name: str, kinds: Mapping[str, Any]) -> str:
+    """The defaults of a setting; where there are several, each with the kinds that have it."""
+    owners: dict[float, list[str]] = {}
+    for key, kind in kinds.items():
+        if name in kind.settings:
+            owners.setdefault(kind.settings[name].default, []).append(key)
+    if len(owners) == 1:
+        return f"{next(iter(owners)):g} by default"
+    return "by default " + ", ".join(f"{value:g} ({', '.join(keys)})" for value, keys in owners.items())
 
 
 def given_settings(options: argparse.Namespace, kinds: Mapping[str, Any], chosen: str) -> dict[str, float]:
@@ -177,5 +221,8 @@ def say(text: str) -> None:
 
 def write_figure(figure: Figure, path: Path) -> None:
     """Write a picture, and say where it is."""
-    figure.savefig(path, dpi=150)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
     say(str(path))

@@ -12,7 +12,7 @@ from npstn.runs import comparison
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     what = "put runs next to each other; those alike but for the seed are averaged"
     parser = subparsers.add_parser("compare", help=what)
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="the run folders")
+    parser.add_argument("folders", type=arguments.path, nargs="+", metavar="RUN", help="the run folders")
     out = "the picture to write; compare.png in this folder by default"
     parser.add_argument("--out", type=arguments.picture, default=Path("compare.png"), metavar="FILE", help=out)
     parser.set_defaults(run=run)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npstn.backend.parallel import set_num_threads
-from npstn.cli.arguments import suggestion
+from npstn.cli.arguments import path, suggestion
 from npstn.cli.errors import BadArgument
 from npstn.gradcheck import Report
 from npstn.gradcheck.samples import Sample, samples
@@ -24,7 +24,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("operations", nargs="*", metavar="OP", help=names)
     parser.add_argument("--json", action="store_true", help="print the full reports as JSON")
     plot = "write a picture for each operation into DIR: the error of the gradients against the step"
-    parser.add_argument("--plot", type=Path, metavar="DIR", help=plot)
+    parser.add_argument("--plot", type=path, metavar="DIR", help=plot)
     parser.set_defaults(run=run)
 
 

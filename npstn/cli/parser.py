@@ -9,17 +9,20 @@ from collections.abc import Sequence
 
 import npstn
 from npstn import runs
-from npstn.cli import compare, data, eval, gradcheck, show, train
+from npstn.cli import compare, data, eval, export, gradcheck, predict, show, train
 from npstn.cli.arguments import Parser
 from npstn.cli.errors import BadArgument
 from npstn.data import DataError
+from npstn.onnx import ExportError
 from npstn.training import TrainingError
 
-COMMANDS = train, eval, show, compare, gradcheck, data
+COMMANDS = train, eval, predict, show, compare, export, gradcheck, data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for what went wrong while running, or 2 for wrong arguments."""
+    _open_missing_streams()
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own for the programs it starts; no command opens a window
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no "±" or "°" is no reason to stop
@@ -28,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_arguments(subparsers)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        parser.print_help()
+        return 0
+    options = parser.parse_args(given)
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -43,6 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"npstn: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
         return 1
-    except (BadArgument, runs.RunError, DataError, TrainingError) as error:
+    except (BadArgument, runs.RunError, DataError, ExportError, TrainingError) as error:
         print(f"npstn: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadArgument) else 1
+
+
+def _open_missing_streams() -> None:
+    """Let what was closed lead nowhere, as in `npstn train 2>&-` and in some services.
+
+    Otherwise the next file to be opened would be taken for standard error, and Python itself has no stream to print to.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import datetime
-import os
-import platform
-from collections.abc import Iterator
 from pathlib import Path
 
-import numba
 import numpy as np
-import scipy
-from tqdm import tqdm
 
 import npstn
-from npstn import models, nn, runs
-from npstn.cli import arguments
+from npstn import nn, runs
+from npstn.cli import arguments, start
 from npstn.cli.arguments import say
-from npstn.cli.errors import BadArgument
-from npstn.data import SOURCES, pictures
+from npstn.cli.progress import with_progress
+from npstn.data import SOURCES
+from npstn.data.sources import is_pictures
 from npstn.models import MOST_PARALLEL, NETWORKS
 from npstn.runs import Config, frames
-from npstn.runs.config import relative_to_run
 from npstn.runs.folder import WEIGHTS, MetricsFile
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.training import COLUMNS, RECIPES, Epoch, State, Step, evaluate, look, train
 from npstn.training.first_start import compile_at_first_start
 from npstn.transformers import TRANSFORMERS
-
-# Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
-DEFAULTS = {
-    "task": "rotated",
-    "data": "auto",
-    "transformer": "rotation",
-    "parallel": 1,
-    "network": "blog",
-    "recipe": "fast",
-    "seed": 0,
-}
-SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -67,15 +49,17 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write; runs/TIME by default")
+    out = "the run folder to write; runs/TIME by default"
+    parser.add_argument("--out", type=arguments.path, metavar="RUN", help=out)
     parser.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
     onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
-    parser.add_argument("--resume", type=Path, metavar="RUN", help=onward)
+    parser.add_argument("--resume", type=arguments.path, metavar="RUN", help=onward)
     minutes = arguments.number(float, 0, 1e6, "minutes, at least 0")
     often = "save the run after each epoch, and within one every M minutes; 5 by default"
     parser.add_argument("--checkpoint-minutes", type=minutes, default=5.0, metavar="M", help=often)
     arguments.add_threads(parser)
     parser.set_defaults(run=run)
+    parser.words = {"--resume": runs.is_run, "--task": lambda word: word in TASKS or is_pictures(word)}
 
 
 def _recipes(field: str) -> str:
@@ -84,10 +68,16 @@ def _recipes(field: str) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
-    resuming = options.resume is not None
-    out, config, task = _resumed(options) if resuming else _started(options)
-    recipe = config.recipe
-    compile_at_first_start(config.model, dataclasses.asdict(recipe))
+    with contextlib.ExitStack() as until_the_end:
+        if options.resume is None:
+            _train(*start.anew(options, until_the_end), options)
+        else:
+            _train(*start.again(options, until_the_end), options)
+
+
+def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -> None:
+    """Train a run from where it stands to its end."""
+    recipe, resuming = config.recipe, options.resume is not None
     npstn.manual_seed(config.seed)
     net = config.build_net()
     state = State(net, recipe, len(task))
@@ -95,20 +85,22 @@ def run(options: argparse.Namespace) -> None:
     if resuming:
         runs.load_checkpoint(out, config, state, columns)
         runs.tidy(out)
-    else:
-        _keep_frame(out, 0, net, task)
     finished = len(state.epochs) == recipe.epochs
     doing = f"going on {state.place()}: training" if resuming else "training"
     if finished:
         doing = "this run has been trained to its end:"
     say(f"{doing} {_kind(config)} on {task.summary(len(task))}; run: {out}")
+    compile_at_first_start(config.model, dataclasses.asdict(recipe))
+    if not resuming:
+        _keep_frame(out, 0, net, task)
     with runs.Saver(out, config, state, options.checkpoint_minutes) as saver:
         saver.save()
         if finished:  # the run may have been killed before it could write everything
             npstn.save(net.state_dict(), out / WEIGHTS)
         score = None
         with MetricsFile(out, columns, state.epochs) as metrics:
-            for event in _with_a_bar(train(net, task, recipe, state), state, len(task)):
+            steps = -(-len(task) // recipe.batch_size)
+            for event in with_progress(train(net, task, recipe, state), state, recipe.epochs, steps):
                 if isinstance(event, Step):
                     saver.after_step()
                     continue
@@ -139,23 +131,6 @@ def line(epoch: Epoch, epochs: int, task: Task) -> str:
     return f"{', '.join(parts)} ({row['seconds']:.0f} s)"
 
 
-def _with_a_bar(events: Iterator[Step | Epoch], state: State, images: int) -> Iterator[Step | Epoch]:
-    """The same events, with a progress bar for each epoch; no bar where nobody is looking, in a log file."""
-    bar = None
-    for event in events:
-        if isinstance(event, Step):
-            if bar is None:
-                epoch = f"epoch {len(state.epochs) + 1}"
-                done = min((state.steps - 1) * event.images, images)
-                bar = tqdm(total=images, initial=done, unit=" images", desc=epoch, leave=False, disable=None)
-            bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
-            bar.update(event.images)
-        elif bar is not None:
-            bar.close()
-            bar = None
-        yield event
-
-
 def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:
     """Keep what the transformers hand on after an epoch (0: before the first), for training.gif."""
     looks = look(net, task.few())
@@ -169,97 +144,3 @@ def _kind(config: Config) -> str:
         return "a classifier without a transformer"
     a = "an" if kind[0] in "aeiou" else "a"
     return f"a classifier behind {a if several == 1 else several} {kind} transformer{'s' * (several > 1)}"
-
-
-def _started(options: argparse.Namespace) -> tuple[Path, Config, Task]:
-    """A new run, as the options have it."""
-    own = options.task is not None and options.task not in TASKS.keys() - {Pictures.name}  # a path
-    for name in ("data", "data_dir") if own else ():
-        if getattr(options, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise BadArgument(f"argument {option}: goes with tasks of digits; the pictures come from {options.task}")
-    for name, value in DEFAULTS.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    kind = Pictures.name if own else options.task
-    settings = arguments.given_settings(options, TASKS, kind)
-    if options.transformer == "none" and options.parallel > 1:
-        raise BadArgument("argument --parallel: goes with a transformer, not with none")
-    of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
-    if options.transformer != "none":
-        of_transformer = TRANSFORMERS[options.transformer](**of_transformer).chosen
-    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
-    recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
-    arguments.set_threads(options.threads)
-    if own:
-        source = pictures(options.task, int(settings.get("size", 0)) or None)
-    else:
-        source = arguments.find_source(options.data, options.data_dir)
-    # Also the folder that the variable names now: later it may name another one, or none.
-    of_mnist = options.data_dir or os.environ.get("NPSTN_DATA_DIR") or None
-    data_folder = options.task if own else of_mnist if source.name == "mnist" else None
-    task = TASKS[kind](source, options.seed, **settings)
-    model = {
-        "transformer": options.transformer,
-        "image": task.image,
-        "classes": len(task.classes),
-        "network": options.network,
-        "parallel": options.parallel,
-        **of_transformer,
-    }
-    try:
-        models.build(**model)
-    except ValueError as error:  # images that the network cannot take
-        raise BadArgument(f"argument --network: {error}; --network fcn takes images of any size") from None
-    data_sha256 = source.sha256()
-    out = _open_run(options.out, options.force)
-    config = Config(
-        task={"name": task.name, "source": source.name, **task.chosen},
-        model=model,
-        recipe=recipe,
-        recipe_name=options.recipe,
-        seed=options.seed,
-        data_folder=relative_to_run(data_folder, out) if data_folder is not None else None,
-        data_sha256=data_sha256,
-        versions=_versions(),
-    )
-    runs.write_config(out, config)
-    return out, config, task
-
-
-def _resumed(options: argparse.Namespace) -> tuple[Path, Config, Task]:
-    """A run that is there, as it was started."""
-    for name in (*DEFAULTS, *SETTINGS, "epochs", "batch_size", "lr", "out", "force"):
-        if getattr(options, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")
-    arguments.set_threads(options.threads)
-    out = options.resume
-    config = runs.read_config(out)
-    task = arguments.open_task(config, out, options.data_dir)
-    if task.source.sha256() != config.data_sha256:
-        raise runs.RunError(f"expected the images that the run in {out} was started with, got others (SHA-256)")
-    before = config.versions
-    others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
-    if others:
-        say(f"note: the run was started with {'; '.join(others)}: its last digits may differ")
-    return out, config, task
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "npstn": npstn.__version__,
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _open_run(out: Path | None, force: bool | None) -> Path:
-    out = out or Path("runs", datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
-    try:
-        runs.create(out, replace=bool(force))
-    except runs.RunExists as error:
-        raise BadArgument(f"argument {'--force' if force else '--out'}: {error}") from None
-    return out

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from npstn.figures.images import shown
+from npstn.figures.picture import Picture
 from npstn.tasks.base import FEW as ROWS
 
 WIDTH, TITLE, HIGHEST = 7.0, 0.3, 5.0  # inches: of the figure, of a title, of the images below it at most
@@ -28,7 +29,7 @@ def before_after(before: np.ndarray, after: np.ndarray) -> Figure:
         titles[0] += " (red and cyan: the first and the second channel)"
     drawn = [_in_rows(images) for images in (before, *outputs)]
     heights = [TITLE + min(WIDTH * image.shape[0] / image.shape[1], HIGHEST) for image in drawn]
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    figure = Picture(figsize=(WIDTH, sum(heights)), layout="constrained")
     panels = figure.subplots(len(drawn), 1, height_ratios=heights)
     for axes, image, title in zip(panels, drawn, titles, strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)

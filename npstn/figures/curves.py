@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from npstn.figures.picture import Picture
 from npstn.runs.comparison import Group, read
 
 COLOURS = {"train": "tab:gray", "test": "tab:blue"}
@@ -18,14 +19,16 @@ COLOURS = {"train": "tab:gray", "test": "tab:blue"}
 
 def curves(metrics: dict[str, np.ndarray]) -> Figure:
     """Loss and test accuracy against the epoch. Args: the columns of metrics.csv."""
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Picture(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for part in ("train", "test"):
         left.plot(metrics["epoch"], metrics[f"{part}_loss"], "o-", color=COLOURS[part], label=part)
     left.set(xlabel="epoch", ylabel="negative log-likelihood", title="loss")
     left.legend()
-    right.plot(metrics["epoch"], metrics["test_accuracy"], "o-", color=COLOURS["test"])
+    right.plot(metrics["epoch"], metrics["test_accuracy"], "o-", color=COLOURS["test"], clip_on=False, zorder=3)
     right.set(xlabel="epoch", ylabel="% of the test images", title="test accuracy")
+    lowest, highest = right.get_ylim()
+    right.set_ylim(max(lowest, 0), min(highest, 100))  # no margin where nothing can be
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, len(metrics["epoch"]) + 0.5)
@@ -55,7 +58,7 @@ def comparison(groups: Sequence[Group]) -> Figure:
     width = 4 * len(panels)
     entries = [_entry(group) for group in groups]
     columns = min(len(groups), 2 if 2 * (0.6 + 0.09 * max(map(len, entries))) < width else 1)  # inches
-    figure = Figure(figsize=(width, 3.5 + 0.3 * -(-len(groups) // columns)), layout="constrained")
+    figure = Picture(figsize=(width, 3.5 + 0.3 * -(-len(groups) // columns)), layout="constrained")
     for axes, (column, title, unit) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.set(xlabel="epoch", ylabel=unit, title=title)
         axes.grid(alpha=0.3, which="both")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from npstn.figures.picture import Picture
 from npstn.gradcheck.report import Report
 
 
 def plot(reports: Sequence[Report]) -> Figure:
     """Draw the error of the differences for each input of each report. The reports must have their curves."""
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    figure = Picture(figsize=(6.4, 4), layout="constrained")
     draw(figure.subplots(), reports, reports[0].name)
     return figure
 

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
+from npstn.figures.picture import Picture
 from npstn.tasks import Batch
 from npstn.transformers.words import label, of_each
 
@@ -34,7 +35,7 @@ def parameters(test: Batch, found: dict[str, np.ndarray], classes: tuple[str, ..
     count = len(classes)
     colours = colormaps["tab10"] if count <= 10 else colormaps["viridis"].resampled(count)
     columns = max(map(len, rows.values()))
-    figure = Figure(figsize=(5.6 * columns, 5 * len(rows)), layout="constrained")
+    figure = Picture(figsize=(5.6 * columns, 5 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), columns, squeeze=False)
     for axes in panels.flat:
         axes.set_visible(False)

@@ -16,11 +16,15 @@ import npstn.functional as F
 from npstn import nn, runs
 from npstn.autograd import Tensor
 from npstn.figures.images import shown
+from npstn.figures.picture import Picture
 from npstn.models import Look, watch
 from npstn.tasks import Batch, Task
 from npstn.training.metrics import evaluating
 from npstn.transformers import Transformer
 from npstn.transformers.words import changes_in_words, in_words
+
+
+MOST_ROWS = 50  # of a picture: 200 would be about 100,000 pixels high
 
 
 class View(NamedTuple):
@@ -119,7 +123,7 @@ def show(
         numbers: those of the test images, from 0.
         data_dir: the folder of the data's files; where the run found them if None.
 
-    Raises RunError where there is no such run, no transformer in it or no such image.
+    Raises RunError where there is no such run, no transformer in it or no such image; also for more than 50 rows.
     """
     folder = Path(run)
     config = runs.read_config(folder)
@@ -128,6 +132,9 @@ def show(
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
     if not len(numbers):
         raise runs.RunError("expected a test image at least, got none")
+    most = MOST_ROWS // config.model["parallel"]
+    if len(numbers) > most:
+        raise runs.RunError(f"expected at most {most} test images in a picture, got {len(numbers)}: draw several")
     task = config.open_task(folder, data_dir)
     test = task.test()
     for number in numbers:
@@ -150,7 +157,7 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     tall = panel * max(min(1, image.shape[1] / image.shape[2]) for seen in views for image in (seen.image, seen.output))
     head, foot, between = 0.63 + line * above, 0.3 + line * below, 0.3 + line * (above + below)
     width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * tall + (len(views) - 1) * between + foot
-    figure = Figure(figsize=(width, height))
+    figure = Picture(figsize=(width, height))
     sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": foot / height}
     spaces = {**sides, "wspace": gap / panel, "hspace": between / tall}
     panels = figure.subplots(len(views), 4, squeeze=False, gridspec_kw=spaces)

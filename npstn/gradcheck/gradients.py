@@ -1,24 +1,36 @@
 """Compare the gradients that backward gives with the slopes that finite differences give.
 
-    v     the cotangent: a random weight with a random sign for each output, so that no errors cancel
-    dx    the gradient that backward gives for v
-    d     a direction: each entry of the input in turn; random signs for all entries at once, where the entries are many
+    v_i     the cotangent: a random weight with a random sign for each output i, so that no errors cancel
+    dx      the gradient that backward gives for v
+    row c   the gradient that backward gives for v with zeros outside of a class c of outputs
 
-For each direction, <dx, d> must equal <v, slopes along d>. Where it does not, the entries of d are halved and the
-half with the larger error is kept, again and again, until one entry is left to name. The outputs are halved likewise.
+Each output is judged alone, against its own slope: an error in a small output does not hide behind a large one, and a
+small entry does not behind a large one. So each output is a class of its own. Where every output follows one entry
+(see `lines`), a class holds outputs that follow different entries, and one row judges them all. The rows must add up
+to dx: a race between outputs shows in no row, but in their sum.
+
+Entries that share a kink also move together (see `ties`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for, typical
 from npstn.gradcheck.report import Curve, Entry, Gradient
-from npstn.gradcheck.slopes import Slopes, quotients, rounding_errors, slopes_along, weighed
+from npstn.gradcheck.slopes import (
+    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
+)
 from npstn.gradcheck.subject import Subject
+from npstn.gradcheck.ties import Kink, ties
+
+PAIRS = 1 << 14  # pairs of an entry and an output that are measured at a time
+SPLIT = 64  # at most so many entries at a kink are kept out of the directions
+ROWS = 1 << 24  # numbers in all rows together
 
 
 @dataclass(frozen=True)
@@ -27,178 +39,361 @@ class Options:
 
     eps: float = 1e-3
     atol: float = 0.0
-    rtol: float = 1e-8
+    rtol: float = 1e-9
     seed: int = 0
-    max_entries: int = 1000
+    max_entries: int = 5000
     directions: int = 16
     max_kinks: float = 0.1
+    max_unseen: float = 0.5
     curve: bool = False
-
-
-class Line(NamedTuple):
-    """A line through an input: its direction, the largest step along it, and its entry if it moves only one."""
-
-    d: np.ndarray
-    h: float
-    entry: tuple[int, ...] | None
-
-
-class Pullback(NamedTuple):
-    """A cotangent of the output, and the gradient of the input that backward gives for it."""
-
-    name: str
-    v: np.ndarray
-    dx: np.ndarray
 
 
 def compare(subject: Subject, options: Options) -> list[Gradient]:
     """Compare every gradient that is asked for with its slopes. Raises what backward raises."""
-    rng = np.random.default_rng(options.seed)
-    y = subject.value(subject.arrays)
-    v = rng.choice([-1.0, 1.0], y.shape) * rng.uniform(0.5, 1.5, y.shape)  # no output has a weight near zero
-    dxs = subject.gradients(subject.arrays, v.copy())
-    rounding = rounding_errors(subject.value, subject.arrays, rng)
-    return [
-        _Input(subject, k, options, y, rounding, Pullback("<v, output>", v, dxs[k])).compare(rng)
-        for k, asked in enumerate(subject.asked)
-        if asked and dxs[k].size
-    ]
+    return _Comparison(subject, options).gradients()
 
 
-@dataclass(frozen=True)
+class _Pairs(NamedTuple):
+    """Slopes of some lines, (lines, outputs), with the slopes that backward gives.
+
+    lines: the number of the entry, or of the direction, for each line; outputs: (lines, outputs) or (1, outputs).
+    """
+
+    slopes: Slopes
+    analytic: np.ndarray
+    lines: np.ndarray
+    outputs: np.ndarray
+
+
+class _Comparison:
+    """What is the same for all inputs: the point, the cotangent, its classes, and the rows."""
+
+    def __init__(self, subject: Subject, options: Options) -> None:
+        rng = np.random.default_rng(options.seed)
+        self.subject, self.options = subject, options
+        self.xs = subject.arrays
+        self.y = subject.value(subject.arrays)
+        self.random = self.y.tobytes() != subject.value(subject.arrays).tobytes()
+        self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
+        self.whole = subject.gradients(subject.arrays, self.v.copy())
+        asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
+        self.inputs = [_Input(self, k, rng) for k in asked]
+        self.classes = self._classes()
+        self.rows = self._rows() if self.inputs else {}
+
+    def gradients(self) -> list[Gradient]:
+        found = {one.k: one.compare() for one in self.inputs}
+        for entry, k in self.together([kink for one in self.inputs for kink in one.kinks]):
+            found[k].together.append(entry)
+        return list(found.values())
+
+    def together(self, kinks: list[Kink]) -> Iterator[tuple[Entry, int]]:
+        """The comparisons of entries that share a kink, each with the number of its first input."""
+        size = max((typical(self.xs[kink.k]) for kink in kinks), default=1.0)
+        rows: dict[int, list[np.ndarray]] = {}
+        for tie in ties(self.subject.value, self.xs, self.y, kinks, size, self.options.eps, self.options.rtol):
+            output = tie.kinks[0].output
+            if output not in rows:
+                rows[output] = self.row(np.arange(self.y.size) == output)
+            row, v = rows[output], self.v.flat[output]
+            moved = [(kink, share) for kink, share in zip(tie.kinks, tie.shares, strict=True) if share]
+            analytic = np.array([[sum(share * row[kink.k].flat[kink.entry] for kink, share in moved) / v]])
+            names = " and ".join(
+                f"{self.subject.name_of(kink.k)}{_brackets(_unravel(kink.entry, self.xs[kink.k].shape))}"
+                + (" downwards" if share < 0 else "")
+                for kink, share in moved
+            )
+            s = Slopes(*(np.reshape(field, (1, 1)) for field in tie.slopes))
+            error = judged(s, analytic, self.options)[0]
+            name = f"∂output{_brackets(_unravel(output, self.y.shape))} along {names}"
+            yield _entry(name, None, s, analytic, error, (0, 0)), moved[0][0].k
+
+    def _classes(self) -> np.ndarray:
+        """The class of each output."""
+        outputs = np.arange(self.y.size)
+        if all(one.owners is not None for one in self.inputs):
+            counts = [np.zeros(one.x.size + 1, int) for one in self.inputs]
+            classes = np.zeros(self.y.size, int)
+            owners = [one.owners for one in self.inputs if one.owners is not None]
+            for i in outputs:
+                classes[i] = max((n[o[i]] for n, o in zip(counts, owners, strict=True)), default=0)
+                for n, o in zip(counts, owners, strict=True):
+                    n[o[i]] = classes[i] + 1 if o[i] >= 0 else 0
+            return classes
+        return outputs % max(1, ROWS // sum(x.size for x in self.xs))
+
+    def _rows(self) -> dict[int, np.ndarray]:
+        """(classes, entries) for each input."""
+        rows = [self.row(self.classes == c) for c in range(self.classes.max(initial=0) + 1)]
+        return {one.k: np.array([row[one.k].ravel() for row in rows]) for one in self.inputs}
+
+    def row(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """What backward gives for the cotangent with zeros outside of these outputs."""
+        if outputs.all():
+            return self.whole
+        return self.subject.gradients(self.subject.arrays, np.where(outputs.reshape(self.y.shape), self.v, 0.0))
+
+
 class _Input:
     """One input: number k of the subject's arrays."""
 
-    subject: Subject
-    k: int
-    options: Options
-    y: np.ndarray
-    rounding: np.ndarray
-    whole: Pullback
-
-    def compare(self, rng: np.random.Generator) -> Gradient:
-        compared = [(self.judge(line, self.slopes(line), self.whole), line) for line in self.lines(rng)]
-        worst, line = max(compared, key=lambda pair: pair[0].error)
-        # The curve shows the worst comparison if it is wrong, else the steepest one without a kink.
-        shown = (*max(compared, key=lambda pair: (not pair[0].kink, pair[0].size)), self.whole)
-        if worst.error > self.options.rtol:
-            worst, *_ = shown = self.pinpoint(line)
-        curve = self.curve(*shown) if self.options.curve else None
-        return Gradient(self.subject.name_of(self.k), [entry for entry, _ in compared], worst, curve)
-
-    def lines(self, rng: np.random.Generator) -> Iterator[Line]:
-        """Each entry in turn, and x itself; or random directions through all entries, where the entries are many.
-
-        Along x itself equal entries stay equal. A tie is a kink for each of its entries alone, but not along x: there a
-        gradient that counts the tie twice shows.
-        """
-        x, eps = self.subject.arrays[self.k], self.options.eps
-        # The step is proportional to the entry; near zero, to the mean size of all entries or to 1 if that is less.
-        sizes = np.maximum(abs(x), min(1.0, np.sqrt(np.mean(x * x)) or 1.0))
-        if x.size <= self.options.max_entries:
-            for index in np.ndindex(x.shape):
-                yield Line(_one(x.shape, index), eps * sizes[index], index)
-            if x.any() and x.size > 1:
-                yield Line(x, eps, None)
-        else:
-            for _ in range(self.options.directions):
-                yield Line(rng.choice([-1.0, 1.0], x.shape) * sizes, eps, None)
+    def __init__(self, comparison: _Comparison, k: int, rng: np.random.Generator) -> None:
+        self.c, self.k, self.options = comparison, k, comparison.options
+        self.x, self.y = comparison.xs[k], comparison.y
+        self.name = comparison.subject.name_of(k)
+        self.kinks: list[Kink] = []  # found by `compare`
+        self.directions: list[np.ndarray] = []
+        self.split = np.zeros(0, int)
+        self.steps = steps_for(self.x, self.options.eps)
+        with np.errstate(all="ignore"):
+            self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
+        if self.owners is None and self.x.size > self.options.max_entries:
+            self.directions = self.choose_directions(rng)
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """The output with x in place of this input."""
-        arrays = self.subject.arrays
+        arrays = self.c.subject.arrays
         arrays[self.k] = x
-        return self.subject.value(arrays)
+        return self.c.subject.value(arrays)
 
-    def slopes(self, line: Line) -> Slopes:
-        x = self.subject.arrays[self.k]
-        return slopes_along(self.value, x, self.y, line.d, line.h, self.rounding, self.options.rtol)
+    def pairs(self) -> Iterator[_Pairs]:
+        rows, v = self.c.rows[self.k], self.c.v.ravel()
+        if self.owners is not None:
+            outputs = np.flatnonzero(self.owners >= 0)
+            owners = self.owners[outputs]
+            if outputs.size:
+                apart = Apart(self.value, self.x, self.y, self.steps, outputs, owners)
+                slopes = measure(apart, self.options.rtol)
+                analytic = rows[self.c.classes[outputs], owners] / v[outputs]
+                yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
+            yield from self._still(rows, outputs, owners)
+        elif not self.directions:
+            chunk = max(1, PAIRS // self.y.size)
+            for start in range(0, self.x.size, chunk):
+                yield self.alone(np.arange(start, min(start + chunk, self.x.size)))
+        else:
+            yield self.along(self.directions)
+            if self.split.size:
+                alone = self.alone(self.split)
+                yield alone._replace(lines=len(self.directions) + np.arange(len(self.split)))
 
-    def pullback(self, name: str, v: np.ndarray) -> Pullback:
-        return Pullback(name, v, self.subject.gradients(self.subject.arrays, v.copy())[self.k])
+    def alone(self, entries: np.ndarray) -> _Pairs:
+        """These entries, each alone."""
+        slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
+        return self.of_classes(slopes, self.c.rows[self.k][:, entries].T, entries)
+
+    def along(self, directions: Sequence[np.ndarray]) -> _Pairs:
+        """All entries together, along these directions."""
+        slopes = self.slopes_along(directions)
+        analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
+        pairs = self.of_classes(slopes, analytic, np.arange(len(directions)))
+        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of them.
+        steepest = np.broadcast_to(pairs.slopes.steepest.max(axis=0), analytic.shape)
+        return pairs._replace(slopes=pairs.slopes._replace(steepest=steepest))
+
+    def slopes_along(self, directions: Sequence[np.ndarray]) -> Slopes:
+        along = Along(lambda xs: self.value(xs[0]), [self.x], self.y, [[d] for d in directions], self.options.eps)
+        return measure(along, self.options.rtol)
+
+    def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
+        """The slopes next to the rows: of each output, or of each class, weighted by v."""
+        v, classes, count = self.c.v.ravel(), self.c.classes, self.c.classes.max(initial=0) + 1
+        if count == v.size:
+            return _Pairs(s, analytic / v, lines, np.arange(count)[None])
+        sums = np.zeros((7, count, len(analytic)))
+        left, right = (np.where(s.kind == SMOOTH, s.slope, side) * v for side in (s.left, s.right))
+        parts = [s.slope * v, np.minimum(left, right), np.maximum(left, right), s.error * abs(v), s.steepest * abs(v)]
+        for total, part in zip(sums, parts, strict=False):
+            np.add.at(total, classes, part.T)
+        for total, part in zip(sums[5:], (s.kind, s.step), strict=True):
+            np.maximum.at(total, classes, np.broadcast_to(part, s.kind.shape).T)
+        whole = Slopes(*(total.T for total in sums))._replace(kind=sums[5].T.astype(int))
+        return _Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
+
+    def choose_directions(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Random signs for all entries, but zeros for those at a kink, which `split` keeps to move alone."""
+        sizes = (self.steps[:, FIRST] / self.options.eps).reshape(self.x.shape)
+        directions = [rng.choice([-1.0, 1.0], self.x.shape) * sizes for _ in range(self.options.directions)]
+        waiting: list[np.ndarray] = [np.arange(self.x.size)]
+        found: list[int] = []
+        while waiting and len(waiting) + len(found) <= SPLIT:
+            slopes = self.slopes_along([_only(directions[0], entries) for entries in waiting])
+            kinked = [entries for entries, kind in zip(waiting, slopes.kind, strict=True) if (kind != SMOOTH).any()]
+            found += [int(entries[0]) for entries in kinked if len(entries) == 1]
+            waiting = [half for entries in kinked if len(entries) > 1 for half in np.array_split(entries, 2)]
+        self.split = np.array(sorted(found) if not waiting else [], int)
+        for d in directions:
+            d.flat[self.split] = 0.0
+        return directions
+
+    def pinpoint(self, d: np.ndarray, place: int) -> Entry | None:
+        """The wrong entry along a wrong direction: the half with the larger error is kept until one entry is left."""
+        entries = np.flatnonzero(d)
+        while len(entries) > 1:
+            halves = np.array_split(entries, 2)
+            found = [self.along([_only(d, half)]) for half in halves]
+            errors = [judged(pairs.slopes, pairs.analytic, self.options)[0][0, place] for pairs in found]
+            entries = halves[int(np.argmax(errors))]
+        pairs = self.alone(entries)
+        error = judged(pairs.slopes, pairs.analytic, self.options)[0]
+        return self.entry(pairs, 0, place, error, int(entries[0])) if error[0, place] > self.options.rtol else None
 
     @np.errstate(all="ignore")
-    def judge(self, line: Line, slopes: Slopes, pullback: Pullback) -> Entry:
-        """Compare the gradient with the slopes along the line."""
-        _, v, dx = pullback
-        analytic = float(weighed(line.d, dx).sum())
-        low, high, size, noise = slopes.weighted(v)
-        distance = 0.0 if low <= analytic <= high else float(np.maximum(low - analytic, analytic - high))  # NaN stays
-        tolerable = (self.options.atol + noise) / self.options.rtol + size
-        error = 0.0 if distance == 0 else distance / tolerable if tolerable else np.inf
-        place = ", all entries moved together" if line.entry is None else _brackets(line.entry)
-        return Entry(
-            name=f"∂{pullback.name} / ∂{self.subject.name_of(self.k)}{place}",
-            index=line.entry,
-            analytic=analytic,
-            numeric=float(weighed(v, slopes.slope).sum()),
-            left=float(weighed(v, slopes.left).sum()),
-            right=float(weighed(v, slopes.right).sum()),
-            kink=bool((slopes.kink & (v != 0)).any()),
-            size=size,
-            noise=noise,
-            step=slopes.step,
-            error=np.inf if np.isnan(error) else error,
-        )
-
-    def pinpoint(self, line: Line) -> tuple[Entry, Line, Pullback]:
-        """Reduce a wrong line to one entry, and the cotangent to one output: a single wrong derivative."""
-
-        def error_along(entries: np.ndarray) -> float:
-            part = line._replace(d=_only(line.d, entries))
-            return self.judge(part, self.slopes(part), self.whole).error
-
-        index = _unravel(_halve(np.flatnonzero(line.d), error_along), line.d.shape)
-        along_one = Line(_one(line.d.shape, index), line.h * abs(line.d[index]), index)
-        slopes = self.slopes(along_one)
-
-        def error_of(outputs: np.ndarray) -> float:
-            return self.judge(along_one, slopes, self.pullback("", _only(self.whole.v, outputs))).error
-
-        output = _unravel(_halve(np.arange(self.y.size), error_of), self.y.shape)
-        single = self.pullback(f"output{_brackets(output)}", _one(self.y.shape, output))
-        # Where backward is not linear, no output alone may be wrong; where it counts a tie twice, no entry alone.
-        found = [(along_one, single), (along_one, self.whole), (line, self.whole)]
-        judged = [self.judge(on, self.slopes(on), pullback) for on, pullback in found]
-        first = next((i for i, entry in enumerate(judged) if entry.error > self.options.rtol), -1)
-        return judged[first], *found[first]
-
-    @np.errstate(all="ignore")
-    def curve(self, entry: Entry, line: Line, pullback: Pullback) -> Curve:
-        """The errors of the quotients, for steps from the size of the entry down to 1e-13 of it."""
-        steps = np.logspace(0, -13, 53) * line.h / self.options.eps
-        errors = []
+    def curve(self, entry: Entry) -> Curve | None:
+        """The errors of the quotients of an entry, for steps from its size down to 1e-13 of it."""
+        if entry.index is None or entry.output is None:
+            return None
+        number = int(np.ravel_multi_index(entry.index, self.x.shape))
+        line = Entries(self.value, self.x, self.y, self.steps, np.array([number]))
+        steps, errors = np.logspace(0, -13, 53) * self.steps[number, FIRST] / self.options.eps, []
         for h in steps:
-            q = quotients(self.value, self.subject.arrays[self.k], self.y, line.d, h)
-            errors.append(
-                [abs(weighed(pullback.v, slope).sum() - entry.analytic) for slope in (q.central, q.extrapolated()[2])]
+            central = []
+            for share in SHARES:
+                t = np.array([[share * h]])
+                (high, up), (low, down) = (line.values(move, np.zeros(1, int)) for move in (t, -t))
+                central.append(((high - low) / (up - down))[0, entry.output])
+            errors.append([central[0] - entry.analytic, extrapolated(central, 2, 4)[0] - entry.analytic])
+        return Curve(entry.name, steps, *abs(np.transpose(errors)) / (entry.size or 1.0))
+
+    def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[_Pairs]:
+        """The entries that move no output of a class: their slopes are zero, to rounding."""
+        for c, row in enumerate(rows):
+            mine = self.c.classes == c
+            still = np.ones(self.x.size, bool)
+            still[owners[mine[outputs]]] = False
+            entries = np.flatnonzero(still)
+            noise = self.noise(mine)[entries]
+            zero = np.zeros((len(entries), 1))
+            slopes = Slopes(zero, zero, zero, noise[:, None], zero, zero.astype(int), self.steps[entries, FIRST, None])
+            yield _Pairs(slopes, row[entries, None], entries, np.full((1, 1), -1 - c))
+
+    def noise(self, outputs: np.ndarray) -> np.ndarray:
+        """For each entry: the slope that hides below the last digits of these outputs, weighted by v."""
+        rounding = 2 * ULP * abs(self.y * self.c.v).ravel()[outputs].max(initial=0.0)
+        return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
+
+    def compare(self) -> Gradient:
+        g = Gradient.empty(self.name, self.x.shape, len(self.directions), self.split)
+        claimed, seen = np.zeros((2, g.errors.size), bool)
+        worst = steepest = None
+        for pairs in self.pairs():
+            if not len(pairs.lines):
+                continue
+            error, known, zero = judged(pairs.slopes, pairs.analytic, self.options)
+            g.add(pairs.lines, error, pairs.slopes.kind, pairs.analytic, pairs.slopes.slope)
+            np.logical_or.at(claimed, pairs.lines, (~zero).any(axis=1))
+            np.logical_or.at(seen, pairs.lines, (known & ~zero).any(axis=1))
+            self.kinks += self.kinks_of(pairs)
+            smooth = np.where(pairs.slopes.kind == SMOOTH, pairs.slopes.steepest, -1.0)
+            top, here = (self.entry(pairs, *_place(a), error) for a in (smooth, error))
+            steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
+            worst = max(filter(None, (worst, here)), key=lambda e: e.error)
+        g.unseen[:] = claimed & ~seen & (g.errors <= self.options.rtol)
+        g.random = self.c.random
+        g.worst = worst if worst and worst.error > 0 else steepest
+        self.add_up(g)
+        wrong = bool(g.worst and g.worst.error > self.options.rtol)
+        if wrong and g.worst and g.worst.index is None and self.directions:
+            g.worst = self.pinpoint(self.directions[int(g.errors.argmax())], g.worst.output or 0) or g.worst
+        shown = g.worst if wrong else steepest
+        g.curve = self.curve(shown) if self.options.curve and shown else None
+        return g
+
+    def kinks_of(self, pairs: _Pairs) -> list[Kink]:
+        s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
+        return [
+            Kink(self.k, int(pairs.lines[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
+            for at in zip(*np.nonzero((s.kind == KINK) & (outputs >= 0)), strict=True)
+            if not self.directions
+        ]
+
+    def add_up(self, g: Gradient) -> None:
+        """Compare the rows' sum with the gradient for all outputs at once."""
+        rows, whole = self.c.rows[self.k], self.c.whole[self.k].ravel()
+        with np.errstate(all="ignore"):
+            rounding = self.noise(np.ones(self.y.size, bool)) / self.options.rtol
+            error = abs(whole - rows.sum(axis=0)) / (abs(rows).sum(axis=0) + rounding)
+            error = np.where(whole == rows.sum(axis=0), 0.0, np.where(np.isnan(error), np.inf, error))
+        if self.directions:
+            return
+        j = int(error.argmax())
+        if error[j] > self.options.rtol and error[j] > g.errors.max():
+            slope = float(rows[:, j].sum())
+            index, size = _unravel(j, self.x.shape), float(abs(rows[:, j]).sum())
+            name = f"∂<v, output> / ∂{self.name}{_brackets(index)}"
+            g.worst = Entry(
+                name, index, float(whole[j]), slope, slope, slope, SMOOTH, size, 0.0, 0.0, float(error[j])
             )
-        return Curve(entry.name, steps, *np.transpose(errors) / (entry.size or 1.0))
+        g.errors[:] = np.maximum(g.errors, error)
+
+    def entry(
+        self, pairs: _Pairs, line: int, place: int, error: np.ndarray, number: int | None = None
+    ) -> Entry:
+        """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
+        output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
+        if number is None:
+            number = int(pairs.lines[line]) - len(self.directions)
+            if self.directions:
+                number = int(self.split[number]) if number >= 0 else -1
+        index = _unravel(number, self.x.shape) if number >= 0 else None
+        of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
+        name = f"∂{of} / ∂{self.name}{', all entries moved together' if index is None else _brackets(index)}"
+        return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place), output if output >= 0 else None)
 
 
-def _halve(indices: np.ndarray, error: Callable[[np.ndarray], float]) -> int:
-    """The index with the error: the half with the larger error is kept until one index is left."""
-    while len(indices) > 1:
-        indices = max(np.array_split(indices, 2), key=error)
-    return int(indices[0])
+def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each pair: the error of the gradient, whether the slope is seen, and whether all agree that it is zero."""
+    atol, rtol = options.atol, options.rtol
+    with np.errstate(all="ignore"):
+        distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(analytic))
+        error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
+        error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(analytic), np.inf, error)
+        error = np.where(s.kind == OUTSIDE, 0.0, error)  # nothing to compare with: a fault of its own
+        zero = (abs(analytic) <= atol) & (abs(s.slope) <= atol + s.error)
+        return error, s.error <= SEEN * s.steepest, zero
+
+
+def _entry(
+    name: str,
+    index: tuple[int, ...] | None,
+    s: Slopes,
+    analytic: np.ndarray,
+    error: np.ndarray,
+    place: tuple[int, int],
+    output: int | None = None,
+) -> Entry:
+    s = Slopes(*(np.broadcast_to(field, error.shape)[place] for field in s))
+    return Entry(
+        name,
+        index,
+        analytic=float(analytic[place]),
+        numeric=float(s.slope),
+        left=float(s.left),
+        right=float(s.right),
+        kind=int(s.kind),
+        size=float(s.steepest),
+        noise=float(s.error),
+        step=float(s.step),
+        error=float(error[place]),
+        output=output,
+    )
+
+
+def _place(a: np.ndarray) -> tuple[int, int]:
+    """The row and the column of the largest number; a single column stands for all."""
+    row, column = np.unravel_index(int(a.argmax()), a.shape)
+    return int(row), int(column)
+
+
+def _only(d: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """d at these entries, and zeros elsewhere."""
+    kept = np.zeros_like(d)
+    kept.flat[entries] = d.flat[entries]
+    return kept
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(number, shape))
-
-
-def _only(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """x at these entries, and zeros elsewhere."""
-    kept = np.zeros_like(x)
-    kept.flat[entries] = x.flat[entries]
-    return kept
-
-
-def _one(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:
-    """A single one among zeros."""
-    e = np.zeros(shape)
-    e[index] = 1.0
-    return e
 
 
 def _brackets(index: tuple[int, ...]) -> str:

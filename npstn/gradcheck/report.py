@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from npstn.gradcheck.slopes import JUMP, KINK, OUTSIDE, SMOOTH
+
+WORDS = "no kink", "a kink", "a jump", "an unbounded slope: no gradient is right here", "outside of the domain"
 
 
 class GradcheckError(AssertionError):
@@ -20,14 +25,15 @@ class Entry:
 
     Attributes:
         name: the derivative that is compared.
-        index: the entry of the input that moves; None if all entries move together.
+        index: the entry of the input that moves; None if several move together.
         analytic, numeric: the slope from backward, and the one from differences.
-        left, right: the numeric slopes to either side; kink: whether they differ.
-        size: the sum of the absolute slopes of all outputs.
-        noise: the largest error that rounding may have added to the numeric slope.
+        left, right: the numeric slopes to either side; kind: what lies there, as in `npstn.gradcheck.slopes`.
+        size: the steepest quotient, to which the error is relative.
+        noise: the largest error that rounding and the step may have added to the numeric slope.
         step: the step of the differences.
         error: the distance of analytic from numeric, or at a kink from the range between left and right. It is relative
             to size plus a share for atol and noise, infinite for NaN, and at most rtol where the gradient is right.
+        output: the number of the output; None where several are weighted.
     """
 
     name: str
@@ -36,20 +42,31 @@ class Entry:
     numeric: float
     left: float
     right: float
-    kink: bool
+    kind: int
     size: float
     noise: float
     step: float
     error: float
+    output: int | None = None
+
+    @property
+    def kink(self) -> bool:
+        return self.kind == KINK
 
     def __str__(self) -> str:
+        digits = self._digits()
         return (
             f"{self.name}\n"
-            f"    analytic     {self.analytic:.10g}\n"
-            f"    numeric      {self.numeric:.10g}      relative error {self.error:.1e}\n"
-            f"    left, right  {self.left:.10g}, {self.right:.10g}      {'a kink' if self.kink else 'no kink'}\n"
+            f"    analytic     {self.analytic:.{digits}g}\n"
+            f"    numeric      {self.numeric:.{digits}g}      relative error {self.error:.1e}\n"
+            f"    left, right  {self.left:.10g}, {self.right:.10g}      {WORDS[self.kind]}\n"
             f"    noise floor  {self.noise:.1e}, with a step of {self.step:.1e}"
         )
+
+    def _digits(self) -> int:
+        """As many digits as it takes to tell the two slopes apart, but at least ten."""
+        unlike = (d for d in range(10, 17) if f"{self.analytic:.{d}g}" != f"{self.numeric:.{d}g}")
+        return min(next(unlike, 10) + 1, 17) if self.analytic != self.numeric and self.error > 1e-12 else 10
 
 
 @dataclass(frozen=True)
@@ -62,65 +79,134 @@ class Curve:
     extrapolated: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gradient:
-    """The gradient of one input: all comparisons, and the worst one, reduced to a single output if it is wrong."""
+    """The gradient of one input, entry by entry.
+
+    Attributes:
+        shape: the shape of the input.
+        directions: how many directions the input moved along, 0 if its entries moved in turn; split: the entries that
+            moved in turn nevertheless. The arrays below have a number for each direction, then for each such entry.
+        errors: the largest error of each entry, over all outputs, as `Entry.error`.
+        kinds: what lies at each entry, over all outputs; unseen: whether noise hides the slopes of each entry.
+        factors: analytic / numeric at the worst output of each entry.
+        worst: the worst comparison.
+        together: comparisons of entries that move together.
+        random: whether the function gave other numbers in a second call.
+    """
 
     name: str
-    entries: list[Entry]
-    worst: Entry
+    shape: tuple[int, ...]
+    directions: int
+    split: np.ndarray
+    errors: np.ndarray
+    kinds: np.ndarray
+    unseen: np.ndarray
+    factors: np.ndarray
+    worst: Entry | None = None
+    together: list[Entry] = dataclasses.field(default_factory=list)
     curve: Curve | None = None
+    random: bool = False
+
+    @classmethod
+    def empty(cls, name: str, shape: tuple[int, ...], directions: int, split: np.ndarray) -> Gradient:
+        """A gradient without comparisons."""
+        n = directions + split.size if directions else math.prod(shape)
+        return cls(name, shape, directions, split, np.zeros(n), np.zeros(n, int), np.zeros(n, bool), np.full(n, np.nan))
+
+    @np.errstate(all="ignore")
+    def add(
+        self, lines: np.ndarray, error: np.ndarray, kind: np.ndarray, analytic: np.ndarray, numeric: np.ndarray
+    ) -> None:
+        """Add comparisons (lines, outputs); several lines may be of one entry."""
+        row, most = np.arange(len(error)), error.argmax(axis=1)
+        worse = error[row, most] > self.errors[lines]
+        self.factors[lines[worse]] = np.where(kind == SMOOTH, analytic / numeric, np.nan)[row, most][worse]
+        np.maximum.at(self.errors, lines, error[row, most])
+        np.maximum.at(self.kinds, lines, kind.max(axis=1))
 
     @property
-    def single(self) -> list[Entry]:
-        """The comparisons along single entries, or those along directions if there are no others."""
-        return [e for e in self.entries if e.index is not None] or self.entries
+    def kinks(self) -> list[str]:
+        return [self._name(j) for j in np.flatnonzero(self.kinds == KINK).tolist()]
 
-    @property
-    def kinks(self) -> list[Entry]:
-        return [e for e in self.single if e.kink]
+    def _name(self, j: int) -> str:
+        if self.directions:
+            if j < self.directions:
+                return f"∂output / ∂{self.name}, all entries moved together"
+            j = self.split[j - self.directions]
+        index = ", ".join(str(i) for i in np.unravel_index(j, self.shape))
+        return f"∂output / ∂{self.name}" + (f"[{index}]" if index else "")
 
-    def faults(self, atol: float, rtol: float, max_kinks: float) -> Iterator[str]:
+    def faults(self, rtol: float, max_kinks: float, max_unseen: float) -> Iterator[str]:
         """A text for each thing that is wrong with the gradient."""
-        if any(not e.error <= rtol for e in self.entries):
-            yield f"the gradient of {self.name} is wrong {self._where(rtol)}; the worst:\n  {self.worst}"
-        count, visible = len(self.single), atol + rtol * max(e.size for e in self.entries)
-        noises = [e.noise for e in self.single if not e.kink and e.noise > visible]
-        if len(self.kinks) > max_kinks * count:
+        if self.random:
             yield (
-                f"{len(self.kinks)} of {count} slopes along {self.name} have a kink, but at most {max_kinks:.0%} may: "
-                "choose inputs away from kinks, or raise max_kinks"
+                "the function gives other numbers in a second call with the same inputs: seed its random numbers "
+                "inside of the function"
             )
-        if len(noises) > max_kinks * count:
+            return
+        wrong = np.flatnonzero(~(self.errors <= rtol))
+        if wrong.size:
+            yield f"the gradient of {self.name} is wrong {self._where(wrong)}; the worst:\n  {self.worst}"
+        elif self.together and max(e.error for e in self.together) > rtol:
+            worst = max(self.together, key=lambda e: e.error)
             yield (
-                f"{len(noises)} of {count} slopes along {self.name} drown in noise of up to {max(noises):.1e}, but "
-                f"errors of {visible:.1e} must be visible: is the function random, or not computed in float64? If its "
-                "slope is zero, set atol to the largest slope that counts as zero"
+                f"the gradient of {self.name} is wrong when entries at a kink move together, though along no entry "
+                f"alone: a tie may be counted twice; the worst:\n  {worst}"
+            )
+        outside = np.flatnonzero(self.kinds == OUTSIDE)
+        if outside.size:
+            yield (
+                f"{self._number(outside)} left the domain, the first at {self._name(int(outside[0]))}: the output is "
+                "not finite there, or next to it with the smallest step; choose inputs inside the domain"
+            )
+        for kind, word in ((KINK, "kink"), (JUMP, "jump")):
+            here = np.flatnonzero(self.kinds == kind)
+            if self._share(here) > max_kinks:
+                yield (
+                    f"{self._number(here)} lie at a {word}, but at most {max_kinks:.0%} may: "
+                    f"choose inputs away from {word}s, or raise max_kinks"
+                )
+        unseen = np.flatnonzero(self.unseen)
+        if self._share(unseen) > max_unseen:
+            yield (
+                f"{self._number(unseen)} are unseen, because rounding hides their slopes, but at most {max_unseen:.0%} "
+                "may be: take a large constant off the output, choose inputs that move it, compute in float64, or set "
+                "atol to the largest slope that counts as zero"
             )
 
-    def _where(self, rtol: float) -> str:
+    def _share(self, which: np.ndarray) -> float:
+        """The share of the entries, or of the directions, that these are."""
+        if not self.directions:
+            return which.size / self.errors.size
+        along = (which < self.directions).sum()
+        return float(along / self.directions + (which.size - along) / math.prod(self.shape))
+
+    def _number(self, which: np.ndarray) -> str:
+        along = int((which < self.directions).sum())
+        texts = [f"{along} of {self.directions} directions"] if along else []
+        if which.size > along:
+            texts.append(f"{which.size - along} of {math.prod(self.shape)} entries")
+        return f"{' and '.join(texts)} of {self.name}"
+
+    def _where(self, wrong: np.ndarray) -> str:
         """How many entries are wrong, what their indices have in common, and the factor if it is always the same."""
-        wrong = [e for e in self.single if not e.error <= rtol]
-        if not wrong:
-            return "when all entries move together, though along no entry alone: a tie may be counted twice"
-        single = self.single[0].index is not None
-        text = (
-            f"{'in' if single else 'along'} {len(wrong)} of {len(self.single)} {'entries' if single else 'directions'}"
-        )
-        if single and len(wrong) < len(self.single):
-            axes = zip(_numbers_per_axis(wrong), _numbers_per_axis(self.single), strict=True)
-            places = [":" if some == every else " or ".join(map(str, some)) for some, every in axes]
-            text += f", at [{', '.join(places)}]" if set(places) != {":"} else ""
-        with np.errstate(all="ignore"):
-            factors = np.array([e.analytic for e in wrong]) / np.array([e.numeric for e in wrong])
+        count = self.errors.size
+        text = f"in {wrong.size} of {count} entries"
+        if self.directions:
+            along = int((wrong < self.directions).sum())
+            text = f"along {along} of {self.directions} directions" if along else f"in {wrong.size} entries at a kink"
+        if wrong.size < count and not self.directions:
+            numbers = [np.unique(axis).tolist() for axis in np.unravel_index(wrong, self.shape)]
+            axes = list(zip(numbers, self.shape, strict=True))
+            places = [":" if len(some) == n else " or ".join(map(str, some)) for some, n in axes]
+            if set(places) != {":"} and all(len(some) <= 8 or len(some) == n for some, n in axes):
+                text += f", at [{', '.join(places)}]"
+        factors = self.factors[wrong]
         if np.isfinite(factors).all() and np.ptp(factors) <= 1e-3 * abs(factors[0] - 1):
-            text += f", {factors[0] + 0:.6g} times the right value"
+            digits = max(6, 4 + int(-np.log10(abs(factors[0] - 1))) if factors[0] != 1 else 6)
+            text += f", {factors[0] + 0:.{digits}g} times the right value"
         return text
-
-
-def _numbers_per_axis(entries: Sequence[Entry]) -> list[list[int]]:
-    """The numbers that occur in the indices of the entries, for each axis."""
-    return [sorted(set(axis)) for axis in np.array([e.index for e in entries]).T.tolist()]
 
 
 @dataclass
@@ -132,6 +218,7 @@ class Report:
         contracts: for each contract that was checked, a text that says how it is broken, or "".
         adjoints: the relative difference of <A x, y> and <x, A^T y>, for each input in which the function is linear.
         faults: a text for each thing that is wrong.
+        notes: a text for each thing that could not be checked.
         seed: the seed that repeats the check.
     """
 
@@ -142,6 +229,7 @@ class Report:
     contracts: dict[str, str] = dataclasses.field(default_factory=dict)
     adjoints: dict[str, float] = dataclasses.field(default_factory=dict)
     faults: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
     def __bool__(self) -> bool:
@@ -149,28 +237,27 @@ class Report:
 
     @property
     def entries(self) -> int:
-        return sum(len(g.entries) for g in self.gradients)
+        return sum(g.errors.size for g in self.gradients)
 
     @property
     def kinks(self) -> list[str]:
         """The names of the derivatives at a kink."""
-        return [e.name for g in self.gradients for e in g.kinks]
+        return [name for g in self.gradients for name in g.kinks]
 
     @property
     def worst(self) -> Entry | None:
-        return max((g.worst for g in self.gradients), key=lambda e: e.error, default=None)
+        return max((g.worst for g in self.gradients if g.worst), key=lambda e: e.error, default=None)
 
     def __str__(self) -> str:
+        end = [f"note: {note}" for note in self.notes] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
         if self.faults:
-            return "\n".join(
-                [f"{self.name}: {fault}" for fault in self.faults] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-            )
+            return "\n".join([f"{self.name}: {fault}" for fault in self.faults] + end)
+        unseen = sum(int(g.unseen.sum()) for g in self.gradients)
         text = f"{self.name}: all {self.entries} slopes are right, {len(self.kinks)} of them at a kink"
+        text = text.replace("slopes are", "slopes that can be seen are") + f", {unseen} unseen" if unseen else text
         if self.worst:
             text += f"; the largest error:\n  {self.worst}"
-        return "\n".join(
-            [text] + [f"kink: {name}" for name in self.kinks] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-        )
+        return "\n".join([text] + [f"kink: {name}" for name in self.kinks] + end)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -183,6 +270,7 @@ class Report:
             "adjoints": self.adjoints,
             "contracts": self.contracts,
             "faults": self.faults,
+            "notes": self.notes,
             "seed": self.seed,
             "rtol": self.rtol,
             "seconds": self.seconds,

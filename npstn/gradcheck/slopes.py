@@ -1,150 +1,294 @@
-"""Measure slopes by finite differences: how each output of a function changes along a line, and where it has a kink.
+"""Measure slopes by finite differences: how outputs change along a line, and whether a kink or a jump lies there.
 
     f, x, y   the function, the point, and the value y = f(x)
-    d         the direction: one entry of x, all entries with random signs, or x itself
-    h         the step along d
-    v         the cotangent: a weight for each output
+    t         how far the point moves along a line, in either direction
+    h         the largest t of a level: three t are tried, h, r h and r^2 h, with r = e^(-1/2) = 0.61
+    u         the error that rounding may have added to a value of f: 2 ulp(f) + 2 |slope| ulp(x)
 
-    left(h) = (f(x) - f(x - h d)) / h    right(h) = (f(x + h d) - f(x)) / h    central(h) = the mean of the two
+e is transcendental: no polynomial with whole coefficients is zero there. So no period fits all three steps, and no kink
+at a round place makes them agree by chance. Steps of unlike size that agree are evidence; two steps of 1 : 2 are not.
 
-The error of each is a series in h. Two steps remove its first term (Richardson's extrapolation):
+    right(t) = (f(x + t) - f(x)) / t    left(t) = (f(x) - f(x - t)) / t    central(t) = (f(x + t) - f(x - t)) / 2t
 
-    left    = 2 left(h/2)  - left(h)                error O(h^2)
-    right   = 2 right(h/2) - right(h)               error O(h^2)
-    central = (4 central(h/2) - central(h)) / 3     error O(h^4), and none where f is linear
+The error of each is a series in t. Three steps remove its first two terms (Richardson's extrapolation):
 
-Curvature makes left(h) and right(h) differ, but not left and right. If left and right differ, a kink is within reach of
-the step, and a smaller step may not reach it. If they differ even with the smallest step, the kink is at x itself.
+    right, left   of the terms t and t^2      error O(t^3)
+    central       of the terms t^2 and t^4    error O(t^6), and none where f is a polynomial up to the sixth degree
 
-Rounding errors of f are divided by the step; the quotient is the noise floor. So the largest step is tried first.
-Thanks to the O(h^4) that step can be far larger than the customary 1e-6. Each output is judged alone, and from f alone:
-nothing here knows the gradient under test, so a wrong gradient cannot look like a kink.
+What the last removal changed is taken for the truncation error. It overstates that error where t is small enough, and
+it is large where t is too large. Rounding adds at most (sum of |weights|) u / t, the noise. The gap is right - left, as
+t goes to 0: no curvature is left in it. The steepest of right(h), left(h) and the slope is the scale of an error.
+
+A pair of an output and a line is settled at a level if truncation is below the noise or a share rtol of the steepest,
+and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. Then the
+gaps tell what lies at x:
+
+    the gap falls with h         smooth: the slope of the level with the least error
+    the gap stays as h falls     a kink: any slope between left and right
+    the gap grows with 1 / h     a jump: the slopes of the two sides, without the value at x itself
+    the gap grows more slowly    an unbounded slope, as of sqrt|x| at 0: no slope at all
+    no value is finite           left the domain
+
+So x^7 at 0 is no kink, however flat, and |x| at 1e-9 is none, however near. All this follows from forward alone, for
+each output alone: nothing here knows the gradient under test, so a wrong gradient cannot look like a kink.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-STEPS = 1.0, 1e-1, 1e-2, 1e-3  # as shares of the largest step
+RATIO = np.exp(-0.5)
+SHARES = 1.0, RATIO, RATIO**2
 ULP = np.finfo(np.float64).eps
+SEEN = 1e-3  # a slope is seen if its error is at most this share of it
 
-Map = Callable[[np.ndarray], np.ndarray]
+FAR = 1e-5  # the same for the steps of the size of x
 
+SMOOTH, KINK, JUMP, UNBOUNDED, OUTSIDE = range(5)
 
-class Quotients(NamedTuple):
-    """The difference quotients of each output, over a step and over half of it."""
-
-    left: np.ndarray
-    right: np.ndarray
-    central: np.ndarray
-    half_left: np.ndarray
-    half_right: np.ndarray
-    half_central: np.ndarray
-
-    def extrapolated(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """left, right and central, each without the first term of its error."""
-        left, right = 2 * self.half_left - self.left, 2 * self.half_right - self.right
-        return left, right, (4 * self.half_central - self.central) / 3
+# The levels: h as multiples of the first step, and, for entries that are small among the others, of their own size.
+UP = 1e3, 1e2, 1e1
+DOWN = tuple(10.0**-k for k in range(1, 8))
+FIRST = len(UP)
 
 
-def quotients(f: Map, x: np.ndarray, y: np.ndarray, d: np.ndarray, h: float) -> Quotients:
-    """The difference quotients of f at x along d, with the step h."""
-    points = [x + t * d for t in (-h, -h / 2, 0, h / 2, h)]
-    values = [f(points[0]), f(points[1]), y, f(points[3]), f(points[4])]
+class Lines(Protocol):
+    """Some lines through x, each with the outputs that are read along it.
 
-    def quotient(i: int, j: int) -> np.ndarray:
-        step = ((points[j] - points[i]) * d).sum() / (d * d).sum()  # the step as floating point represents it
-        return (values[j] - values[i]) / step
+    Attributes:
+        steps: (lines, levels), h for each level in falling order; NaN where a line has no such level.
+        y: the outputs at x; sizes: |x| on each line, in units of the step. Both broadcast to (lines, outputs).
+    """
 
-    return Quotients(
-        quotient(0, 2),
-        quotient(2, 4),
-        quotient(0, 4),
-        quotient(1, 2),
-        quotient(2, 3),
-        quotient(1, 3),
-    )
+    steps: np.ndarray
+    y: np.ndarray
+    sizes: np.ndarray
 
+    def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs (active lines, outputs) after a move by t, and how far each line moved, as floating point has it.
 
-def weighed(weights: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The numbers times the weights. A weight of 0 gives 0 even for NaN: a NaN must show at its own place only."""
-    return np.where(weights == 0, 0.0, weights * numbers)
+        NaN where f raises an exception.
+        """
 
 
-class Slopes(NamedTuple):
-    """The slope of each output along a direction."""
+class Level(NamedTuple):
+    """What one level says about each pair of a line and an output: arrays (lines, outputs), step (lines, 1)."""
 
     slope: np.ndarray
     left: np.ndarray
     right: np.ndarray
-    kink: np.ndarray  # bool
-    noise: np.ndarray  # the largest error that rounding may have added
-    step: float
-
-    def weighted(self, v: np.ndarray) -> tuple[float, float, float, float]:
-        """The lowest and the highest allowed <v, slope>, its size without cancellation, and its noise.
-
-        The lowest and the highest differ only at a kink: there each output may have any slope between left and right.
-        """
-        left, right, slope = weighed(v, self.left), weighed(v, self.right), weighed(v, self.slope)
-        low = np.where(self.kink, np.minimum(left, right), slope).sum()
-        high = np.where(self.kink, np.maximum(left, right), slope).sum()
-        size = np.where(self.kink, np.maximum(abs(left), abs(right)), abs(slope)).sum()
-        return (
-            float(low),
-            float(high),
-            float(size),
-            float(np.linalg.norm(weighed(v, self.noise).ravel())),
-        )
+    error: np.ndarray  # truncation and noise of slope
+    side_error: np.ndarray  # those of left and right
+    noise: np.ndarray  # that of the gap
+    steepest: np.ndarray  # NaN where a value is not finite
+    beyond_left: np.ndarray  # the slopes of the two sides without the value at x
+    beyond_right: np.ndarray
+    wobble: np.ndarray  # how far the extrapolations from two steps differ
+    settled: np.ndarray  # bool
+    step: np.ndarray
 
 
-@np.errstate(all="ignore")
-def slopes_along(
-    f: Map,
-    x: np.ndarray,
-    y: np.ndarray,
-    d: np.ndarray,
-    h: float,
-    rounding: np.ndarray,
-    rtol: float,
-) -> Slopes:
-    """The slopes of f at x along d.
+class Slopes(NamedTuple):
+    """The slope of each pair, (lines, outputs): what it is, where it may lie, and how well it is known.
 
-    Args:
-        h: the largest step; smaller steps are tried if a kink is within its reach.
-        rounding: the rounding errors of y.
-        rtol: the difference of left and right that makes a kink, relative to the steepest slope of all outputs.
+    At a kink `left` and `right` are the slopes of the two sides; at a jump they are those without the value at x.
     """
-    for step in h * np.array(STEPS):
-        q = quotients(f, x, y, d, step)
-        left, right, slope = q.extrapolated()
-        moves = (q.left != 0) | (q.right != 0)
-        noise = np.where(moves, 3 * rounding / step, 0.0)  # f's values in slope have weights of 3 / step in all
-        steepest = np.maximum(abs(left), abs(right)).max()
-        # Halving the step must change central little, too: the error left in slope is about the square of that change.
-        smooth = (abs(right - left) <= rtol * steepest + 6 * noise) & (
-            abs(q.half_central - q.central) <= np.sqrt(rtol) * steepest + noise
-        )
-        if smooth.all():
-            break
-    # At a jump the quotients grow as the step shrinks. A jump is no kink: it has no slope, and no gradient is right.
-    jump = abs(q.half_right - q.half_left) > 1.5 * abs(q.right - q.left)
-    kink = ~smooth & ~jump
-    return Slopes(slope, left, right, kink, np.where(kink, 4, 1) * noise, float(step))
+
+    slope: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    error: np.ndarray
+    steepest: np.ndarray
+    kind: np.ndarray
+    step: np.ndarray
+
+    def distance(self, slope: np.ndarray) -> np.ndarray:
+        """How far a slope lies from those that the differences allow."""
+        low, high = np.minimum(self.left, self.right), np.maximum(self.left, self.right)
+        outside = np.maximum(np.maximum(low - slope, slope - high), 0)
+        sides = np.minimum(abs(slope - self.left), abs(slope - self.right))
+        return np.choose(self.kind, [abs(slope - self.slope), outside, sides, np.inf, np.inf])
 
 
-def rounding_errors(
-    f: Callable[[Sequence[np.ndarray]], np.ndarray],
-    inputs: Sequence[np.ndarray],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """The largest change of each output while the inputs change in their last digits only."""
-    y = f(inputs)
-    errors = ULP * abs(y)
-    for _ in range(8):
-        shaken = [x * (1 + ULP * rng.integers(-2, 3, x.shape)) for x in inputs]
-        errors = np.maximum(errors, abs(f(shaken) - y))
-    return 2 * errors  # eight trials may miss the largest
+def extrapolated(q: Sequence[np.ndarray] | np.ndarray, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
+    """The quotients q of three steps without the terms h^first and h^second, and what the second removal changed."""
+    a, b = RATIO**first, RATIO**second
+    once, twice = (q[1] - a * q[0]) / (1 - a), (q[2] - a * q[1]) / (1 - a)
+    best = (twice - b * once) / (1 - b)
+    return best, abs(best - twice)
+
+
+def _weights(first: int, second: int) -> np.ndarray:
+    """The weights of the three quotients in `extrapolated`."""
+    return extrapolated(np.eye(3), first, second)[0]
+
+
+CENTRAL_NOISE = (abs(_weights(2, 4)) / SHARES).sum()  # times u / h
+SIDE_NOISE = 2 * (abs(_weights(1, 2)) / SHARES).sum()
+# g(t) = jump + slope t + curvature t^2 through three points: the weights of g in the slope
+_BEYOND = np.linalg.inv(np.vander(SHARES, increasing=True))[1]
+
+
+def measure(lines: Lines, rtol: float) -> Slopes:
+    """The slopes along the lines."""
+    with np.errstate(all="ignore"):
+        every = np.arange(len(lines.steps))
+        first = _level(lines, FIRST, every, rtol)
+        found = _verdict([first], rtol)
+        left = np.flatnonzero(~first.settled.all(axis=1) | ~_clear(first, rtol).any(axis=1))
+        if left.size:
+            levels = _further(lines, left, first, rtol)
+            for whole, part in zip(found, _verdict(levels, rtol), strict=True):
+                whole[left] = part
+        return found
+
+
+def _clear(level: Level, rtol: float) -> np.ndarray:
+    """The pairs whose slope no noise hides: a larger step is of no use to them."""
+    return (level.error <= rtol * level.steepest) | (np.isfinite(level.steepest) & (level.noise == 0))
+
+
+def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[Level]:
+    """The levels of those lines that the first level leaves open, from the largest step to the smallest.
+
+    The steps fall until all outputs of a line are settled; they grow until one of its outputs is clear.
+    """
+    start = Level(*(field[left] for field in first))
+    levels: list[Level] = [start] * lines.steps.shape[1]
+    clear: np.ndarray = np.asarray(_clear(start, rtol).any(axis=1))
+    open_: np.ndarray = np.asarray(~start.settled.all(axis=1))
+    downward = range(FIRST + 1, len(levels))
+    for k in (*downward, *reversed(range(FIRST))):
+        goes = (open_ if k > FIRST else ~clear) & np.isfinite(lines.steps[left, k])
+        levels[k] = Level._make(np.full_like(field, np.nan if field.dtype == float else False) for field in start)
+        if not goes.any():
+            continue
+        for whole, part in zip(levels[k], _level(lines, k, left[goes], rtol), strict=True):
+            whole[goes] = part
+        clear[goes] |= np.asarray(_clear(levels[k], rtol))[goes].any(axis=1)
+        settled: np.ndarray = np.asarray((levels[k].settled | _settled_before(levels, k)).all(axis=1))
+        open_[goes] &= ~settled[goes]
+    return levels
+
+
+def _settled_before(levels: list[Level], k: int) -> np.ndarray:
+    return np.any([level.settled for level in levels[FIRST:k]], axis=0)
+
+
+def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
+    """The quotients at the level k for the active lines, and what they say."""
+    h = lines.steps[active, k][:, None]
+    y, size = (np.broadcast_to(a, (len(lines.steps), a.shape[1]))[active] for a in (lines.y, lines.sizes))
+    largest = abs(y)
+    above, below, right, left, central = [], [], [], [], []
+    for share in SHARES:
+        (high, up), (low, down) = lines.values(share * h, active), lines.values(-share * h, active)
+        above.append(high - y)
+        below.append(low - y)
+        right.append(above[-1] / up)
+        left.append(below[-1] / down)
+        central.append((high - low) / (up - down))
+        largest = np.maximum(largest, np.maximum(abs(high), abs(low)))
+    (r, r_error), (l, l_error) = extrapolated(right, 1, 2), extrapolated(left, 1, 2)
+    slope, truncation = extrapolated(central, 2, 4)
+    wobble = truncation * (1 - RATIO**4) / RATIO**4
+    steepest = np.maximum(np.maximum(abs(right[0]), abs(left[0])), abs(slope))
+    steepest = np.where(np.isfinite(r) & np.isfinite(l), steepest, np.nan)
+    noise = 2 * ULP * (largest + steepest * (size + h)) / h  # u / h
+    sides = r_error + l_error < truncation  # where the curvature jumps the series of central has odd terms
+    slope, truncation = np.where(sides, (r + l) / 2, slope), np.minimum(truncation, r_error + l_error)
+    side_noise = SIDE_NOISE * noise
+    # Values of f that cancelled on their way carry more than their own last digits: the gap shows it.
+    error = truncation + np.where(sides, side_noise, CENTRAL_NOISE * noise) + np.minimum(abs(r - l) / 2, side_noise)
+    tolerable = rtol * steepest
+    settled = (truncation <= tolerable + CENTRAL_NOISE * noise) & (
+        abs(r - l) <= tolerable + 2 * side_noise + np.minimum(2 * (r_error + l_error), SEEN * steepest)
+    )
+    beyond = [sum(w * g for w, g in zip(_BEYOND, side, strict=True)) / h for side in (below, above)]
+    side_error = r_error + l_error + side_noise
+    return Level(
+        slope, l, r, error, side_error, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled, h
+    )
+
+
+def _verdict(levels: list[Level], rtol: float) -> Slopes:
+    """What the levels say together. They are in the order of falling steps."""
+    at = Level(*(np.stack(fields) for fields in zip(*levels, strict=True)))
+    valid, gap = np.isfinite(at.steepest), abs(at.right - at.left)
+    number = np.arange(len(levels))[:, None, None]
+    error = at.error
+    if len(levels) > 1:
+        # Truncation falls with h and noise grows: what a smaller step adds to f must not be luckily small at this one.
+        added = np.where(valid, (2 * at.wobble + gap) * at.step, 0.0)
+        deeper = np.maximum.accumulate(np.vstack([added[1:], np.zeros_like(added[:1])])[::-1], axis=0)[::-1]
+        error = np.maximum(error, deeper / at.step)
+    # Far from x the function may be another one: a large step needs better evidence than a small one.
+    near = valid & (number >= min(FIRST, len(levels) - 1))
+    share = (error + (gap / 2 if len(levels) > 1 else 0)) / at.steepest
+    good = valid & ((at.settled & (share <= 0.5)) | (share <= np.where(near, SEEN, FAR)))
+    # Without a good level a coarse one; without that one the least error: the outputs may stand still.
+    coarse = near & (share <= 0.1)
+    trusted = np.where(good.any(axis=0), good, coarse)
+    share = np.where(trusted & ~np.isnan(share), share, np.inf)
+    least = np.where(near, 2 * (error + gap / 2), np.inf)
+    last = np.where(valid, number, -1).max(axis=0)
+    known = np.isfinite(share.min(axis=0))
+    best = np.where(known, share.argmin(axis=0), np.where(np.isnan(least), np.inf, least).argmin(axis=0))
+    error = np.where(known, error, least)
+    kind = np.where(last < 0, OUTSIDE, SMOOTH)
+
+    def pick(field: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(np.broadcast_to(field, at.slope.shape), chosen[None], axis=0)[0]
+
+    slope, left, right, error, steepest, step = (
+        pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)
+    )
+    found = Slopes(slope, left, right, error, steepest, kind, step)
+    if len(levels) == 1:
+        return found
+
+    # The deepest level at which the gap stands out from its noise, and the one before; a deeper level may refute it.
+    plain = valid & (at.noise <= 0.1 * gap) & (gap > rtol * at.steepest)
+    deepest = np.where(plain, number, -1).max(axis=0)
+    before = np.where(plain & (number < deepest), number, -1).max(axis=0)
+    before_that = np.where(plain & (number < before), number, -1).max(axis=0)
+    gap_at = [pick(gap, np.maximum(k, 0)) for k in (before_that, before, deepest)]
+    refuted = (valid & (number > deepest) & (gap + at.noise < gap_at[2] / 2)).any(axis=0)
+    growth, growth_before = gap_at[2] / gap_at[1], gap_at[1] / gap_at[0]
+    stays = np.where(before < 0, True, growth < 1.7)
+    stands = (deepest >= 0) & ~refuted
+    hardly = share.min(axis=0) <= SEEN  # a gap that small may be noise: it must stay to be a kink
+    steady = (abs(growth - 1) < 0.1) & (abs(growth_before - 1) < 0.1) & (before_that >= 0)
+    kink = stands & np.where(hardly, steady, stays)
+    jump = stands & ~hardly & ~stays
+    kind = np.where(kink, KINK, np.where(jump, np.where(growth < 5, UNBOUNDED, JUMP), kind))
+    # The same on both sides, as in the cube root of x at 0: there is no gap, and the slope grows without end.
+    steep = [pick(abs(at.slope), np.maximum(last - k, 0)) for k in range(3)]
+    grows = (steep[0] > 1.7 * steep[1]) & (steep[1] > 1.7 * steep[2])
+    grows &= pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0]
+    kind = np.where((kind == SMOOTH) & (share.min(axis=0) > SEEN) & grows & (last >= 2), UNBOUNDED, kind)
+    # the best of the levels that show the kink
+    alike = plain & (abs(gap - gap_at[2]) <= 0.1 * gap_at[2])
+    kinked = np.where(alike, at.noise + at.side_error, np.inf).argmin(axis=0)
+    changes = np.stack([abs(side - np.roll(side, 1, axis=0)) for side in (at.beyond_left, at.beyond_right)]).max(axis=0)
+    beyond_error = np.where(plain & (number > 0), changes + at.noise, np.inf)
+    beyond_error = np.where(np.isnan(beyond_error), np.inf, beyond_error)
+    jumped = beyond_error.argmin(axis=0)
+
+    def replaced(field: str, at_kink: np.ndarray, at_jump: np.ndarray) -> np.ndarray:
+        otherwise = np.where(kind == JUMP, pick(at_jump, jumped), getattr(found, field))
+        return np.where(kind == KINK, pick(at_kink, kinked), otherwise)
+
+    left, right = replaced("left", at.left, at.beyond_left), replaced("right", at.right, at.beyond_right)
+    return Slopes(
+        np.where((kind == KINK) | (kind == JUMP), (left + right) / 2, found.slope),
+        left,
+        right,
+        replaced("error", at.side_error, beyond_error),
+        np.where(kind == JUMP, np.maximum(abs(left), abs(right)), replaced("steepest", at.steepest, at.steepest)),
+        kind,
+        replaced("step", at.step, at.step),
+    )

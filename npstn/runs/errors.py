@@ -7,3 +7,7 @@ class RunError(Exception):
 
 class RunExists(RunError):
     """The folder for a new run holds something that must not be replaced."""
+
+
+class RunIsBusy(RunError):
+    """Another process is working in the run folder."""

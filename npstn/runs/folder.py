@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Sequence
+import datetime
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from npstn import nn, storage
-from npstn.runs import config, frames
+from npstn.runs import config, frames, lock
 from npstn.runs.config import Config, read_config
 from npstn.runs.errors import RunError, RunExists
 
@@ -18,15 +21,43 @@ PICTURES = "curves.png", "before_after.png", "parameters.png", "training.gif", "
 FILES = (config.FILE, METRICS, CHECKPOINT, WEIGHTS, frames.FILE, *PICTURES)
 
 
-def create(folder: Path, replace: bool) -> None:
-    """Make the folder of a new run. With `replace`, nothing is left of the run that is there.
+def named_after_now(below: Path) -> Path:
+    """Make an empty folder named after the time; of two processes in one second, the later one gets a number too."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in itertools.count(1):
+        folder = below / (now if number == 1 else f"{now}_{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _not_writable(folder, error) from None
+        return folder
+    raise AssertionError  # there is always another number
 
-    Raises RunExists for a folder with something in it, unless that is a run to be replaced; RunError where the folder
-    cannot be written.
+
+@contextlib.contextmanager
+def create(folder: Path, replace: bool) -> Iterator[bool]:
+    """Make the folder of a new run, and lock it inside the `with`; see `lock.locked` for what this gives.
+
+    With `replace`, nothing is left of the run that is there.
+
+    Raises RunExists for a folder with something in it, unless that is a run to be replaced; RunIsBusy where another
+    process is working in it; RunError where it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if set(folder.iterdir()) - set(storage.leftovers(folder, FILES)):
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+    with lock.locked(folder) as held:
+        _make_empty(folder, replace)
+        yield held
+
+
+def _make_empty(folder: Path, replace: bool) -> None:
+    """Remove a run from its folder, if it may be replaced; raise RunExists for anything else that is there."""
+    try:
+        if set(folder.iterdir()) - {folder / lock.FILE, *storage.leftovers(folder, FILES)}:
             if not replace:
                 raise RunExists(f"{folder} exists already; choose another, or replace it with --force")
             try:
@@ -37,7 +68,11 @@ def create(folder: Path, replace: bool) -> None:
             (folder / name).unlink(missing_ok=True)
         tidy(folder)
     except OSError as error:
-        raise RunError(f"cannot write the run folder {folder}: {error.strerror}") from None
+        raise _not_writable(folder, error) from None
+
+
+def _not_writable(folder: Path, error: OSError) -> RunError:
+    return RunError(f"cannot write the run folder {folder}: {error.strerror}")
 
 
 def tidy(folder: Path) -> None:

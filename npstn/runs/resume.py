@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from npstn import storage
-from npstn.runs.config import FORMAT, Config
+from npstn.runs.config import Config
 from npstn.runs.errors import RunError
 from npstn.runs.folder import CHECKPOINT
+from npstn.runs.formats import FORMAT
 from npstn.training import State
 
 

@@ -38,6 +38,11 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         return sample(images, Rotation().grid(radians, images.shape[1:]))
 
 
+def turned(degrees: float) -> str:
+    """How images are turned, in words."""
+    return f"turned within ±{degrees:g}°" if degrees else "upright"
+
+
 class Rotated(Task):
     """Digits, each turned by an angle drawn uniformly from -angle .. angle degrees, counter-clockwise.
 
@@ -65,7 +70,7 @@ class Rotated(Task):
         self.angle = self.chosen["angle"]
 
     def summary(self, count: int) -> str:
-        return f"{super().summary(count)}, turned within ±{self.angle:g}°"
+        return f"{super().summary(count)}, {turned(self.angle)}"
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         degrees = rng.uniform(-self.angle, self.angle, len(chosen)).astype(np.float32)

@@ -8,6 +8,7 @@ import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
 from npstn.tasks.base import Batch, Task, correlations, sample
+from npstn.tasks.rotated import turned
 from npstn.transformers import Setting
 
 SIDE = 1.5  # of the larger image, relative to the source's: 42 pixels for MNIST's 28
@@ -63,8 +64,8 @@ class RTS(Task):
 
     def summary(self, count: int) -> str:
         h, w = self.size
-        angle = self.chosen["angle"]
-        return f"{super().summary(count)}, turned within ±{angle:g}°, scaled and placed in {h} x {w} pixels"
+        how = turned(self.chosen["angle"])
+        return f"{super().summary(count)}, {how}, scaled and placed in {h} x {w} pixels"
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The least and the largest of each random quantity."""

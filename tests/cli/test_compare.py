@@ -7,6 +7,8 @@ from command import QUICK, last_accuracy, npstn_, refusal
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
+NOWHERE = "cannot write none/x.png: No such file or directory; choose another place with --out"
+
 
 def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -28,10 +30,10 @@ def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypa
     [
         ([], 2, "the following arguments are required: RUN"),
         (["{run}", "{run}/."], 1, "expected each run once, got {run} twice"),
-        (["{run}", "nothing"], 1, "expected a run folder, got nothing, with no config.json in it"),
+        (["{run}", "nothing"], 1, "expected a run folder, got nothing: there is no such folder"),
         (["{run}", "--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
         (["{run}", "--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
-        (["{run}", "--out", "none/x.png"], 1, "none/x.png: No such file or directory"),
+        (["{run}", "--out", "none/x.png"], 1, NOWHERE),
     ],
 )
 def test_wrong_arguments_of_compare(trained, tmp_path, monkeypatch, arguments, status, message):

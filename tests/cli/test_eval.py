@@ -60,7 +60,8 @@ def test_eval_elsewhere(trained, options, angle, seed, digits):
     said = npstn_("eval", trained[0], *options)
     assert said.status == 0
     assert said.out == f"{training.evaluate(net, test).accuracy:.2f} %\n"
-    assert f"turned within ±{angle}° (seed {seed})" in said.err
+    how = f"turned within ±{angle}°" if angle else "upright"
+    assert f"{how} (seed {seed})" in said.err
     assert f"{len(test.labels)} {'drawn' if digits[0] == 10_000 else 'MNIST'} digits" in said.err
 
 
@@ -100,8 +101,9 @@ def test_wrong_arguments_of_eval(trained, arguments, message):
 
 def test_eval_of_what_is_no_run(tmp_path):
     (tmp_path / "file").write_text("mine")
-    for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
-        assert refusal(1, "eval", folder) == f"expected a run folder, got {folder}, with no config.json in it"
+    assert refusal(1, "eval", tmp_path) == f"expected a run folder, got {tmp_path}, with no config.json in it"
+    for folder in (tmp_path / "none", tmp_path / "file"):
+        assert refusal(1, "eval", folder) == f"expected a run folder, got {folder}: there is no such folder"
 
 
 def damage(change):

@@ -126,6 +126,7 @@ def test_wrong_options(tmp_path, options, message):
     ("option", "given", "meant"),
     [
         ("--task", "rts", "RTS"),
+        ("--task", "RST", "RTS"),
         ("--task", "clutered", "cluttered"),
         ("--transformer", "projectiv", "projective"),
         ("--transformer", "TPS", "tps"),
@@ -161,9 +162,23 @@ def test_images_that_are_too_small_for_a_network(tmp_path, monkeypatch, undrawn)
     options = "--data", "tiny", "--transformer", "affine"
     message = refusal(2, "train", *options, "--network", "cnn", "--out", tmp_path / "run")
     assert message == (
-        "argument --network: paper_cnn_localiser: expected images of at least 28 x 28 pixels, got 20 x 20; "
+        "argument --network: expected images of at least 28 x 28 pixels, got 20 x 20; "
         "--network fcn takes images of any size"
     )
     assert list(tmp_path.iterdir()) == []
     said = npstn_("train", *options, "--network", "fcn", "--epochs", 1, "--out", tmp_path / "run")
     assert said.status == 0
+
+
+def test_pictures_that_are_not_there(tmp_path):
+    expected = "argument --task: expected a folder of pictures or an .npz, got "
+    none, text = tmp_path / "none", tmp_path / "a.txt"
+    text.write_text("mine")
+    assert refusal(2, "train", "--task", none) == f"{expected}'{none}', and there is nothing of that name"
+    assert refusal(2, "train", "--task", text) == f"{expected}'{text}', which is neither"
+
+
+def test_the_help_says_which_task_has_which_default():
+    text = " ".join(npstn_("train", "--help").out.split())
+    assert "within +-A degrees; by default 45 (rotated, RTS, addition), 90 (R), 0 (pictures)" in text
+    assert "by a normal of C pixels; 5 by default" in text

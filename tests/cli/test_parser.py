@@ -46,6 +46,13 @@ COMMANDS = "train eval show compare gradcheck data".split()
         ),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
         (["here"], "unrecognized arguments: here"),
+        (["tps"], "unrecognized arguments: tps; did you mean --transformer tps?"),
+        (["RTS"], "unrecognized arguments: RTS; did you mean --task RTS?"),
+        (["-epochs", "3"], "unrecognized arguments: -epochs 3; did you mean --epochs?"),
+        (
+            ["--model=cnn"],
+            "unrecognized arguments: --model=cnn; --transformer takes its place: rotation for stn, none for cnn",
+        ),
         (["--angle"], "argument --angle: expected one argument"),
         (
             ["--data", "drawn", "--data-dir", "x"],
@@ -78,9 +85,22 @@ def test_wrong_choices(tmp_path, option, given):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["eval"], ["train", "--verison"], ["--colour"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["fly"], ["eval"], ["train", "--verison"], ["--colour"]], ids=" ".join)
 def test_wrong_commands(arguments):
     assert refusal(2, *arguments)
+
+
+def test_a_run_folder_or_pictures_without_their_option(copy, tmp_path):
+    assert refusal(2, "train", copy) == f"unrecognized arguments: {copy}; did you mean --resume {copy}?"
+    (tmp_path / "mine").mkdir()
+    mine = tmp_path / "mine"
+    assert refusal(2, "train", mine) == f"unrecognized arguments: {mine}; did you mean --task {mine}?"
+
+
+def test_without_a_command_there_is_help():
+    said = npstn_()
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith("usage: npstn ") and all(command in said.out for command in COMMANDS)
 
 
 def test_help_is_printed_by_every_command():

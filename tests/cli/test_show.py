@@ -8,6 +8,8 @@ from npstn import models
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
+NOWHERE = "cannot write none/x.png: No such file or directory; choose another place with --out"
+
 
 def test_show_writes_its_picture_into_the_run(copy):
     said = npstn_("show", copy)
@@ -33,10 +35,11 @@ def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
         (["--digit", "-1"], 2, "argument --digit: expected a whole number of at least 0, got -1"),
         (["--digit", "x"], 2, "argument --digit: expected a whole number of at least 0, got x"),
         (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
+        (["--digit", *["7"] * 51], 1, "expected at most 50 test images in a picture, got 51: draw several"),
         (["--data-dir", "x"], 1, "expected no folder of files for drawn digits, got x: leave --data-dir out"),
         (["--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
         (["--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
-        (["--out", "none/x.png"], 1, "none/x.png: No such file or directory"),
+        (["--out", "none/x.png"], 1, NOWHERE),
     ],
 )
 def test_wrong_arguments_of_show(trained, tmp_path, monkeypatch, arguments, status, message):
@@ -49,7 +52,7 @@ def test_wrong_arguments_of_show(trained, tmp_path, monkeypatch, arguments, stat
 
 def test_show_of_what_is_no_run():
     assert refusal(2, "show") == "the following arguments are required: RUN"
-    assert refusal(1, "show", "nothing") == "expected a run folder, got nothing, with no config.json in it"
+    assert refusal(1, "show", "nothing") == "expected a run folder, got nothing: there is no such folder"
 
 
 def test_show_of_a_run_without_a_transformer(copy):

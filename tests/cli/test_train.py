@@ -8,6 +8,7 @@ import pytest
 import scipy
 from command import (
     ALL_FILES,
+    COMMAND,
     FILES,
     PICTURES,
     QUICK,
@@ -19,6 +20,7 @@ from command import (
     refusal,
 )
 from numpy.testing import assert_array_equal
+from processes import run_python
 
 import npstn
 from npstn import models, runs, training
@@ -150,6 +152,7 @@ def test_upright_digits(tmp_path):
     said = npstn_("train", *QUICK, "--angle", "0", "--out", out)
     assert (said.status, said.err) == (0, "")
     assert "warning" not in said.out  # there is nothing to turn back
+    assert "on 600 drawn digits, upright; run:" in said.out
     assert names(out) == ALL_FILES
     assert runs.read_metrics(out)["input_std_deg"].tolist() == [0, 0]
 
@@ -246,3 +249,19 @@ def test_a_constant_localiser_is_reported_after_each_epoch(tmp_path, monkeypatch
     for text in lines:
         assert text.startswith("warning: the localisation network answers nearly the same for every image. ")
         assert re.search(r"Its answers spread by angle 0\.0°, the images by angle 2\d\.\d°", text)
+
+
+def test_no_backend_of_matplotlib_is_needed(tmp_path):
+    """`!npstn train` in a notebook is given one that the program's own Python may not have."""
+    options = "--data", "drawn", "--transformer", "none", "--epochs", "1", "--threads", "1", "--out", tmp_path / "run"
+    run_python(COMMAND, "train", *options, MPLBACKEND="of another Python")
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(KINDS[".png"])
+
+
+def test_a_tilde_is_the_home(tmp_path, monkeypatch, asked):
+    """The shell leaves it as it is in --out=~/runs."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    refusal(1, "train", "--out=~/a/run")
+    assert names(tmp_path) == ["a"]
+    assert refusal(1, "eval", "~/a/run").startswith(f"expected weights in {tmp_path / 'a' / 'run'}, got none")

@@ -51,6 +51,16 @@ def test_curves_have_whole_epochs_on_their_axis(epochs):
         assert ticks == list(range(1, epochs + 1))
 
 
+@pytest.mark.parametrize(("accuracies", "ends"), [([90, 99, 100], (None, 100)), ([0, 1, 4], (0, None)), ([50], ())])
+def test_the_axis_of_the_accuracy_has_no_values_that_no_accuracy_has(accuracies, ends):
+    count = len(accuracies)
+    metrics = {name: column[:count] for name, column in METRICS.items()}
+    metrics["test_accuracy"] = np.array(accuracies, float)
+    low, high = curves(metrics).axes[1].get_ylim()
+    assert 0 <= low < min(accuracies) + 1e-9 and max(accuracies) <= high <= 100
+    assert all(end in (None, got) for end, got in zip(ends, (low, high)))
+
+
 # Several runs
 
 

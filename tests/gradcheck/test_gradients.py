@@ -27,11 +27,16 @@ def test_nan_in_the_gradient_never_passes(value):
 
 
 def test_noise_is_seen():
-    single = operation(lambda x: np.sin(x.astype(np.float32)).astype(x.dtype), lambda x, dy: np.cos(x) * dy)
-    assert not report_on(single, np.linspace(0.5, 1, 8))
+    def single_sin(x):
+        return np.sin(x.astype(np.float32)).astype(x.dtype)
+
+    single = operation(single_sin, lambda x, dy: np.cos(x) * dy)
+    assert report_on(single, np.linspace(0.5, 1, 8)).worst.noise > 1e-7
+    single_and_wrong = operation(single_sin, lambda x, dy: 1.001 * np.cos(x) * dy)
+    assert not report_on(single_and_wrong, np.linspace(0.5, 1, 8))
     rng = np.random.default_rng(0)
     drowned = report_on(operation(lambda x: x + rng.normal(size=x.shape), lambda x, dy: dy), np.ones(4))
-    assert any("drown in noise" in fault for fault in drowned.faults)
+    assert any("other numbers in a second call" in fault for fault in drowned.faults)
 
 
 def test_a_gradient_that_is_not_given():
@@ -62,7 +67,7 @@ def test_nothing_to_check():
 
 def test_large_inputs_along_directions():
     x = np.random.default_rng(0).normal(size=(40, 50))
-    report = gradcheck(square, x)
+    report = gradcheck(operation(lambda x: (x * x).sum(), lambda x, dy: 2 * x * dy), x, max_entries=1000)
     assert report.entries == 16 and report.worst.index is None
 
 
@@ -72,14 +77,15 @@ def test_the_one_wrong_entry_of_many_is_named():
         dx[17, 23] *= 1.001
         return dx
 
-    report = report_on(operation(lambda x: x * x, one_off), np.random.default_rng(0).normal(size=(40, 50)))
+    x = np.random.default_rng(0).normal(size=(40, 50))
+    report = report_on(operation(lambda x: (x * x).sum(), one_off), x, max_entries=1000)
     assert "along 16 of 16 directions" in report.faults[0]
-    assert report.worst.name == "∂output[17, 23] / ∂x[17, 23]"
+    assert report.worst.name == "∂output / ∂x[17, 23]"
 
 
 def test_the_same_seed_repeats_it():
     x = np.random.default_rng(0).normal(size=(40, 50))
-    one, two, other = (report_on(F.tanh, x, seed=seed).worst for seed in (3, 3, 4))
+    one, two, other = (report_on(lambda x: F.tanh(x).sum(), x, seed=seed, max_entries=1000).worst for seed in (3, 3, 4))
     assert one == two != other
 
 
@@ -88,6 +94,6 @@ def test_the_curve_is_a_v():
     curve = report.gradients[0].curve
     lowest = np.argmin(curve.extrapolated)
     assert curve.extrapolated[lowest] < 1e-11 and 0 < lowest < len(curve.steps) - 1
-    assert curve.extrapolated[0] > 1e-4 and curve.extrapolated[-1] > 1e-4
+    assert curve.extrapolated[0] > 1e-6 and curve.extrapolated[-1] > 1e-4
     assert min(curve.central) > curve.extrapolated[lowest]
     assert gradcheck(F.tanh, np.ones(2)).gradients[0].curve is None

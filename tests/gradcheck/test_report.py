@@ -34,14 +34,14 @@ def test_the_report_names_everything():
     assert worst.analytic == pytest.approx(-worst.numeric)
     assert worst.left == pytest.approx(worst.right, rel=1e-5) == pytest.approx(worst.numeric, rel=1e-5)
     assert lines[2].split() == ["analytic", f"{worst.analytic:.10g}"]
-    assert "noise floor" in str(report) and lines[-1] == "seed 7, rtol 1e-08"
+    assert "noise floor" in str(report) and lines[-1] == "seed 7, rtol 1e-09"
 
 
 def test_a_good_report():
     report = gradcheck(F.linear, (np.ones((2, 3)), np.arange(12.0).reshape(4, 3) / 7), name="my layer")
-    assert report and report.name == "my layer" and report.entries == 20
+    assert report and report.name == "my layer" and report.entries == 18
     assert [g.name for g in report.gradients] == ["input", "weight"]
     assert str(report).startswith(
-        "my layer: all 20 slopes are right, 0 of them at a kink; the largest error:\n  ∂<v, output> / ∂"
+        "my layer: all 18 slopes are right, 0 of them at a kink; the largest error:\n  ∂output["
     )
     json.dumps(report.as_dict())

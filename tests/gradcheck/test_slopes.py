@@ -49,8 +49,8 @@ def test_shapes_and_zeros(x):
 
 def test_a_kink_is_not_a_wrong_gradient():
     report = gradcheck(absolute, np.array([[1.0, 0.0, -2.0]]), max_kinks=0.5)
-    assert report.kinks == ["∂<v, output> / ∂x[0, 1]"]
-    assert "kink: ∂<v, output> / ∂x[0, 1]" in str(report)
+    assert report.kinks == ["∂output / ∂x[0, 1]"]
+    assert "kink: ∂output / ∂x[0, 1]" in str(report)
 
 
 @pytest.mark.parametrize("slope", [-1.0, -0.3, 1.0])
@@ -99,7 +99,7 @@ def test_each_output_has_its_own_kinks():
 def test_too_many_kinks_prove_nothing():
     report = report_on(F.relu, np.zeros(20))
     assert report.faults == [
-        "20 of 20 slopes along input have a kink, but at most 10% may: "
+        "20 of 20 entries of input lie at a kink, but at most 10% may: "
         "choose inputs away from kinks, or raise max_kinks"
     ]
 
@@ -118,4 +118,4 @@ def test_a_tie_counted_twice():
 
 def test_a_jump_is_no_kink():
     report = report_on(operation(lambda x: (x > 0) * 1.0, lambda x, dy: 0 * dy), np.array([0.0, 1, 2]))
-    assert "at [0]" in report.faults[0] and report.worst.right > 1e5
+    assert report.faults[0].startswith("1 of 3 entries of x lie at a jump, but at most 10% may")

@@ -33,7 +33,7 @@ def test_what_is_written_is_read(trained, tmp_path):
 
 
 WRONG = {
-    "format": [1, 3, "2", None],
+    "format": [1, "3", None, True],
     "task": ["rotated", None, [], {}, {"name": "rotated"}],
     "task.name": ["cluttered", ["rotated"], None],
     "task.source": ["cifar", "digits", ["drawn"], None],
@@ -71,6 +71,14 @@ def test_each_wrong_entry_is_refused(copy, path, value):
     with pytest.raises(runs.RunError) as caught:
         runs.read_config(copy)
     assert str(caught.value) == f"expected what a run writes in {copy / 'config.json'}, got something else"
+
+
+def test_a_run_of_a_newer_npstn(copy):
+    change_config(copy, "format", 3)
+    change_config(copy, "later", "what this npstn does not know")
+    what = f"expected a run of format 2 in {copy}, got format 3, which a newer npstn wrote: update npstn"
+    for command in (["eval"], ["train", "--resume"], ["show"], ["compare"]):
+        assert refusal(1, *command, copy) == what
 
 
 def test_each_missing_entry_is_refused(copy):

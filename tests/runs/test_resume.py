@@ -209,9 +209,10 @@ def test_resume_with_a_folder_of_files_that_its_digits_do_not_have(copy):
 
 
 def test_resume_of_what_is_no_run(tmp_path):
-    for folder in (tmp_path, tmp_path / "none"):
-        message = f"expected a run folder, got {folder}, with no config.json in it"
-        assert refusal(1, "train", "--resume", folder) == message
+    said = {"": ", with no config.json in it", "none": ": there is no such folder"}
+    for name, what in said.items():
+        assert refusal(1, "train", "--resume", tmp_path / name) == f"expected a run folder, got {tmp_path / name}{what}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_resume_without_a_checkpoint(copy):

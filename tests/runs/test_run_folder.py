@@ -99,7 +99,8 @@ def test_an_out_in_a_folder_where_nothing_can_be_made():
 
 def test_a_folder_with_nothing_but_what_a_killed_process_left_is_empty(tmp_path):
     (tmp_path / ".config.json.12.34").write_text("half")
-    runs.create(tmp_path, replace=False)
+    with runs.create(tmp_path, replace=False):
+        assert names(tmp_path) == [".lock"]
     assert list(tmp_path.iterdir()) == []
 
 

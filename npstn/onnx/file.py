@@ -1,0 +1,45 @@
+"""The file of a graph. Only this module imports the package onnx."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npstn.onnx.graph import INPUT, ExportError, Graph, Value
+
+OPSET = 20  # onnx's own evaluator knows GridSample's modes by their names of opset 20 alone, though 16 has others
+IR_VERSION = 9  # the file format that came with it
+
+
+def check_package() -> None:
+    """Raise ExportError where the package onnx is not installed."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ExportError('onnx.save: expected the package onnx, got none; pip install "npstn[onnx]"') from None
+
+
+def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
+    """The content of the file, checked by onnx.checker."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    import npstn
+
+    def tensor(name: str, shape: tuple[int | str | None, ...]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    nodes = [
+        helper.make_node(node.operator, node.inputs, [node.output], name=node.output, **node.attributes)
+        for node in graph.nodes
+    ]
+    constants = [numpy_helper.from_array(np.array(x, order="C"), name) for name, x in graph.constants.items()]
+    inputs, outputs = [tensor(INPUT, ("batch", *image))], [tensor(result.name, ("batch", *result.shape[1:]))]
+    model = helper.make_model(
+        helper.make_graph(nodes, "npstn", inputs, outputs, constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="npstn",
+        producer_version=npstn.__version__,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
