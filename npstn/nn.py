@@ -10,7 +10,8 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import Tensor
-from npstn.ops.arguments import pair, whole
+from npstn.changes import note_changes
+from npstn.ops.arguments import check_probability, pair, whole
 from npstn.backend.random import generator
 from npstn.state_dict import Keys, as_array, compare_names
 
@@ -99,7 +100,7 @@ class Module:
 
     def _to(self, dtype: np.dtype) -> Module:
         for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+            parameter.data, parameter.grad = parameter._array.astype(dtype), None
         return self
 
     def extra_repr(self) -> str:
@@ -113,7 +114,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of each weight under its dotted name, as in PyTorch."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: parameter._array.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Keys:
         """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of 16, 32 or 64 bits.
@@ -135,8 +136,9 @@ class Module:
         for name, array in arrays.items():
             if array.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
+        note_changes(own[name]._array for name in arrays)
         for name, array in arrays.items():
-            own[name].data[...] = array
+            own[name]._array[...] = array
         return keys
 
 
@@ -202,7 +204,7 @@ class ReLU(Module):
 
 
 class MaxPool2d(Module):
-    """`F.max_pool2d` as a module."""
+    """`F.max_pool2d` as a module. Raises ValueError for sizes and strides below 1, and for padding below 0."""
 
     def __init__(
         self,
@@ -210,6 +212,9 @@ class MaxPool2d(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
     ) -> None:
+        pair("MaxPool2d", "kernel_size", kernel_size, 1)
+        pair("MaxPool2d", "stride", kernel_size if stride is None else stride, 1)
+        pair("MaxPool2d", "padding", padding, 0)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
     def extra_repr(self) -> str:
@@ -256,7 +261,7 @@ class Conv2d(Module):
     """`F.conv2d` with its weights, (B, in_channels, H, W) -> (B, out_channels, h, w).
 
     Weight and bias start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as in PyTorch. Raises
-    ValueError for channels below 0 and for a kernel size below 1.
+    ValueError for channels and padding below 0, and for a kernel size and a stride below 1.
 
     >>> Conv2d(1, 4, kernel_size=3, padding=1)(Tensor(np.ones((2, 1, 5, 6), np.float32))).shape
     (2, 4, 5, 6)
@@ -273,6 +278,7 @@ class Conv2d(Module):
     ) -> None:
         C, O = whole("Conv2d", "in_channels", in_channels, 0), whole("Conv2d", "out_channels", out_channels, 0)
         K, L = pair("Conv2d", "kernel_size", kernel_size, 1)
+        pair("Conv2d", "stride", stride, 1), pair("Conv2d", "padding", padding, 0)
         self.weight = _uniform(C * K * L, O, C, K, L)
         self.bias = _uniform(C * K * L, O) if bias else None
         self.stride, self.padding = stride, padding
@@ -286,9 +292,10 @@ class Conv2d(Module):
 
 
 class Dropout(Module):
-    """`F.dropout` while training; in evaluation the input itself."""
+    """`F.dropout` while training; in evaluation the input itself. Raises ValueError for p outside 0 .. 1."""
 
     def __init__(self, p: float = 0.5) -> None:
+        check_probability("Dropout", "p", p)
         self.p = p
 
     def extra_repr(self) -> str:
@@ -299,9 +306,10 @@ class Dropout(Module):
 
 
 class Dropout2d(Module):
-    """`F.dropout2d` while training; in evaluation the input itself."""
+    """`F.dropout2d` while training; in evaluation the input itself. Raises ValueError for p outside 0 .. 1."""
 
     def __init__(self, p: float = 0.5) -> None:
+        check_probability("Dropout2d", "p", p)
         self.p = p
 
     def extra_repr(self) -> str:

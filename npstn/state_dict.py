@@ -58,7 +58,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
     is not stored number by number.
     """
     if isinstance(value, Tensor):
-        value = value.data
+        value = value._array  # not .data, which hands it out
     if hasattr(value, "detach"):  # a tensor of PyTorch
         device, layout = value.device.type, str(value.layout)
         if device == "meta":

@@ -1,6 +1,7 @@
 """Mistakes planted in copies of the library's backward passes, which the gradient checker must find.
 
     python -m tests.mistakes              writes the table and the picture of docs/gradcheck.md anew
+    python -m tests.mistakes --peers      writes its table of other projects' checkers anew: see tests/peers/table.py
 
 A mistake replaces a piece of a function's source by another. The copy of the function replaces the original while the
 samples of the operation are checked. Two customary checks, written out here, judge the same copies on the same inputs.
@@ -11,6 +12,7 @@ import contextlib
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +54,7 @@ _EVERY_TIED_PIXEL = """U, dU = ctx.sources[0].data, max_pool2d_fast.backward(dV,
 MISTAKES = [
     # arithmetic, elementary functions, shapes
     Mistake("arithmetic:unbroadcast", "mean over the broadcast axis for the sum",
-            "dy.sum(", "dy.mean(", "add sub mul div"),
+            "total(dy, repeated)", "dy.mean(axis=repeated)", "add sub mul div"),
     Mistake("arithmetic:Sub.backward", "the sign of the second operand",
             "unbroadcast(-dy", "unbroadcast(dy", "sub"),
     Mistake("arithmetic:Mul.backward", "a factor of 2",
@@ -74,9 +76,9 @@ MISTAKES = [
     Mistake("elementary:Cos.gradient", "the sign",
             "-dy", "dy", "cos"),
     Mistake("shaping:Index.backward", "a race: elements taken twice get one of their gradients",
-            "np.add.at(dx, index, dy)", "dx[index] += dy", "index"),
+            "np.add.at(dx, ctx.index, dy)", "dx[ctx.index] += dy", "index"),
     Mistake("shaping:Reshape.backward", "the order of columns for that of rows",
-            "dy.reshape(x_shape)", "dy.reshape(x_shape, order='F')", "reshape"),
+            "dy.reshape(ctx.shape_of_x)", "dy.reshape(ctx.shape_of_x, order='F')", "reshape"),
     Mistake("shaping:Transpose.backward", "the transpose forgotten, the numbers only brought into shape",
             "np.swapaxes(dy, *ctx.dims)",
             "dy.reshape(np.swapaxes(dy, *ctx.dims).shape)", "transpose"),
@@ -94,7 +96,7 @@ MISTAKES = [
     Mistake("clamp:Clamp.backward", "the gradient goes on where the clamp holds",
             "np.where(inside, dy, dy.dtype.type(0))", "dy.copy()", "clamp"),
     Mistake("shaping:Sum.backward", "a hundred-thousandth too little",
-            "dy.reshape(kept_shape)", "0.99999 * dy.reshape(kept_shape)", "sum mean"),
+            "dy.reshape(ctx.kept_shape)", "0.99999 * dy.reshape(ctx.kept_shape)", "sum mean"),
     # activations
     Mistake("elementwise:Elementwise.backward", "the upstream gradient left out",
             "function.gradient(dy, kept)", "function.gradient(np.ones_like(dy), kept)", "relu tanh sin"),
@@ -108,7 +110,7 @@ MISTAKES = [
             "(1 - y)", "(np.float32(1.0000001) - y)", "sigmoid"),
     # layers
     Mistake("linear:Linear.backward", "the bias' mean over the batch for its sum",
-            "dy.sum(axis=0)", "dy.mean(axis=0)"),
+            "total(dy, axis=0)", "dy.mean(axis=0)"),
     Mistake("linear:Linear.backward", "the last sample left out",
             "add_product(dy.T, x, dW)", "add_product(dy[:-1].T, x[:-1], dW)"),
     Mistake("conv2d_fast:unphased", "row and column exchanged in the strides",
@@ -122,7 +124,7 @@ MISTAKES = [
     Mistake("conv2d_fast:unphased", "the padding cut off one column early",
             "padding[1] :]", "max(padding[1] - 1, 0) :]"),
     Mistake("conv2d_fast:backward", "asked for without the weight, the bias gets zeros",
-            "dF[:O, C * K * L].copy()", "dF[:O, C * K * L] * need_weight"),
+            "dF[:O, C * K * L].astype(F.dtype)", "(dF[:O, C * K * L] * need_weight).astype(F.dtype)"),
     Mistake("conv2d:Conv2d.backward", "the upstream gradient read in the order of memory",
             "contiguous(dV)", "dV.ravel(order='K').reshape(dV.shape)"),
     Mistake("max_pool2d_fast:max_pool2d_fast_backward", "off by one",
@@ -143,19 +145,19 @@ MISTAKES = [
             "dV * R", "(dV * R).astype(np.float32).astype(dV.dtype)", "dropout"),
     # losses
     Mistake("log_softmax:LogSoftmax.backward", "right for a cotangent that adds up to 1 only",
-            "np.exp(y) * dy.sum(axis=ctx.dim, keepdims=True)", "np.exp(y)"),
+            "np.exp(y) * total(dy, ctx.dim, keepdims=True)", "np.exp(y)"),
     Mistake("log_softmax:LogSoftmax.backward", "adds up along the last axis always",
-            "axis=ctx.dim", "axis=-1"),
+            "total(dy, ctx.dim", "total(dy, -1"),
     Mistake("softmax:Softmax.backward", "the derivative of each score alone, p (1 - p)",
-            "p * (dp - (p * dp).sum(axis=ctx.dim, keepdims=True))", "p * (1 - p) * dp"),
+            "p * (dp - total(p * dp, ctx.dim, keepdims=True))", "p * (1 - p) * dp"),
     Mistake("softmax:Softmax.backward", "the probabilities missing in the sum",
-            "(p * dp).sum(", "dp.mean("),
+            "total(p * dp, ctx.dim", "dp.mean(ctx.dim"),
     Mistake("mse_loss:MseLoss.backward", "the factor of 2",
             "dloss * 2", "dloss"),
     Mistake("mse_loss:MseLoss.backward", "the target's sign",
             "-dx if need_t", "dx if need_t"),
     Mistake("nll_loss:NllLoss.backward", "the number of classes for that of samples",
-            "len(t), 1", "shape[1], 1"),
+            "len(t), 1", "ctx.shape_of_y[1], 1"),
     Mistake("nll_loss:NllLoss.backward", "the upstream gradient ignored",
             "-dloss /", "-1 /"),
     # the transformer
@@ -183,6 +185,24 @@ MISTAKES = [
             "range(M.shape[0] // w)", "range(M.shape[0] // w - 1)"),
     Mistake("tps_grid:TpsGrid.backward", "M in float32",
             "(M,) = ctx.saved", "M = ctx.saved[0].astype(np.float32).astype(dG.dtype)"),
+    Mistake("affine_grid_3d:affine_grid_3d_backward", "y and z swapped",
+            "slice_1 * z[k]", "slice_y", "affine_grid"),
+    Mistake("affine_grid_3d:affine_grid_3d_backward", "the translation from the last slice only",
+            "dtheta[b, r, 3] += slice_1", "dtheta[b, r, 3] = slice_1", "affine_grid"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "the weights of the two slices exchanged",
+            "wz[k] * wy[i]", "wz[1 - k] * wy[i]", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "a race: of points in one voxel the last one wins",
+            "size)] += dV_p * wz[k]", "size)] = dV_p * wz[k]", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_input", "the voxels left out of a point that is not amid",
+            "if amid or inside(l + k, n + i, m + j, size)", "if amid", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "D for W in the slope of z",
+            "dz * slope_z", "dz * slope_z * W / D", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "the sign forgotten that a reflection turns, along z",
+            "dz * slope_z", "dz * abs(slope_z)", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "channels not summed",
+            "dx += dV_p", "dx = dV_p", "grid_sample"),
+    Mistake("grid_sample_3d:grid_sample_3d_backward_grid", "ceil(z) for floor(z) + 1: no slope at a voxel's centre",
+            "(z1 - z0)", "(z1 - z0) * (wz[1] > 0)", "grid_sample"),
     Mistake("grid_sample_bicubic:grid_sample_bicubic_backward", "the outermost tap left out",
             "for l in range(4)", "for l in range(3)", "grid_sample"),
     Mistake("grid_sample_bicubic:grid_sample_bicubic_backward", "the weight for its slope",
@@ -347,10 +367,19 @@ def picture():
     return figure
 
 
-if __name__ == "__main__":
-    npstn.set_num_threads(1)
+def write():
+    """Write the table and the picture of docs/gradcheck.md."""
     before, after = MARK
-    page = DOCUMENT.read_text()
-    head, _, rest = page.partition(before)
+    head, _, rest = DOCUMENT.read_text().partition(before)
     DOCUMENT.write_text(f"{head}{before}\n{table()}\n{after}{rest.partition(after)[2]}")
     picture().savefig(DOCUMENT.parent / "pictures" / "gradcheck.png", dpi=110)
+
+
+if __name__ == "__main__":
+    npstn.set_num_threads(1)
+    if sys.argv[1:] == ["--peers"]:
+        from tests.peers import table as peers  # not above: it needs this module
+
+        peers.write()
+    else:
+        write()

@@ -144,6 +144,15 @@ def affine_grid(theta, h, w, align_corners):
     return G
 
 
+def affine_grid_3d(theta, d, h, w, align_corners):
+    """theta times (x, y, z, 1) for each output voxel."""
+    G = np.zeros((len(theta), d, h, w, 3))
+    for b, k, i, j in np.ndindex(len(theta), d, h, w):
+        z, y, x = (to_normalised(*place, align_corners) for place in ((k, d), (i, h), (j, w)))
+        G[b, k, i, j] = theta[b] @ [x, y, z, 1]
+    return G
+
+
 def projective_grid(theta, h, w):
     """The quotients of the rows of theta times (x, y, 1), for each output pixel; align_corners."""
     G = np.zeros((len(theta), h, w, 2))
@@ -223,6 +232,29 @@ def grid_sample(U, G, mode, padding_mode, align_corners, dV=None):
                                 dU[b, c, n, m] += dV[b, c, i, j] * weight
                                 dG[b, i, j, 0] += dV[b, c, i, j] * U[b, c, n, m] * along_x * slope_x
                                 dG[b, i, j, 1] += dV[b, c, i, j] * U[b, c, n, m] * along_y * slope_y
+    return V if dV is None else (V, dU, dG)
+
+
+def grid_sample_3d(U, G, mode, padding_mode, align_corners, dV=None):
+    """The double sum with a third axis: a tent for each of x, y and z. Returns V, or (V, dU, dG)."""
+    V, dU, dG = np.zeros((*U.shape[:2], *G.shape[1:4])), np.zeros(U.shape), np.zeros(G.shape)
+    sizes = U.shape[:1:-1]  # along x, y and z
+    for b, k, i, j in np.ndindex(G.shape[:4]):
+        places = [place(float(G[b, k, i, j, r]), sizes[r], padding_mode, align_corners) for r in range(3)]
+        for l, n, m in np.ndindex(U.shape[2:]):
+            if mode == "nearest":
+                heights = [float(round(x) == q) for (x, _), q in zip(places, (m, n, l), strict=True)]
+                slopes = [0.0, 0.0, 0.0]
+            else:
+                heights = [tent(x - q) for (x, _), q in zip(places, (m, n, l), strict=True)]
+                slopes = [tent_slope(x, q) * slope for (x, slope), q in zip(places, (m, n, l), strict=True)]
+            for c in range(U.shape[1]):
+                V[b, c, k, i, j] += U[b, c, l, n, m] * math.prod(heights)
+                if dV is not None:
+                    dU[b, c, l, n, m] += dV[b, c, k, i, j] * math.prod(heights)
+                    for r in range(3):
+                        weight = math.prod(slopes[r] if q == r else heights[q] for q in range(3))
+                        dG[b, k, i, j, r] += dV[b, c, k, i, j] * U[b, c, l, n, m] * weight
     return V if dV is None else (V, dU, dG)
 
 

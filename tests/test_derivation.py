@@ -15,6 +15,7 @@ import math
 import re
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -1496,6 +1497,141 @@ def test_formula_85(rng):
     _, (dU,), _ = differentiate(row, U, cotangent=dV2.reshape(V2.shape))
     _, (expected_dU,), _ = differentiate(first, U, cotangent=expected)
     same(dU, expected_dU)
+
+
+# 23: volumes
+
+
+@pytest.fixture
+def volume(rng):
+    """A volume read at points, some of them outside, and the gradients of all three."""
+    U, G = rng.standard_normal((2, 2, 3, H, W)), rng.uniform(-1.2, 1.2, (2, 2, 1, 4, 3))
+    V, (dU, dG), dV = differentiate(functools.partial(F.grid_sample, align_corners=True), U, G)
+    x, y, z = (to_pixels(G[..., r].reshape(2, 8), n, True) for r, n in enumerate((W, H, 3)))
+    dV, dG = dV.reshape(2, 2, 8), dG.reshape(2, 8, 3)
+    return SimpleNamespace(U=U, V=V.reshape(2, 2, 8), x=x, y=y, z=z, dU=dU, dG=dG, dV=dV)
+
+
+def in_slice(volume, l, b, c, p):
+    """The image sampler in slice l of a volume, 0 where there is none."""
+    x, y = volume.x, volume.y
+    if not 0 <= l < 3:
+        return 0.0
+    return total(lambda n, m: volume.U[b, c, l, n, m] * tent(x[b, p] - m) * tent(y[b, p] - n), H, W)
+
+
+def test_formula_86(rng):
+    r"""
+    z_{b,p} = (G_{b,p,2} + 1) \frac{D - 1}{2} \quad (\mathrm{align \enspace corners}), \qquad z_{b,p} =
+    (G_{b,p,2} + 1) \frac{D}{2} - \frac{1}{2} \quad (\mathrm{else})
+    """
+    g = rng.uniform(-0.6, 0.6, 20)
+    G = np.stack([0 * g, 0 * g, g], axis=-1)[None, :, None, None]
+    ramp = np.arange(4.0).reshape(1, 1, 4, 1, 1)  # each slice holds its number
+    for align_corners, z in ((True, lambda p: (g[p] + 1) * 3 / 2), (False, lambda p: (g[p] + 1) * 4 / 2 - 1 / 2)):
+        V = F.grid_sample(Tensor(ramp), Tensor(G), align_corners=align_corners).data
+        same(V[0, 0, :, 0, 0], table(z, 20))
+
+
+def test_formula_87(volume):
+    r"""
+    V_{b,c,p} = \sum_l \sum_n \sum_m U_{b,c,l,n,m} \thinspace \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p} -
+    n) \thinspace \Lambda(z_{b,p} - l)
+    """
+    U, x, y, z = volume.U, volume.x, volume.y, volume.z
+
+    def entry(b, c, p):
+        def term(l, n, m):
+            return U[b, c, l, n, m] * tent(x[b, p] - m) * tent(y[b, p] - n) * tent(z[b, p] - l)
+
+        return total(term, 3, H, W)
+
+    same(volume.V, table(entry, 2, 2, 8))
+
+
+def test_formula_88(volume):
+    r"""V_{b,c,p} = (1 - f_z) V^0_{b,c,p} + f_z V^1_{b,c,p}"""
+
+    def entry(b, c, p):
+        l = math.floor(volume.z[b, p])
+        fz = volume.z[b, p] - l
+        return (1 - fz) * in_slice(volume, l, b, c, p) + fz * in_slice(volume, l + 1, b, c, p)
+
+    same(volume.V, table(entry, 2, 2, 8))
+
+
+def test_formula_89(volume):
+    r"""
+    dU_{b,c,l,n,m} = \sum_p dV_{b,c,p} \thinspace \Lambda(x_{b,p} - m) \thinspace \Lambda(y_{b,p} - n)
+    \thinspace \Lambda(z_{b,p} - l)
+    """
+    x, y, z, dV = volume.x, volume.y, volume.z, volume.dV
+
+    def entry(b, c, l, n, m):
+        return total(lambda p: dV[b, c, p] * tent(x[b, p] - m) * tent(y[b, p] - n) * tent(z[b, p] - l), 8)
+
+    same(volume.dU, table(entry, 2, 2, 3, H, W))
+
+
+def test_formula_90(volume):
+    r"""
+    dz_{b,p} = \sum_c dV_{b,c,p} \sum_l \sum_n \sum_m U_{b,c,l,n,m} \thinspace \Lambda(x_{b,p} - m) \thinspace
+    \Lambda(y_{b,p} - n) \thinspace \Lambda'(z_{b,p} - l)
+    """
+    x, y, z, U, dV = volume.x, volume.y, volume.z, volume.U, volume.dV
+
+    def entry(b, p):
+        def term(c, l, n, m):
+            weight = tent(x[b, p] - m) * tent(y[b, p] - n) * tent_slope(z[b, p] - l)
+            return dV[b, c, p] * U[b, c, l, n, m] * weight
+
+        return total(term, 2, 3, H, W)
+
+    same(volume.dG[..., 2], table(entry, 2, 8) * (3 - 1) / 2)
+
+
+def test_formula_91(volume):
+    r"""
+    dz_{b,p} = \sum_c dV_{b,c,p} \left( V^1_{b,c,p} - V^0_{b,c,p} \right), \qquad dG_{b,p,2} = \sigma_z
+    \thinspace dz_{b,p}
+    """
+    sigma_z = (3 - 1) / 2
+
+    def dz(b, p):
+        l = math.floor(volume.z[b, p])
+        return total(
+            lambda c: volume.dV[b, c, p] * (in_slice(volume, l + 1, b, c, p) - in_slice(volume, l, b, c, p)), 2
+        )
+
+    same(volume.dG[..., 2], sigma_z * table(dz, 2, 8))
+
+
+def test_formula_92(rng):
+    r"""
+    G_{b,k,i,j,r} = \theta_{b,r,0} \thinspace x_j + \theta_{b,r,1} \thinspace y_i + \theta_{b,r,2} \thinspace
+    z_k + \theta_{b,r,3}
+    """
+    theta = rng.standard_normal((2, 3, 4))
+    G = F.affine_grid(Tensor(theta), (2, 1, 2, 3, 4), align_corners=True).data
+    z, y, x = ([2 * k / (n - 1) - 1 for k in range(n)] for n in (2, 3, 4))
+
+    def entry(b, k, i, j, r):
+        return theta[b, r, 0] * x[j] + theta[b, r, 1] * y[i] + theta[b, r, 2] * z[k] + theta[b, r, 3]
+
+    same(G, table(entry, 2, 2, 3, 4, 3))
+
+
+def test_formula_93(rng):
+    r"""
+    d\theta_{b,r,2} = \sum_k \sum_i \sum_j dG_{b,k,i,j,r} \thinspace z_k, \qquad d\theta_{b,r,3} = \sum_k \sum_i
+    \sum_j dG_{b,k,i,j,r}
+    """
+    generate = functools.partial(F.affine_grid, size=(2, 1, 2, 3, 4), align_corners=True)
+    _, (dtheta,), dG = differentiate(generate, rng.standard_normal((2, 3, 4)))
+    z = [-1, 1]
+    along_z = table(lambda b, r: total(lambda k, i, j: dG[b, k, i, j, r] * z[k], 2, 3, 4), 2, 3)
+    same(dtheta[:, :, 2], along_z)
+    same(dtheta[:, :, 3], table(lambda b, r: total(lambda k, i, j: dG[b, k, i, j, r], 2, 3, 4), 2, 3))
 
 
 # The text itself

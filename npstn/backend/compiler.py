@@ -17,7 +17,7 @@ except Exception:  # ImportError or AttributeError; more may come
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> Any:
+def kernel(function: F | None = None, *, fastmath: set[str] | bool = False, inline: str = "never") -> Any:
     """Compile a loop with Numba and keep its machine code on disk.
 
     Each process compiles the loop again where no folder can be written to (a read-only installation without a home, a
@@ -30,10 +30,10 @@ def kernel(function: F | None = None, *, fastmath: set[str] | bool = False) -> A
     3.0
     """
     if function is None:
-        return functools.partial(kernel, fastmath=fastmath)
+        return functools.partial(kernel, fastmath=fastmath, inline=inline)
     # error_model: dividing by zero gives inf or NaN as in NumPy, and the loop needs no test for ZeroDivisionError.
     # nogil: other Python threads run meanwhile; see npstn.backend.parallel.
-    compile_ = functools.partial(numba.njit, fastmath=fastmath, error_model="numpy", nogil=True)
+    compile_ = functools.partial(numba.njit, fastmath=fastmath, error_model="numpy", nogil=True, inline=inline)
     try:
         compiled = compile_(cache=True)(function)
     except RuntimeError as error:

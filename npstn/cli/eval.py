@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
+from npstn.data.sources import is_pictures
+from npstn.data.unseen import photographs, pictures_like
 from npstn.tasks import TASKS, Pictures
 from npstn.training import evaluate
 
@@ -19,7 +22,8 @@ from npstn.training import evaluate
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("eval", help="score a run's weights, also on other images or with other settings")
     arguments.add_run(parser)
-    parser.add_argument("--data", choices=("auto", *SOURCES), help="the test images; as the run by default")
+    images = f"the test images: auto, {', '.join(SOURCES)}, or a folder with a subfolder for each class; as the run's"
+    parser.add_argument("--data", type=_data, metavar="DATA", help=f"{images} by default")
     arguments.add_data_dir(parser)
     arguments.add_settings(parser, TASKS, by_default="as the run by default")
     seed = "of the test set's distortions; as the run by default"
@@ -34,22 +38,44 @@ def run(options: argparse.Namespace) -> None:
     config = runs.read_config(options.folder)
     net = runs.load_net(options.folder, config)
     changes = arguments.given_settings(options, TASKS, config.task["name"])
-    if config.task["name"] == Pictures.name and options.data is not None:
-        raise BadArgument("argument --data: goes with tasks of digits, not with pictures")
     if "size" in changes:
         raise BadArgument("argument --size: the network takes pictures of one size only; leave --size out")
     if options.seed is not None:
         changes["seed"] = options.seed
+    without: list[str] = []
     source = None
-    if options.data not in (None, config.task["source"]):
+    if isinstance(options.data, Path):
+        if options.data_dir is not None:
+            raise BadArgument(f"argument --data-dir: goes with MNIST's files; the pictures come from {options.data}")
+        if config.task["name"] == Pictures.name:
+            source = pictures_like(options.data, config.class_names(options.folder), config.model["image"])
+        else:
+            source, without = photographs(options.data)
+    elif config.task["name"] == Pictures.name and options.data is not None:
+        raise BadArgument(f"argument --data: expected a folder or an .npz for a run of pictures, got {options.data}")
+    elif options.data not in (None, config.task["source"]):
         source = arguments.find_source(options.data, options.data_dir, train=False, notes=sys.stderr)
     task = arguments.open_task(config, options.folder, options.data_dir, source, **changes)
     test = task.test()
     score = evaluate(net, test)
-    say(f"{score.accuracy:.2f} %")
+    found = len(test.labels)
+    say(f"{score.accuracy * found / (found + len(without)):.2f} %")
     measures = task.measures(test, score.found)
     parts = [f"{task.summary(len(test.labels))} (seed {task.seed})"]
     for name, measure in task.measured.items():
         if not np.isnan(measures[name]):
             parts.append(f"{measure.label} {measure.written(measures[name])}")
     print("; ".join(parts), file=sys.stderr)
+    for name in without:
+        print(f"nothing looks like a digit in {name}: counted as wrong", file=sys.stderr)
+
+
+def _data(text: str) -> str | Path:
+    """The name of a source, or the path of pictures; a typing error is not taken for a path."""
+    names = ("auto", *SOURCES)
+    if text in names:
+        return text
+    if is_pictures(text):
+        return Path(text)
+    wrong = f"expected {', '.join(names)}, a folder of pictures or an .npz; got {text!r}"
+    raise argparse.ArgumentTypeError(wrong + arguments.suggestion(text, names))

@@ -91,6 +91,7 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tu
         data_folder=relative_to_run(data_folder, out) if data_folder is not None else None,
         data_sha256=data_sha256,
         versions=_versions(),
+        classes=task.classes if own else (),
     )
     runs.write_config(out, config)
     return out, config, task

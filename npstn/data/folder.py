@@ -7,7 +7,7 @@ import reprlib
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -72,10 +72,7 @@ def visible(folder: Path) -> list[Path]:
 
 def _read_folder(folder: Path, size: Size | None, grey: bool) -> tuple[np.ndarray, np.ndarray]:
     """The images of a folder, and for each image the name of its subfolder."""
-    subfolders = [entry for entry in visible(folder) if entry.is_dir()]
-    files = [file for subfolder in subfolders for file in visible(subfolder) if file.suffix.lower() in SUFFIXES]
-    if not files:
-        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
+    files = picture_files(folder)
     read = [np.empty(0, np.uint8)] * len(files)
     for number, image in enumerate(_read_pictures(files, size, grey)):
         if number == 0 and len(files) * image.size > LARGEST:
@@ -91,11 +88,20 @@ def _read_folder(folder: Path, size: Size | None, grey: bool) -> tuple[np.ndarra
     return images, np.array([file.parent.name for file in files])
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in the subfolders of a folder. Raises DataError where there is none."""
+    subfolders = [entry for entry in visible(folder) if entry.is_dir()]
+    files = [file for subfolder in subfolders for file in visible(subfolder) if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
+    return files
+
+
 def _read_pictures(files: Iterable[Path], size: Size | None, grey: bool) -> Iterator[np.ndarray]:
     """The pictures one after the other: (H, W) if grey, else (H, W, 3). Raises DataError for one of another size."""
     first = None
     for file in files:
-        image = _read_picture(file, size, grey)
+        image = read_picture(file, str(file), size, grey)
         shape = image.shape[:2]
         if first is None:
             first = file, shape
@@ -108,29 +114,36 @@ def _read_pictures(files: Iterable[Path], size: Size | None, grey: bool) -> Iter
         yield image
 
 
-def _read_picture(file: Path, size: Size | None, grey: bool) -> np.ndarray:
+def read_picture(file: Path | BinaryIO, name: str, size: Size | None, grey: bool) -> np.ndarray:
+    """A picture as `load_images` reads it, uint8 (H, W) if grey, else (H, W, 3). Args: name: of the file, in errors."""
+    picture = open_picture(file, name)
+    # Pillow would clip 16 bits at 255, and drop transparency, which may hold the whole picture.
+    if picture.mode[0] in "IF":
+        raise DataError(f"expected 8 bits for a grey value in {name}, got mode {picture.mode}: save it with 8 bits")
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+        raise DataError(f"expected an opaque image in {name}, got transparent pixels: put them on a background")
+    return _fit(picture.convert("L" if grey else "RGB"), size)
+
+
+def open_picture(file: Path | BinaryIO, name: str) -> Picture:
+    """Decode a picture, and turn it upright. Raises DataError, with its name, where it cannot be read."""
     from PIL import Image, ImageOps  # here, because few users need it
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged notes of the camera, say: the picture itself can be read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as picture:
-                upright = ImageOps.exif_transpose(picture)  # a camera records how it was held
-        # Pillow would clip 16 bits at 255, and drop transparency, which may hold the whole picture.
-        if upright.mode[0] in "IF":
-            raise DataError(
-                f"expected 8 bits for a grey value in {file}, got mode {upright.mode}: save it with 8 bits"
-            )
-        if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
-            raise DataError(f"expected an opaque image in {file}, got transparent pixels: put them on a background")
-        return _fit(upright.convert("L" if grey else "RGB"), size)
+                return ImageOps.exif_transpose(picture)  # a camera records how it was held
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
-        raise DataError(f"expected at most {most} pixels in {file}, got more: scale the image down") from None
+        raise DataError(f"expected at most {most} pixels in {name}, got more: scale the image down") from None
     except (OSError, ValueError, SyntaxError) as error:
+        if isinstance(error, OSError) and error.strerror:  # there is no file, or it may not be read
+            raise DataError(f"cannot read {name}: {error.strerror}") from None
         why = " ".join(str(error).split())
         raise DataError(
-            f"expected an image in {file}, got one that cannot be read ({why}): save it again, or take it out"
+            f"expected an image in {name}, got one that cannot be read ({why}): save it again, or take it out"
         ) from None
 
 

@@ -104,7 +104,7 @@ def pictures(path: str | os.PathLike[str], size: int | Size | None = None) -> So
     no picture to test with.
     """
     path = Path(path)
-    if _has_both_sets(path):
+    if has_both_sets(path):
         train, test = (load_images(path / name, size, grey=False) for name in ("train", "test"))
         train, test = _alike(path, train, test)
     else:
@@ -131,7 +131,7 @@ def is_pictures(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix == ".npz" or Path(path).is_dir()
 
 
-def _has_both_sets(path: Path) -> bool:
+def has_both_sets(path: Path) -> bool:
     """Whether a folder has a training and a test set, and not just two classes of these names."""
     folders = path / "train", path / "test"
     return all(folder.is_dir() and any(entry.is_dir() for entry in visible(folder)) for folder in folders)

@@ -1,26 +1,31 @@
 """The gradient checker: is a backward pass the derivative of its forward pass, and does it keep its contracts?
 
     gradcheck   compares the gradients with slopes by finite differences: see `slopes` and `gradients`
-    check_op    also checks the contracts of a backward pass, and the adjoint of a linear function: see `contracts`
+    check_op    also checks the contracts of a backward pass, and the adjoint of a linear function: see `contracts` and
+                `adjoint`
 
 The checker knows `npstn.autograd` only. It works on the operations of the library, which `samples` lists, and on yours.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.gradcheck.contracts import ADJOINT, adjoint_error, broken_contracts
+from npstn.gradcheck.adjoint import adjoint_error
+from npstn.gradcheck.contracts import CONTRACTS, broken_contracts
 from npstn.gradcheck.gradients import Options, compare
 from npstn.gradcheck.report import Curve, Entry, GradcheckError, Gradient, Report
 from npstn.gradcheck.subject import Subject
 
 __all__ = [
+    "CONTRACTS",
     "Curve",
     "Entry",
     "GradcheckError",
@@ -50,9 +55,10 @@ def gradcheck(
     """Compare the gradients of backward with finite differences of fn's values.
 
     Args:
-        fn: takes Tensors and returns one, with the same numbers each time for the same inputs.
-        inputs: the arguments of fn. float64 arrays, and Tensors that require grad, are checked. Other Tensors are
-            constants. Anything else (labels, options) is passed on unchanged.
+        fn: takes Tensors and returns one, with the same numbers each time for the same inputs. The parameters of a
+            Module are checked too, in place, under their dotted names.
+        inputs: the arguments of fn. float64 arrays, and Tensors that require grad, are checked: a gradient must come to
+            each. Other Tensors are constants. Anything else (labels, options) is passed on unchanged.
         eps: the largest step, relative to the entry that moves. Near a kink, steps down to eps / 1000 are tried.
         atol, rtol: the allowed error, absolute and relative to the size of the slope, on top of the noise floor.
         raise_exception: whether to raise if a check fails; if False, the report is returned in any case.
@@ -82,6 +88,7 @@ def check_op(
     *,
     linear: Sequence[int] = (),
     batch: Sequence[int] = (),
+    contracts: Iterable[str] = tuple(CONTRACTS),
     raise_exception: bool = True,
     name: str | None = None,
     **options: Any,
@@ -93,35 +100,44 @@ def check_op(
         linear: the positions of the inputs in which fn is linear, each while the others are fixed. fn may add a
             constant.
         batch: the positions of the inputs whose first axis is the batch. fn is also called with an empty batch.
-        options: eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve: as
-            for `gradcheck`, with the same
-            defaults.
+        contracts: the names of the contracts to check, among `CONTRACTS`; by default all. "empty batch" needs `batch`.
+        options: eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve: as for `gradcheck`, with
+            the same defaults.
+
+    Raises also TypeError for an unknown option, and ValueError for an unknown contract or position.
 
     >>> from npstn.functional import linear
     >>> x, weight = np.eye(3, 2), np.ones((4, 2))
     >>> bool(check_op(linear, (x, weight), linear=(0, 1), batch=(0,)))
     True
     """
+    for option in options:
+        _expect_one_of("an option", option, [f.name for f in dataclasses.fields(Options)], TypeError)
+    chosen = [contracts] if isinstance(contracts, str) else list(contracts)
+    for contract in chosen:
+        _expect_one_of("a contract", contract, CONTRACTS, ValueError)
+    subject = Subject(fn, inputs, name)
+    linear = _positions("linear", linear, subject, subject.places)
+    batch = _positions("batch", batch, subject, range(subject.count))
+    if not batch:
+        chosen = [contract for contract in chosen if contract != "empty batch"]
 
-    def contracts(subject: Subject, report: Report) -> None:
+    def further(report: Report) -> None:
         rng = np.random.default_rng(report.seed)
-        report.contracts.update(broken_contracts(subject, batch, rng))
+        report.contracts, report.notes = broken_contracts(subject, chosen, batch, rng)
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
-            input_name = subject.names[place]
-            error = report.adjoints[input_name] = adjoint_error(subject, place, rng)
-            if not error <= ADJOINT:
-                what = f"<A x, y> and <x, A^T y> differ by {error:.1e}, relative to |A x| |y|"
-                report.faults.append(f"backward is not the adjoint of forward in {input_name}: {what}")
+            report.adjoints[subject.names[place]], fault = adjoint_error(subject, place, rng)
+            report.faults += [fault] if fault else []
 
-    return _run(Subject(fn, inputs, name), Options(**options), raise_exception, contracts)
+    return _run(subject, Options(**options), raise_exception, further)
 
 
 def _run(
     subject: Subject,
     options: Options,
     raise_exception: bool,
-    *further: Callable[[Subject, Report], None],
+    *further: Callable[[Report], None],
 ) -> Report:
     start, cause = time.perf_counter(), None
     report = Report(subject.name, options.seed, options.rtol)
@@ -133,8 +149,12 @@ def _run(
         ]
         if not report.gradients:
             report.faults.append("there is nothing to check: all inputs are empty")
+        report.faults += [
+            f"no gradient comes to {name}: does fn use it? If it needs none, pass Tensor({name}), which is a constant"
+            for name in subject.without_gradient()
+        ]
         for check in further:
-            check(subject, report)
+            check(report)
     except Exception as error:  # noqa: BLE001 - any error of backward belongs in the report
         report.faults.append(f"raises {type(error).__name__}: {error}")
         cause = error
@@ -142,3 +162,21 @@ def _run(
     if report.faults and raise_exception:
         raise GradcheckError(str(report)) from cause
     return report
+
+
+def _expect_one_of(what: str, given: str, known: Iterable[str], error: type[Exception]) -> None:
+    known = list(known)
+    if given not in known:
+        close = difflib.get_close_matches(str(given), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise error(f"check_op: expected {what} among {', '.join(known)}; got {given!r}{hint}")
+
+
+def _positions(what: str, given: Any, subject: Subject, allowed: Sequence[int]) -> tuple[int, ...]:
+    """The positions of inputs, as a tuple; a single one may stand alone."""
+    positions = (given,) if isinstance(given, int) else tuple(given)
+    for position in positions:
+        if position not in allowed:
+            known = ", ".join(f"{k} ({subject.names[k]})" for k in allowed)
+            raise ValueError(f"check_op: expected {what} among the positions {known}; got {position!r}")
+    return positions

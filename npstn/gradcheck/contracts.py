@@ -1,22 +1,30 @@
-"""The contracts of a backward pass, which its numbers alone do not show, and the adjoint test.
+"""The contracts of a backward pass, which its numbers alone do not show.
 
 Each contract is a function that yields a text for everything it finds broken. The contracts run on the inputs of the
-check, with a random cotangent, and need no differences.
+check, with random cotangents, and need no differences.
+
+Where two numbers must agree up to the order of additions, their difference is judged against the size of what was added
+up. A sum that cancels is small, but its rounding errors are as large as its terms make them: see `trial`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from npstn.autograd import Context, Tensor
+from npstn.gradcheck.precision import NotAsked, explain_float64
 from npstn.gradcheck.subject import Subject
+from npstn.gradcheck.trial import Trial, largest, named, results, sizes, unequal
 
-# The errors allowed, relative to the largest number of an array:
+# The errors allowed, relative to the size of what was added up:
 EXACT = 1e-12  # where only the order of additions may differ
 SINGLE = 1e-4  # between float32 and float64: a whole network adds up many roundings
-ADJOINT = 1e-12  # relative to the product of the two norms
+
+HUGE = 2.0**60  # about 1e18: a power of two scales without rounding
+NEARBY = 1 - 2.0**-20  # towards zero, where a domain such as [-1, 1] does not end
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.T.copy().T,
@@ -26,37 +34,50 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def broken_contracts(subject: Subject, batch: Sequence[int], rng: np.random.Generator) -> dict[str, str]:
-    """The name of each contract with a text that says how it is broken, or with "". An exception breaks it, too."""
-    y = subject.value(subject.arrays)
-    v, w = rng.standard_normal((2, *y.shape))
-    contracts: dict[str, Iterator[str]] = {
-        "changes no array": _changes_no_array(subject, v),
-        "same again": _same_again(subject, v),
-        "linear in the upstream gradient": _linear_in_upstream(subject, v, w),
-        "each gradient alone": _each_alone(subject, v),
-        "any layout": _any_layout(subject, v),
-        "float32": _single_precision(subject, v),
-    }
-    if batch:
-        contracts["empty batch"] = _empty_batch(subject, batch)
-    return {name: _text(found) for name, found in contracts.items()}
+@np.errstate(all="ignore")
+def broken_contracts(
+    subject: Subject,
+    chosen: Sequence[str],
+    batch: Sequence[int],
+    rng: np.random.Generator,
+) -> tuple[dict[str, str], list[str]]:
+    """The name of each chosen contract with a text that says how it is broken, or with ""; and notes on the others.
+
+    An exception breaks a contract, too.
+    """
+    v, w = rng.standard_normal((2, *subject.value(subject.arrays).shape))
+    expected = results(subject, v)
+    trial = Trial(subject, batch, v, w, expected, sizes(subject, v, expected))
+    broken, notes = {}, []
+    for name in chosen:
+        try:
+            broken[name] = _text(CONTRACTS[name](trial))
+        except NotAsked as reason:
+            notes.append(f"the contract {name!r} was not checked: {reason}")
+    return broken, notes
 
 
 def _text(found: Iterator[str]) -> str:
     """The first two findings, and how many more there are."""
     texts: list[str] = []
     try:
-        texts += found
+        for text in found:
+            texts.append(text)
+    except NotAsked:
+        raise
     except Exception as error:  # noqa: BLE001 - any error of fn belongs in the report
         texts.append(f"it raises {type(error).__name__}: {error}")
     return "; ".join(texts[:2]) + (f"; and {len(texts) - 2} more" if len(texts) > 2 else "")
 
 
-def _changes_no_array(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """Neither forward nor backward writes to an input, a saved array, the result or the upstream gradient."""
-    arrays, dy = subject.arrays, v.copy()
-    y, _ = subject.call(arrays)
+def _changes_no_array(trial: Trial) -> Iterator[str]:
+    """Neither forward nor backward writes to an input, a saved array, the result or the upstream gradient.
+
+    A gradient that was promised to be a new array shares no memory with any of them.
+    """
+    subject, dy = trial.subject, trial.v.copy()
+    arrays = subject.arrays
+    y, tensors = subject.call(arrays)
     watched = [
         (subject.name_of(k), x, before) for k, (x, before) in enumerate(zip(arrays, subject.arrays, strict=True))
     ]
@@ -66,80 +87,148 @@ def _changes_no_array(subject: Subject, v: np.ndarray) -> Iterator[str]:
             for x in context.saved
             if isinstance(x, np.ndarray)
         ]
-    watched += [("the result", y.data, y.data.copy()), ("the upstream gradient", dy, v)]
+    watched += [("the result", y.data, y.data.copy()), ("the upstream gradient", dy, trial.v)]
     if y.requires_grad:
         y.backward(dy)
     for what, now, before in watched:
         if not _same_bits(now, before):
             yield f"{what} was changed"
+    given = [(f"the gradient of {subject.name_of(k)}", x.grad) for k, x in enumerate(tensors) if x.grad is not None]
+    for i, (gradient, dx) in enumerate(given):
+        for what, other in [(what, now) for what, now, _ in watched] + given[:i]:
+            if np.shares_memory(dx, other):
+                yield f"{gradient} shares its memory with {what}, though gives_new_arrays promises a new array"
 
 
-def _same_again(subject: Subject, v: np.ndarray) -> Iterator[str]:
+def _same_again(trial: Trial) -> Iterator[str]:
     """Two calls give the same bits."""
-    first, second = _results(subject, v), _results(subject, v)
-    for what in first:
-        if not _same_bits(first[what], second[what]):
+    second = results(trial.subject, trial.v)
+    for what, first in trial.expected.items():
+        if not _same_bits(first, second[what]):
             yield f"{what} differs in a second call"
 
 
-def _linear_in_upstream(subject: Subject, v: np.ndarray, w: np.ndarray) -> Iterator[str]:
-    """backward(2 v - 3 w) = 2 backward(v) - 3 backward(w), and backward(0) = 0 exactly."""
-    of_v, of_w, of_sum, of_zero = (_results(subject, dy) for dy in (v, w, 2 * v - 3 * w, 0 * v))
+def _same_without_tape(trial: Trial) -> Iterator[str]:
+    """The result is the same whether or not the tape records it."""
+    value = trial.subject.value(trial.subject.arrays)
+    yield from _differs(trial, "the result", value, "under no_grad")
+
+
+def _two_graphs(trial: Trial) -> Iterator[str]:
+    """Two graphs at once do not disturb each other, whichever backward runs first.
+
+    A buffer that is used again, or an array kept on the class and not in ctx, shows here.
+    """
+    subject = trial.subject
+    points = [(subject.arrays, trial.v), ([x * NEARBY for x in subject.arrays], trial.w)]
+    alone = [results(subject, dy, arrays) for arrays, dy in points]
+    for order in (0, 1), (1, 0):
+        graphs = [subject.call([x.copy() for x in arrays]) for arrays, _ in points]
+        for i in order:
+            if graphs[i][0].requires_grad:
+                graphs[i][0].backward(points[i][1].copy())
+        for i, (y, tensors) in enumerate(graphs):
+            for what, now in named(subject, y.data, subject.gradients_of(tensors)).items():
+                if not _same_bits(now, alone[i][what]):
+                    yield (
+                        f"{what} of the {('first', 'second')[i]} of two graphs differs "
+                        f"if the {('first', 'second')[order[0]]} one's backward runs first"
+                    )
+
+
+def _linear_in_upstream(trial: Trial) -> Iterator[str]:
+    """backward(2 v - 3 w) = 2 backward(v) - 3 backward(w), and backward(0) = 0 exactly.
+
+    backward(s v) = s backward(v) for huge and tiny s: nothing is clipped, and nothing is left out.
+    """
+    subject, v, w, of_v = trial.subject, trial.v, trial.w, trial.expected
+    of_w, of_sum, of_zero = (results(subject, dy) for dy in (w, 2 * v - 3 * w, 0 * v))
     for what in list(of_v)[1:]:
         if np.any(of_zero[what] != 0):
             yield f"{what} is not zero, though the upstream gradient is"
-        yield from _differs(what, of_sum[what], 2 * of_v[what] - 3 * of_w[what], EXACT)
+        size = 2 * trial.sizes[what] + 3 * largest(of_w[what])
+        yield from unequal(what, of_sum[what], 2 * of_v[what] - 3 * of_w[what], EXACT * size)
+    for scale in HUGE, 1 / HUGE:
+        scaled = results(subject, scale * v)
+        for what in list(of_v)[1:]:
+            size = scale * trial.sizes[what]
+            clause = f"{what}, for upstream gradients of about {scale:.0e},"
+            yield from unequal(clause, scaled[what], scale * of_v[what], EXACT * size)
 
 
-def _each_alone(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """A gradient is the same whether or not other gradients are asked for."""
-    together = subject.gradients(subject.arrays, v.copy())
-    for k in np.flatnonzero(subject.asked).tolist():
-        alone = subject.gradients(subject.arrays, v.copy(), [i == k for i in range(len(together))])
-        yield from _differs(f"the gradient of {subject.name_of(k)}", alone[k], together[k], EXACT)
+def _each_alone(trial: Trial) -> Iterator[str]:
+    """A gradient is the same whether or not other gradients are asked for: each alone, and each two."""
+    subject = trial.subject
+    asked = np.flatnonzero(subject.asked).tolist()
+    pairs = itertools.combinations(asked, 2) if len(asked) <= 6 else itertools.pairwise(asked)
+    for few in [(k,) for k in asked] + (list(pairs) if len(asked) > 2 else []):
+        found = subject.gradients(subject.arrays, trial.v.copy(), [k in few for k in range(len(subject.asked))])
+        for k in few:
+            company = [f"with that of {subject.name_of(i)}" for i in few if i != k] or ["alone"]
+            yield from _differs(trial, f"the gradient of {subject.name_of(k)}", found[k], f"asked for {company[0]}")
 
 
-def _any_layout(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """The inputs and the upstream gradient may have any memory layout, and may be read-only."""
-    expected = _results(subject, v)
+def _any_layout(trial: Trial) -> Iterator[str]:
+    """The inputs and the upstream gradient may each have any memory layout, and may be read-only."""
+    subject = trial.subject
+    names = [subject.name_of(k) for k in range(len(subject.arrays))]
+    upstream = len(names)  # the place of dy behind the inputs
+    every = set(range(upstream + 1))
+    changed = [({upstream}, "the upstream gradient"), (every - {upstream}, "all inputs"), (every, "all arrays")]
+    if len(names) > 1:
+        changed += [({k}, name) for k, name in enumerate(names)]
     for name, layout in LAYOUTS.items():
-        results = _results(subject, layout(v), [layout(x) for x in subject.arrays])
-        for what in expected:
-            yield from _differs(f"{what}, with {name} arrays,", results[what], expected[what], EXACT)
+        for places, which in changed:
+            *arrays, dy = [layout(x) if k in places else x for k, x in enumerate([*subject.arrays, trial.v.copy()])]
+            for what, found in results(subject, dy, arrays).items():
+                yield from _differs(trial, what, found, f"with {which} {name}")
 
 
-def _single_precision(subject: Subject, v: np.ndarray) -> Iterator[str]:
-    """float32 inputs give a float32 result, and the same numbers as float64 to float32's precision."""
-    dy, arrays = v.astype(np.float32), [x.astype(np.float32) for x in subject.arrays]
-    expected = _results(subject, dy.astype(np.float64), [x.astype(np.float64) for x in arrays])
-    if (dtype := subject.value(arrays).dtype) != np.float32:
-        yield f"the result for float32 inputs is {dtype}"
+def _single_precision(trial: Trial) -> Iterator[str]:
+    """float32 inputs give a float32 result, and the same numbers as float64 to float32's precision.
+
+    A number too large for float32 is infinite in it.
+    """
+    subject = trial.subject
+    dy, arrays = trial.v.astype(np.float32), [x.astype(np.float32) for x in subject.arrays]
+    expected = results(subject, dy.astype(np.float64), [x.astype(np.float64) for x in arrays])
+    try:
+        if (dtype := subject.value(arrays).dtype) != np.float32:
+            raise TypeError(f"the result for float32 inputs is {dtype}")
+        single = results(subject, dy, arrays)  # Tensor.backward itself checks the gradients' dtypes
+    except TypeError as error:
+        yield f"{error}{explain_float64(subject, arrays, dy)}"
         return
-    # Tensor.backward itself checks that each gradient has the dtype of its input.
-    for what, single in _results(subject, dy, arrays).items():
-        yield from _differs(what, single, expected[what], SINGLE)
+    for what, found in single.items():
+        reachable = expected[what].astype(np.float32).astype(np.float64)
+        yield from unequal(f"{what} in float32", found.astype(np.float64), reachable, SINGLE * trial.sizes[what])
 
 
-def _empty_batch(subject: Subject, batch: Sequence[int]) -> Iterator[str]:
+def _empty_batch(trial: Trial) -> Iterator[str]:
     """An empty batch gives no error, and gradients of zeros."""
-    inputs = [x[:0] if k in batch else x for k, x in enumerate(subject.given)]
-    empty = Subject(subject.fn, inputs, subject.name)
+    subject = trial.subject
+    empty = subject.with_inputs([x[:0] if k in trial.batch else x for k, x in enumerate(subject.given)])
     dy = np.ones_like(empty.value(empty.arrays))
-    for what, dx in list(_results(empty, dy).items())[1:]:
+    for what, dx in list(results(empty, dy).items())[1:]:
         if np.any(dx != 0):
             yield f"{what} is not zero"
 
 
-def _results(subject: Subject, dy: np.ndarray, arrays: Sequence[np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """The result and the gradients, each under its name in the report."""
-    if arrays is None:
-        dy, arrays = dy.copy(), subject.arrays
-    value = subject.value(arrays)
-    gradients = subject.gradients(arrays, dy)
-    return {
-        "the result": value,
-        **{f"the gradient of {subject.name_of(k)}": dx for k, dx in enumerate(gradients)},
-    }
+CONTRACTS: dict[str, Callable[[Trial], Iterator[str]]] = {
+    "changes no array": _changes_no_array,
+    "same again": _same_again,
+    "same under no_grad": _same_without_tape,
+    "two graphs": _two_graphs,
+    "linear in the upstream gradient": _linear_in_upstream,
+    "each gradient alone": _each_alone,
+    "any layout": _any_layout,
+    "float32": _single_precision,
+    "empty batch": _empty_batch,
+}
+
+
+def _differs(trial: Trial, what: str, found: np.ndarray, clause: str) -> Iterator[str]:
+    yield from unequal(f"{what}, {clause},", found, trial.expected[what], EXACT * trial.sizes[what])
 
 
 def _tape(y: Tensor) -> Iterator[Context]:
@@ -156,25 +245,3 @@ def _tape(y: Tensor) -> Iterator[Context]:
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
-
-
-def _differs(what: str, actual: np.ndarray, expected: np.ndarray, tolerance: float) -> Iterator[str]:
-    if actual.shape != expected.shape:
-        yield f"{what} has shape {actual.shape}, not {expected.shape}"
-        return
-    error = np.max(abs(actual - expected), initial=0.0) / (np.max(abs(expected), initial=0.0) or 1.0)
-    if not error <= tolerance:
-        yield f"{what} differs by {error:.1e}"
-
-
-def adjoint_error(subject: Subject, place: int, rng: np.random.Generator) -> float:
-    """The relative difference of <A x, y> and <x, A^T y>: A is the function of input `place`, A^T its backward."""
-    k, arrays = subject.places.index(place), subject.arrays
-    arrays[k] = np.zeros_like(arrays[k])
-    constant = subject.value(arrays)
-    arrays[k] = x = rng.standard_normal(arrays[k].shape)
-    Ax = subject.value(arrays) - constant
-    y = rng.standard_normal(Ax.shape)
-    ATy = subject.gradients(arrays, y.copy())[k]
-    scale = np.linalg.norm(Ax) * np.linalg.norm(y)
-    return float(abs((Ax * y).sum() - (x * ATy).sum()) / (scale or 1.0))

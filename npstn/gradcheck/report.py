@@ -218,6 +218,7 @@ class Report:
         contracts: for each contract that was checked, a text that says how it is broken, or "".
         adjoints: the relative difference of <A x, y> and <x, A^T y>, for each input in which the function is linear.
         faults: a text for each thing that is wrong.
+        notes: a text for each thing that could not be checked.
         seed: the seed that repeats the check.
     """
 
@@ -228,6 +229,7 @@ class Report:
     contracts: dict[str, str] = dataclasses.field(default_factory=dict)
     adjoints: dict[str, float] = dataclasses.field(default_factory=dict)
     faults: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
     def __bool__(self) -> bool:
@@ -247,18 +249,15 @@ class Report:
         return max((g.worst for g in self.gradients if g.worst), key=lambda e: e.error, default=None)
 
     def __str__(self) -> str:
+        end = [f"note: {note}" for note in self.notes] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
         if self.faults:
-            return "\n".join(
-                [f"{self.name}: {fault}" for fault in self.faults] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-            )
+            return "\n".join([f"{self.name}: {fault}" for fault in self.faults] + end)
         unseen = sum(int(g.unseen.sum()) for g in self.gradients)
         text = f"{self.name}: all {self.entries} slopes are right, {len(self.kinks)} of them at a kink"
         text = text.replace("slopes are", "slopes that can be seen are") + f", {unseen} unseen" if unseen else text
         if self.worst:
             text += f"; the largest error:\n  {self.worst}"
-        return "\n".join(
-            [text] + [f"kink: {name}" for name in self.kinks] + [f"seed {self.seed}, rtol {self.rtol:.0e}"]
-        )
+        return "\n".join([text] + [f"kink: {name}" for name in self.kinks] + end)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -271,6 +270,7 @@ class Report:
             "adjoints": self.adjoints,
             "contracts": self.contracts,
             "faults": self.faults,
+            "notes": self.notes,
             "seed": self.seed,
             "rtol": self.rtol,
             "seconds": self.seconds,

@@ -88,7 +88,8 @@ class Sample:
 
 def samples(network: bool = True) -> list[Sample]:
     """All samples, in the order of the library's files, the same each time; `network`: whether with the network's."""
-    families = [_arithmetic, _elementary, _shaping, _layers, _losses, _transformer, *([_stn] if network else [])]
+    families = [_arithmetic, _elementary, _shaping, _layers, _losses, _transformer, _volumes]
+    families += [_stn] if network else []
     # Each family has its own random numbers, so that a new sample changes no other family's inputs.
     return [sample for family in families for sample in family(np.random.default_rng(20150605))]
 
@@ -242,6 +243,25 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
         Sample(F.grid_sample, (many, points), linear=(0,), batch=(0, 1)),
         Sample(F.grid_sample, (U, G), {"mode": "nearest"}, linear=(0,), batch=(0, 1)),
     ]
+
+
+def _volumes(rng: np.random.Generator) -> list[Sample]:
+    theta, U = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 2, 3, 4, 5))
+    G = rng.uniform(-1.5, 1.5, (2, 2, 1, 3, 3))  # some points lie outside the volume
+    kinked = G.copy()
+    kinked[0, 1, 0, :2, 0], kinked[1, 0, 0, 2, 2] = (0.5, -0.5), 0  # with align_corners x = 3, x = 1 and z = 1
+
+    def size(theta: Tensor) -> tuple[int, ...]:
+        return len(theta), 1, 2, 3, 4
+
+    found = [Sample(F.grid_sample, (U, G), {"mode": "nearest"}, linear=(0,), batch=(0, 1))]
+    for align_corners, grid in ((False, G), (True, kinked)):
+        options: dict[str, Any] = {"size": size, "align_corners": align_corners}
+        found.append(Sample(F.affine_grid, (theta,), options, linear=(0,), batch=(0,)))
+        for padding_mode in ("zeros", "border", "reflection"):
+            padding = {"padding_mode": padding_mode, "align_corners": align_corners}
+            found.append(Sample(F.grid_sample, (U, grid), padding, linear=(0,), batch=(0, 1)))
+    return found
 
 
 def _stn(rng: np.random.Generator) -> list[Sample]:

@@ -16,21 +16,23 @@ G is linear in theta, so the chain rule sums over the output pixels:
     dtheta_r0 = sum_{i, j} dG[b, i, j, r] x_j      dtheta_r1 = sum_{i, j} dG[b, i, j, r] y_i
     dtheta_r2 = sum_{i, j} dG[b, i, j, r]          for r = 0 (x) and r = 1 (y)
 
-With align_corners a single row or column lies at 0, the middle, as in PyTorch.
+With align_corners a single row or column lies at 0, the middle, as in PyTorch. Volumes: `affine_grid_3d.py`.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.ops.affine_grid_3d import AffineGrid3d
+from npstn.ops.arguments import array_of, MOST, check_floats, check_shape, contiguous
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
@@ -71,25 +73,15 @@ def affine_grid_backward(first, end, dG, x, y, dtheta):
 
 
 class AffineGrid(Function):
+    """`affine_grid` of theta (B, 2, 3); the public function checks the arguments."""
+
     gives_new_arrays = True
 
     @staticmethod
-    def forward(ctx: Context, theta: np.ndarray, size: Any, align_corners: bool) -> np.ndarray:
-        check_floats("affine_grid", theta=theta)
-        check_shape("affine_grid", "theta", theta, "B, 2, 3")
-        try:
-            B, _, h, w = (operator.index(n) for n in size)
-        except (TypeError, ValueError):
-            B = h = w = -1
-        if B != len(theta) or h < 1 or w < 1:
-            raise ValueError(f"affine_grid: expected size ({len(theta)}, C, h, w) with h and w at least 1, got {size}")
-        if h * w >= MOST:
-            raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
-        x = normalised_coordinates(w, bool(align_corners), theta.dtype)
-        y = normalised_coordinates(h, bool(align_corners), theta.dtype)
+    def forward(ctx: Context, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         ctx.save_for_backward(x, y)
-        G = np.empty((B, h, w, 2), theta.dtype)
-        share_out(affine_grid_forward, B, contiguous(theta), x, y, G, work=G.size // 2)  # ns
+        G = np.empty((len(theta), y.size, x.size, 2), theta.dtype)
+        share_out(affine_grid_forward, len(theta), contiguous(theta), x, y, G, work=G.size // 2)  # ns
         return G
 
     @staticmethod
@@ -100,18 +92,36 @@ class AffineGrid(Function):
         return dtheta, None, None
 
 
-def affine_grid(theta: Tensor, size: tuple[int, int, int, int], align_corners: bool = False) -> Tensor:
-    """The sampling grid of affine maps.
+def affine_grid(theta: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
+    """The sampling grid of affine maps, of images or of volumes.
 
     Args:
-        theta: (B, 2, 3), from normalised output coordinates (x, y, 1) to normalised input coordinates (x, y).
-        size: (B, C, h, w), the size of the output; C is not used.
+        theta: (B, 2, 3), from normalised output coordinates (x, y, 1) to normalised input coordinates (x, y); or
+            (B, 3, 4), from (x, y, z, 1) to (x, y, z).
+        size: (B, C, h, w) or (B, C, d, h, w), the size of the output; C is not used.
         align_corners: whether -1 and 1 are the centres of the corner pixels, or the image's outer edges.
 
-    Returns the grid (B, h, w, 2) of (x, y), normalised, in theta's dtype. Raises TypeError for dtypes other than
-    float32 and float64, ValueError for other shapes.
+    Returns the grid (B, h, w, 2) of (x, y), or (B, d, h, w, 3) of (x, y, z), normalised, in theta's dtype. A single
+    row, column or slice lies at 0, the middle, under both conventions: other libraries read the top, the bottom or NaN
+    there with align_corners (see docs/elsewhere.md). Raises TypeError for dtypes other than float32 and float64,
+    ValueError for other shapes.
 
     >>> affine_grid(Tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, 1, 2), align_corners=True).data.tolist()
     [[[[-1.0, 0.0], [1.0, 0.0]]]]
     """
-    return AffineGrid.apply(theta, size, align_corners)
+    array = array_of(theta)
+    check_floats("affine_grid", theta=array)
+    try:
+        sizes = tuple(operator.index(n) for n in size)
+    except TypeError:
+        sizes = ()
+    volume = len(sizes) == 5
+    check_shape("affine_grid", "theta", array, "B, 3, 4" if volume else "B, 2, 3")
+    B, (B_of_size, _, *extents) = len(array), sizes if len(sizes) in (4, 5) else (-1, 1)
+    if B != B_of_size or min(extents) < 1:
+        expected = f"({B}, C, d, h, w) with d, h and w" if volume else f"({B}, C, h, w) with h and w"
+        raise ValueError(f"affine_grid: expected size {expected} at least 1, got {size}")
+    if math.prod(extents) >= MOST:
+        raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
+    coordinates = [normalised_coordinates(n, bool(align_corners), array.dtype) for n in reversed(extents)]
+    return (AffineGrid3d if volume else AffineGrid).apply(theta, *coordinates)

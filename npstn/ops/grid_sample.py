@@ -38,10 +38,13 @@ the one pixel at (round(y), round(x)), halves to the even one: dG = 0.
 A NaN coordinate gives V = NaN, dG = NaN and touches no dU. So does an infinite one, except that "border" moves it to
 the border like any other coordinate outside. A huge finite one is just outside: whether a point is inside is decided in
 floating point, and only then do its coordinates become integers.
+
+The bicubic sampler is in `grid_sample_bicubic.py`, that of volumes in `grid_sample_3d.py`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,11 +52,13 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, rows
+from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
+from npstn.ops.grid_sample_3d import GridSample3d
 from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
+MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -256,6 +261,7 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
 
 class GridSample(Function):
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:
@@ -283,37 +289,43 @@ class GridSample(Function):
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
 ) -> Tensor:
-    """Read an image at the points of a grid.
+    """Read an image, or a volume, at the points of a grid.
 
     Args:
-        input: (B, C, H, W) images or feature maps.
-        grid: (B, h, w, 2) of (x, y), normalised: -1 .. 1 over the image; h and w may differ from H and W.
-        mode: "bilinear", "nearest", or "bicubic" (see `grid_sample_bicubic.py`).
+        input: (B, C, H, W) images or feature maps, or (B, C, D, H, W) volumes.
+        grid: (B, h, w, 2) of (x, y) for images, (B, d, h, w, 3) of (x, y, z) for volumes, normalised: -1 .. 1 over the
+            input; its size may differ from the input's.
+        mode: "bilinear" (of volumes: trilinear), "nearest", or, of images only, "bicubic".
         padding_mode: what lies outside: "zeros", the "border" pixels, or a "reflection".
         align_corners: True: -1 and 1 are the centres of the corner pixels. False: they are the image's outer edges.
 
-    Returns (B, C, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends no gradient to any
-    pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs are float32 or both
-    float64; ValueError for shapes that do not fit, for an image without pixels or of 2^31 and more, and for an unknown
-    mode or padding_mode.
+    Returns (B, C, h, w) or (B, C, d, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends
+    no gradient to any pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs
+    are float32 or both float64; ValueError for shapes that do not fit, for an image without pixels, of 2^31 and more,
+    or of 2^32 and more with a ring of one pixel round it (a single row of 1.43e9); for an unknown mode or padding_mode.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])
     >>> grid_sample(image, centre, align_corners=True).item()
     2.5
     """
-    U, G = (x.data if isinstance(x, Tensor) else x for x in (input, grid))
+    U, G = array_of(input), array_of(grid)
     check_floats("grid_sample", input=U, grid=G)
-    check_shape("grid_sample", "input", U, "B, C, H, W")
-    check_shape("grid_sample", "grid", G, f"{len(U)}, h, w, 2")
+    volume = U.ndim == 5
+    check_shape("grid_sample", "input", U, "B, C, D, H, W" if volume else "B, C, H, W")
+    check_shape("grid_sample", "grid", G, f"{len(U)}, d, h, w, 3" if volume else f"{len(U)}, h, w, 2")
     if mode not in MODES:
         raise ValueError(f"grid_sample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
     if padding_mode not in PADDINGS:
         known = ", ".join(PADDINGS)
         raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
-    if not 1 <= U.shape[2] * U.shape[3] < MOST:
+    if volume and mode == "bicubic":
+        raise ValueError("grid_sample: expected mode to be bilinear or nearest for volumes, got 'bicubic'")
+    if not 1 <= math.prod(U.shape[2:]) < MOST:
         raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    if not volume and (U.shape[2] + 2) * (U.shape[3] + 2) >= MOST_RINGED:
+        raise ValueError(f"grid_sample: expected fewer than 2^32 pixels with a ring of one round them, got {U.shape}")
     padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
     if mode == "bicubic":
         return GridSampleBicubic.apply(input, grid, padding, align_corners)
-    return GridSample.apply(input, grid, MODES.index(mode), padding, align_corners)
+    return (GridSample3d if volume else GridSample).apply(input, grid, MODES.index(mode), padding, align_corners)

@@ -37,6 +37,8 @@ class Config:
         data_folder: where the source's files were, if a folder was named; relative to the run folder where it can be.
         data_sha256: the hash of the images and labels.
         versions: of npstn and of what the last digits of its results depend on.
+        classes: the names of the classes of the user's pictures, so that the run can answer where they are gone; () for
+            digits, which their task names.
     """
 
     task: dict[str, Any]
@@ -47,15 +49,22 @@ class Config:
     data_folder: str | None
     data_sha256: str
     versions: dict[str, str]
+    classes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The entries of config.json, as JSON gives them back: lists for tuples."""
         entries = {"format": FORMAT, **dataclasses.asdict(self)}
-        return {**entries, "model": {**self.model, "image": list(self.model["image"])}}
+        del entries["classes"]
+        named = {"classes": list(self.classes)} if self.classes else {}
+        return {**entries, "model": {**self.model, "image": list(self.model["image"])}, **named}
 
     def build_net(self) -> nn.Module:
         """The network, with new weights."""
         return models.build(**self.model, dropout=self.recipe.dropout)
+
+    def class_names(self, folder: Path) -> tuple[str, ...]:
+        """What the labels of the run in a folder stand for; an early run of pictures must read them to know."""
+        return self.classes or self.open_task(folder).classes
 
     def open_task(
         self,
@@ -141,15 +150,19 @@ def _config(entries: Mapping[str, Any]) -> Config:
         raise ValueError
     config = Config(**{**entries, "recipe": Recipe(**entries["recipe"])})
     model = {**config.model, "image": tuple(config.model["image"])}
-    config = dataclasses.replace(config, model=model)
+    config = dataclasses.replace(config, model=model, classes=tuple(config.classes))
     if not isinstance(config.versions, dict):
         raise TypeError
-    texts = config.recipe_name, config.data_sha256, *config.versions.values(), config.data_folder or ""
+    texts = (
+        config.recipe_name, config.data_sha256, *config.versions.values(), config.data_folder or "", *config.classes
+    )
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise ValueError
     if isinstance(config.seed, bool) or not isinstance(config.seed, int) or config.seed < 0:
         raise ValueError
     if (config.task["name"] == Pictures.name) != (config.task["source"] == FOLDER):
+        raise ValueError
+    if config.classes and (config.task["source"] != FOLDER or len(config.classes) != model["classes"]):
         raise ValueError
     task = config.open_task(Path(), source=_unread(config) if config.task["source"] == FOLDER else None)
     if config.task.keys() != {"name", "source", *task.settings}:

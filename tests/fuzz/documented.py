@@ -7,6 +7,7 @@ accepted.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -56,16 +57,19 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Shape:
 def grid_sample(
     U: Any, G: Any, mode: Any = "bilinear", padding_mode: Any = "zeros", align_corners: Any = False
 ) -> Shape:
-    (B, C, H, W), (of_grid, h, w, xy) = U.shape, G.shape
-    assert of_grid == B and xy == 2 and H >= 1 and W >= 1
-    assert mode in ("bilinear", "nearest", "bicubic") and padding_mode in ("zeros", "border", "reflection")
-    return B, C, h, w
+    (B, C, *size), (of_grid, *out, coordinates) = U.shape, G.shape
+    assert of_grid == B and coordinates == len(size) == len(out) and len(size) in (2, 3) and min(size) >= 1
+    assert mode in ("bilinear", "nearest", *(["bicubic"] if len(size) == 2 else []))
+    assert padding_mode in ("zeros", "border", "reflection")
+    return B, C, *out
 
 
 def affine_grid(theta: Any, size: Any, align_corners: Any = False) -> Shape:
-    B, _, h, w = map(operator.index, size)
-    assert theta.shape == (B, 2, 3) and h >= 1 and w >= 1 and h * w < MOST
-    return B, h, w, 2
+    B, _, *out = map(operator.index, size)
+    dimensions = len(out)
+    assert theta.shape == (B, dimensions, dimensions + 1) and dimensions in (2, 3)
+    assert min(out) >= 1 and math.prod(out) < MOST
+    return B, *out, dimensions
 
 
 def projective_grid(theta: Any, size: Any) -> Shape:

@@ -1,14 +1,19 @@
-"""The contracts of a backward pass, and the adjoint test."""
+"""The contracts of a backward pass: each is broken by a function that keeps the others."""
 
 import numpy as np
 import pytest
-from small_operations import report_on, square
+from small_operations import operation, report_on, square
 
+import npstn.functional as F
 from npstn.autograd import Function, Tensor
-from npstn.gradcheck import check_op
-
+from npstn.gradcheck import CONTRACTS, check_op, gradcheck
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+X = np.random.default_rng(0).normal(size=(4, 5))
+
+
+def broken(report):
+    return [name for name, what in report.contracts.items() if what]
 
 
 class Spoiled(Function):
@@ -27,6 +32,8 @@ class Spoiled(Function):
             y = y.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else y
         if how == "batch of one at least":
             y[0]
+        if how == "rough without the tape" and not any(ctx.needs_input_grad):
+            y = y.astype(np.float32).astype(x.dtype)
         return y
 
     @staticmethod
@@ -45,6 +52,14 @@ class Spoiled(Function):
             return 2 * dy + 1e-300, None
         if how == "order of memory":
             return 2 * dy.ravel(order="K").reshape(dy.shape), None
+        if how == "layouts alike only" and x.flags.c_contiguous != dy.flags.c_contiguous:
+            return 2 * dy.ravel(order="K").reshape(dy.shape), None
+        for limit in (5, 100):
+            if how == f"clips at {limit}":
+                return 2 * np.clip(dy, -limit, limit), None
+        for limit in (1e-2, 1e-6):
+            if how == f"skips below {limit:g}":
+                return 2 * np.where(abs(dy) < limit, 0, dy), None
         return 2 * dy, None
 
 
@@ -53,8 +68,14 @@ class Spoiled(Function):
     ("writes what it saved", "changes no array"),
     ("writes upstream", "changes no array"),
     ("never twice the same", "same again"),
+    ("rough without the tape", "same under no_grad"),
     ("a constant", "linear in the upstream gradient"),
+    ("clips at 5", "linear in the upstream gradient"),
+    ("clips at 100", "linear in the upstream gradient"),
+    ("skips below 0.01", "linear in the upstream gradient"),
+    ("skips below 1e-06", "linear in the upstream gradient"),
     ("order of memory", "any layout"),
+    ("layouts alike only", "any layout"),
     ("float64 out", "float32"),
     ("rough in float32", "float32"),
     ("batch of one at least", "empty batch"),
@@ -63,33 +84,92 @@ class Spoiled(Function):
 def test_contracts(how, contract):
     x = np.arange(1.0, 13).reshape(4, 3) / 7
     report = report_on(Spoiled.apply, (x, how), check_op, batch=(0,))
-    broken = [name for name, what in report.contracts.items() if what]
-    assert (contract in broken and not report) if contract else (not broken and report), str(report)
-    assert list(report.contracts) == [
-        "changes no array",
-        "same again",
-        "linear in the upstream gradient",
-        "each gradient alone",
-        "any layout",
-        "float32",
-        "empty batch",
-    ]
+    assert (contract in broken(report) and not report) if contract else (not broken(report) and report), str(report)
+    assert list(report.contracts) == list(CONTRACTS)
 
 
-def test_each_gradient_alone():
-    class Product(Function):
+class Buffered(Function):
+    """y = x^3, whose arrays are one buffer used again: that of `where` it is used."""
+
+    gives_new_arrays = True
+    buffer = np.empty_like(X)
+
+    @staticmethod
+    def forward(ctx, x, where):
+        ctx.save_for_backward(x)
+        ctx.where = where
+        Buffered.last = x
+        return np.multiply(x * x, x, out=Buffered.buffer if where == "result" and x.shape == X.shape else None)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x = Buffered.last if ctx.where == "saved on the class" else ctx.saved[0]
+        if ctx.where == "upstream":
+            dy *= 3 * x * x
+            return dy, None
+        return np.multiply(3 * x * x, dy, out=Buffered.buffer if ctx.where == "gradient" else None), None
+
+
+@pytest.mark.parametrize("where", ["result", "gradient", "saved on the class"])
+def test_two_graphs(where):
+    report = report_on(Buffered.apply, (X, where), check_op, contracts=("two graphs", "same again"))
+    assert broken(report) == ["two graphs"], str(report)
+    assert check_op(Buffered.apply, (X, "nowhere"))
+
+
+def test_the_two_graphs_are_named():
+    report = report_on(Buffered.apply, (X, "gradient"), check_op)
+    said = "the gradient of x of the first of two graphs differs if the first one's backward runs first"
+    assert report.contracts["two graphs"].startswith(said)
+
+
+def test_a_promise_of_new_arrays():
+    class Same(Function):
+        gives_new_arrays = True
+
         @staticmethod
         def forward(ctx, a, b):
-            ctx.save_for_backward(a, b)
-            return a * b
+            return a + b
 
         @staticmethod
         def backward(ctx, dy):
-            a, b = ctx.saved
-            return dy * b, dy * a if all(ctx.needs_input_grad) else 0 * dy
+            dx = dy.copy()
+            return dx, dx
 
-    report = report_on(Product.apply, (np.ones(2), np.ones(2)), check_op)
-    assert [name for name, what in report.contracts.items() if what] == ["each gradient alone"]
+    report = report_on(Same.apply, (X, X), check_op)
+    said = "the gradient of b shares its memory with the gradient of a, though gives_new_arrays promises a new array"
+    assert report.contracts["changes no array"] == said
+    Same.gives_new_arrays = False
+    assert check_op(Same.apply, (X, X))
+
+
+def product(wrong_where=lambda needs: False):
+    """a b c, with a wrong gradient of the first input that is asked for where `wrong_where` says so."""
+
+    class Product(Function):
+        @staticmethod
+        def forward(ctx, a, b, c):
+            ctx.save_for_backward(a, b, c)
+            return a * b * c
+
+        @staticmethod
+        def backward(ctx, dy):
+            a, b, c = ctx.saved
+            factor = 0 if wrong_where(ctx.needs_input_grad) else 1
+            return dy * b * c * factor, dy * a * c, dy * a * b
+
+    return Product.apply
+
+
+@pytest.mark.parametrize("needs, said", [
+    ((True, False, False), "the gradient of a, asked for alone, differs by 1.0e+00"),
+    ((True, False, True), "the gradient of a, asked for with that of c, differs by 1.0e+00"),
+])  # fmt: skip
+def test_each_gradient_alone_and_in_pairs(needs, said):
+    fn = product(lambda asked: asked == needs)
+    report = report_on(fn, (X, X, X), check_op)
+    assert report.contracts["each gradient alone"] == said and broken(report) == ["each gradient alone"]
+    assert check_op(product(), (X, X, X))
 
 
 def test_weights_get_nothing_from_an_empty_batch():
@@ -108,9 +188,95 @@ def test_weights_get_nothing_from_an_empty_batch():
     assert report.contracts["empty batch"] == "the gradient of w is not zero"
 
 
-def test_the_adjoint():
-    x, weight = np.random.default_rng(0).normal(size=(2, 3, 4))
-    report = check_op(lambda x: x * 3.0 + 1.0, x, linear=(0,))
-    assert report.adjoints["x"] <= 1e-12
-    report = report_on(square, x, check_op, linear=(0,))
-    assert "backward is not the adjoint of forward in x: <A x, y> and <x, A^T y> differ by" in report.faults[-1]
+def no_slopes(fn, inputs, **options):
+    """The report on the contracts: the slopes move along one direction only, which takes no time."""
+    return report_on(fn, inputs, check_op, max_entries=0, directions=1, **options)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_results_that_cancel(seed):
+    """They are judged against the size of what was added up: no order of additions is wrong."""
+    x = np.random.default_rng(seed).normal(size=(20, 20))
+    centred = x - x.mean()
+    for fn in (lambda x: x.mean(), lambda x: x.sum(0), lambda x: (x - x.mean()).sum(), lambda x: x.mean() * 1e6):
+        assert not broken(no_slopes(fn, centred))
+
+
+def test_a_layout_mistake_shows_where_the_result_cancels():
+    centred = X - X.mean()
+    wrong = operation(lambda x: x.ravel(order="K").cumsum().reshape(x.shape), lambda x, dy: dy)
+    assert "any layout" in broken(no_slopes(wrong, centred))
+
+
+def test_float32_reaches_less_far():
+    """What float32 cannot hold is infinite in it; what rounding alone spoils is not told as a fault."""
+    x = np.array([1.0, 100.0, -3.0])
+    assert not broken(no_slopes(lambda x: x.exp(), x))
+    assert not broken(no_slopes(lambda x: (x * 1e5).sin(), X))
+    assert not broken(no_slopes(lambda x: (x + 1e8) - 1e8, X, rtol=1e-4))
+
+
+GELU = np.sqrt(2 / np.pi)
+TARGET = np.random.default_rng(1).normal(size=(4, 5))
+
+
+def test_float32_with_a_numpy_scalar():
+    gelu = operation(
+        lambda x: 0.5 * x * (1 + np.tanh(GELU * x)),
+        lambda x, dy: dy * (0.5 * (1 + np.tanh(GELU * x)) + 0.5 * x * GELU * (1 - np.tanh(GELU * x) ** 2)),
+    )
+    report = report_on(gelu, X, check_op)
+    line = "`lambda x: 0.5 * x * (1 + np.tanh(GELU * x)),`"
+    assert report.contracts["float32"].startswith("the result for float32 inputs is float64; line ")
+    cause = f"{line}: 0.797885 is a NumPy scalar of float64; write float(...) around it"
+    assert report.contracts["float32"].endswith(cause)
+    assert check_op(gelu, X, contracts=[name for name in CONTRACTS if name != "float32"])
+
+
+def test_float32_with_an_array_made_without_a_dtype():
+    made = operation(lambda x: x + np.ones(5), lambda x, dy: dy)
+    said = report_on(made, X, check_op).contracts["float32"]
+    assert said.endswith("an array of shape (5,) is float64; make it with the dtype of the input")
+    masked = operation(lambda x: np.maximum(x, 0), lambda x, dy: (x > 0) * 1.0 * dy)
+    said = report_on(masked, X, check_op).contracts["float32"]
+    assert said.endswith("NumPy gives float64 for bool and a plain float")
+
+
+@pytest.mark.parametrize("fn", [
+    lambda x: F.mse_loss(x, Tensor(TARGET)),
+    operation(lambda x: (x - TARGET) ** 2, lambda x, dy: 2 * (x - TARGET) * dy),
+])  # fmt: skip
+def test_float32_cannot_be_asked_where_fn_holds_float64(fn):
+    report = check_op(fn, X)
+    assert "float32" not in report.contracts
+    said = "fn holds the float64 array TARGET; pass it as an input, which is converted like the others"
+    assert report.notes == [f"the contract 'float32' was not checked: {said}"]
+    assert f"note: {report.notes[0]}" in str(report)
+
+
+def test_contracts_can_be_chosen():
+    assert list(check_op(square, X, contracts=("float32", "any layout")).contracts) == ["float32", "any layout"]
+    assert check_op(square, X, contracts=()).contracts == {}
+
+
+@pytest.mark.parametrize("options, error, message", [
+    ({"contracts": ("any layuot",)}, ValueError,
+     f"check_op: expected a contract among {', '.join(CONTRACTS)}; got 'any layuot'; did you mean any layout?"),
+    ({"linear": (1,)}, ValueError, "check_op: expected linear among the positions 0 (x); got 1"),
+    ({"batch": (3,)}, ValueError, "check_op: expected batch among the positions 0 (x); got 3"),
+    ({"esp": 1e-3}, TypeError,
+     "check_op: expected an option among eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve; "
+     "got 'esp'; did you mean eps?"),
+])  # fmt: skip
+def test_arguments_in_the_librarys_words(options, error, message):
+    with pytest.raises(error) as caught:
+        check_op(square, X, **options)
+    assert str(caught.value) == message
+
+
+def test_an_input_to_which_no_gradient_comes():
+    report = report_on(lambda x, unused: x * x, (X, X))
+    said = "no gradient comes to unused: does fn use it? If it needs none, pass Tensor(unused), which is a constant"
+    assert report.faults == [said]
+    assert gradcheck(lambda x, unused: x * x, (X, Tensor(X)))
+    assert gradcheck(lambda x, y: x - x + 0.0 * y, (X, X), atol=1e-9), "the gradients are zero, and they come"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from command import ROOT, last_accuracy, npstn_
 
 import npstn
+from benchmarks import photographs
+from benchmarks.camera import KINDS
 from npstn import models, training
 from npstn.data import Source, draw_digits, load_mnist
 from npstn.runs import read_metrics
@@ -90,6 +93,17 @@ def test_eval_at_other_angles(run):
     )
     assert upright >= 98.8
     assert upright > half > beyond > 30  # it has never seen a digit lie on its side
+
+
+def test_photographs_of_digits_are_read(run, tmp_path):
+    """Of digits that the network reads from their own pixels, 90 % at least, whatever the photograph."""
+    folder, _ = run
+    (tmp_path / photographs.PAGE).write_text(photographs.START + photographs.END)
+    photographs.main([str(folder), "--docs", str(tmp_path), "--digits", "60"])
+    table = (tmp_path / photographs.PAGE).read_text()
+    right = {kind: float(share) for kind, share in re.findall(r"^\| (.+?) \|.*\| ([\d.]+) % \|$", table, re.MULTILINE)}
+    assert right.keys() == {photographs.OWN, *KINDS}
+    assert min(right.values()) >= 90, right
 
 
 def test_the_recipe_blog_reaches_what_is_promised(runs):

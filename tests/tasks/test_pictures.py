@@ -152,7 +152,7 @@ def test_a_typing_error_is_not_taken_for_a_folder(tmp_path, monkeypatch, given, 
         (
             ["--size", "12"],
             2,
-            "argument --network: CNN: expected images of at least 16 x 16 pixels, got 12 x 12; "
+            "argument --network: expected images of at least 16 x 16 pixels, got 12 x 12; "
             "--network fcn takes images of any size",
         ),
     ],
@@ -169,8 +169,9 @@ def test_a_missing_file_is_named(tmp_path):
     assert message == f"cannot read {path}: No such file or directory"
 
 
-def test_eval_takes_neither_other_images_nor_another_size(run):
-    assert refusal(2, "eval", run, "--data", "drawn") == "argument --data: goes with tasks of digits, not with pictures"
+def test_eval_takes_neither_digits_nor_another_size(run):
+    message = "argument --data: expected a folder or an .npz for a run of pictures, got drawn"
+    assert refusal(2, "eval", run, "--data", "drawn") == message
     assert refusal(2, "eval", run, "--size", "20").startswith("argument --size: the network takes pictures of one size")
 
 
@@ -188,6 +189,9 @@ def test_eval_takes_neither_other_images_nor_another_size(run):
         ("model.classes", 1),
         ("model.classes", 10**9),
         ("model.classes", 2.5),
+        ("classes", ["one"]),
+        ("classes", [1, 2]),
+        ("classes", 2),
     ],
 )
 def test_a_damaged_config_is_refused(run, tmp_path, path, value):
