@@ -17,6 +17,8 @@ from tests.fuzz.trials import trial_of, tried
 
 @trial_of("Tensor")
 def tensor(d: Draws, _: str) -> None:
+    if d.chance(8):
+        update_without_axes(d)
     x = d.array(d.shape(), d.dtype())
     given, valid = x, True
     if d.chance(6):
@@ -38,6 +40,18 @@ def tensor(d: Draws, _: str) -> None:
     if not isinstance(repr(t), str) or t.detach().data is not t.numpy() or (t.ndim and len(t) != t.shape[0]):
         raise Fault("repr, detach, numpy or len")
     tried(None if t.requires_grad else False, t.backward, d.choice([None, x, *STRANGE]))
+
+
+def update_without_axes(d: Draws) -> None:
+    """NumPy makes a number of a 0-d array in `w.data - 0.1 * w.grad`; it becomes an array again."""
+    w = Tensor(d.array((), d.dtype()), requires_grad=True)
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            w.grad = None
+            (w * w).backward()
+            w.data = w.data - 0.1 * w.grad
+            if not isinstance(w.data, np.ndarray) or w.shape != () or (w * 2).dtype != w.dtype:
+                raise Fault(f"a Tensor of no axes became {w.data!r}")
 
 
 @trial_of("gradcheck", "check_op")
