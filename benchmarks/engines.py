@@ -36,7 +36,7 @@ SURE = -8  # a log-probability
 IMAGES = 1000
 LIMIT = 1e-5
 
-Run = Callable[[np.ndarray], np.ndarray]
+Run = Callable[..., np.ndarray]  # of the model's inputs, in their order
 
 
 def onnxruntime(path: Path) -> Run:
@@ -46,7 +46,8 @@ def onnxruntime(path: Path) -> Run:
     quiet = SessionOptions()
     quiet.log_severity_level = 4
     session = InferenceSession(path, quiet, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {"images": images})[0]
+    names = [given.name for given in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
 def reference(path: Path) -> Run:
@@ -54,7 +55,7 @@ def reference(path: Path) -> Run:
     from onnx.reference import ReferenceEvaluator
 
     evaluator: Any = ReferenceEvaluator(str(path))
-    return lambda images: evaluator.run(None, {"images": images})[0]
+    return lambda *arrays: evaluator.run(None, dict(zip(evaluator.input_names, arrays, strict=True)))[0]
 
 
 def openvino(path: Path) -> Run:
@@ -63,7 +64,7 @@ def openvino(path: Path) -> Run:
 
     core = Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: compiled({"images": images})[0].copy()
+    return lambda *arrays: compiled(list(arrays))[0].copy()
 
 
 ENGINES: dict[str, Callable[[Path], Run]] = {

@@ -74,7 +74,7 @@ def test_infinity_gives_nan_unless_there_is_a_border(mode, padding_mode, align_c
 def test_far_finite_points_are_read_as_exactly_as_near_ones(
     mode, padding_mode, align_corners, dimensions, dtype, far
 ):
-    """Zeros outside, or the border; a reflection lies where exact fractions say, as the mirror images repeat after 4."""
+    """Zeros outside, or the border; a reflection is where exact fractions say: mirror images repeat after 4."""
     options = mode, padding_mode, align_corners
     far = np.finfo(dtype).max if far == "largest" else far
     for axis, bad in itertools.product(range(dimensions), (far, -far)):
