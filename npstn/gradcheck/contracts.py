@@ -120,7 +120,7 @@ def _two_graphs(trial: Trial) -> Iterator[str]:
     A buffer that is used again, or an array kept on the class and not in ctx, shows here.
     """
     subject = trial.subject
-    points = [(subject.arrays, trial.v), ([x * NEARBY for x in subject.arrays], trial.w)]
+    points = [(subject.arrays, trial.v), ([np.multiply(x, NEARBY, out=x) for x in subject.arrays], trial.w)]
     alone = [results(subject, dy, arrays) for arrays, dy in points]
     for order in (0, 1), (1, 0):
         graphs = [subject.call([x.copy() for x in arrays]) for arrays, _ in points]
@@ -157,15 +157,19 @@ def _linear_in_upstream(trial: Trial) -> Iterator[str]:
 
 
 def _each_alone(trial: Trial) -> Iterator[str]:
-    """A gradient is the same whether or not other gradients are asked for: each alone, and each two."""
+    """A gradient is the same whether or not others are asked for: each alone, each two, and all but one."""
     subject = trial.subject
     asked = np.flatnonzero(subject.asked).tolist()
-    pairs = itertools.combinations(asked, 2) if len(asked) <= 6 else itertools.pairwise(asked)
-    for few in [(k,) for k in asked] + (list(pairs) if len(asked) > 2 else []):
+    pairs = itertools.combinations(asked, 2) if len(asked) <= 8 else itertools.pairwise(asked)
+    some = {(k,): "alone" for k in asked}
+    if len(asked) > 2:
+        some |= {pair: "in a pair" for pair in pairs}
+    if len(asked) > 3:
+        some |= {tuple(k for k in asked if k != left): f"without that of {subject.name_of(left)}" for left in asked}
+    for few, how in some.items():
         found = subject.gradients(subject.arrays, trial.v.copy(), [k in few for k in range(len(subject.asked))])
         for k in few:
-            company = [f"with that of {subject.name_of(i)}" for i in few if i != k] or ["alone"]
-            yield from _differs(trial, f"the gradient of {subject.name_of(k)}", found[k], f"asked for {company[0]}")
+            yield from _differs(trial, f"the gradient of {subject.name_of(k)}", found[k], f"asked for {how}")
 
 
 def _any_layout(trial: Trial) -> Iterator[str]:

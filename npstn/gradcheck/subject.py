@@ -73,7 +73,8 @@ class Subject:
         `asked` replaces the subject's own.
         """
         inputs = list(self.given)
-        tensors = [Tensor._wrap(x) for x in arrays]  # Tensor(x) would copy x into C order
+        # Tensor(x) would copy x into C order. A sum or a product of 0-d arrays is no array, but a NumPy scalar.
+        tensors = [Tensor._wrap(np.asanyarray(x)) for x in arrays]
         for k, x, requires_grad in zip(self.places, tensors, asked or self.asked, strict=True):
             inputs[k], x.requires_grad = x, requires_grad
         with _in_place(self.parameters, inputs[self.count :]):
