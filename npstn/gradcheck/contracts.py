@@ -26,11 +26,24 @@ SINGLE = 1e-4  # between float32 and float64: a whole network adds up many round
 HUGE = 2.0**60  # about 1e18: a power of two scales without rounding
 NEARBY = 1 - 2.0**-20  # towards zero, where a domain such as [-1, 1] does not end
 
+# The same numbers, laid out in memory in other ways:
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.T.copy().T,
+    "of channels last": lambda x: np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if x.ndim > 2 else x,
+    "of batch last": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0) if x.ndim > 2 else x,
     "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
+    "padded": lambda x: np.concatenate([x, x], axis=-1)[..., : x.shape[-1]] if x.ndim else x,
     "reversed": lambda x: x[..., ::-1].copy()[..., ::-1] if x.ndim else x,
+    "upside down": lambda x: x[::-1].copy()[::-1] if x.ndim else x,
     "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
+}
+
+# Upstream gradients that are common, and that an operation may treat in a way of its own:
+UPSTREAM: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ones": np.ones_like,
+    "positive numbers": abs,
+    "negative numbers": lambda v: -abs(v),
+    "zeros but for each 16th number": lambda v: v * (np.arange(v.size)[::-1] % 16 == 0).reshape(v.shape),
 }
 
 
@@ -45,7 +58,7 @@ def broken_contracts(
 
     An exception breaks a contract, too.
     """
-    v, w = rng.standard_normal((2, *subject.value(subject.arrays).shape))
+    v, w = map(np.asarray, rng.standard_normal((2, *subject.value(subject.arrays).shape)))
     expected = results(subject, v)
     trial = Trial(subject, batch, v, w, expected, sizes(subject, v, expected))
     broken, notes = {}, []
@@ -140,6 +153,8 @@ def _linear_in_upstream(trial: Trial) -> Iterator[str]:
     """backward(2 v - 3 w) = 2 backward(v) - 3 backward(w), and backward(0) = 0 exactly.
 
     backward(s v) = s backward(v) for huge and tiny s: nothing is clipped, and nothing is left out.
+    backward(u) = backward(u - 2 v) + 2 backward(v) for the special u in `UPSTREAM`; u - 2 v has nothing special.
+    A NaN in the upstream gradient gives a NaN wherever that number counts.
     """
     subject, v, w, of_v = trial.subject, trial.v, trial.w, trial.expected
     of_w, of_sum, of_zero = (results(subject, dy) for dy in (w, 2 * v - 3 * w, 0 * v))
@@ -154,6 +169,21 @@ def _linear_in_upstream(trial: Trial) -> Iterator[str]:
             size = scale * trial.sizes[what]
             clause = f"{what}, for upstream gradients of about {scale:.0e},"
             yield from unequal(clause, scaled[what], scale * of_v[what], EXACT * size)
+    if not v.size:
+        return
+    for kind, make in UPSTREAM.items():
+        u = np.asarray(make(v))
+        of_u, of_rest = results(subject, u), results(subject, u - 2 * v)
+        for what in list(of_v)[1:]:
+            size = (2 + largest(u - 2 * v) / largest(v)) * trial.sizes[what] + largest(of_rest[what])
+            clause = f"{what}, for an upstream gradient of {kind},"
+            yield from unequal(clause, of_u[what], of_rest[what] + 2 * of_v[what], EXACT * size)
+    one = np.zeros_like(v)
+    one.flat[abs(of_v["the result"]).argmax()] = 1  # in place of a result that is 0 it may not count, as in relu
+    of_one, of_nan = (results(subject, dy) for dy in (one, np.where(one, np.nan, v)))
+    for what in list(of_v)[1:]:
+        if np.any((of_one[what] != 0) & ~np.isnan(of_nan[what])):
+            yield f"{what} hides a NaN of the upstream gradient"
 
 
 def _each_alone(trial: Trial) -> Iterator[str]:
@@ -161,19 +191,21 @@ def _each_alone(trial: Trial) -> Iterator[str]:
     subject = trial.subject
     asked = np.flatnonzero(subject.asked).tolist()
     pairs = itertools.combinations(asked, 2) if len(asked) <= 8 else itertools.pairwise(asked)
-    some = {(k,): "alone" for k in asked}
-    if len(asked) > 2:
-        some |= {pair: "in a pair" for pair in pairs}
-    if len(asked) > 3:
-        some |= {tuple(k for k in asked if k != left): f"without that of {subject.name_of(left)}" for left in asked}
-    for few, how in some.items():
+    few_of = [(k,) for k in asked] + (list(pairs) if len(asked) > 2 else [])
+    few_of += itertools.combinations(asked, len(asked) - 1) if len(asked) > 3 else []
+    for few in few_of:
         found = subject.gradients(subject.arrays, trial.v.copy(), [k in few for k in range(len(subject.asked))])
         for k in few:
+            others = " and that of ".join(subject.name_of(i) for i in few if i != k)
+            how = f"with that of {others}" if others else "alone"
             yield from _differs(trial, f"the gradient of {subject.name_of(k)}", found[k], f"asked for {how}")
 
 
 def _any_layout(trial: Trial) -> Iterator[str]:
-    """The inputs and the upstream gradient may each have any memory layout, and may be read-only."""
+    """The inputs and the upstream gradient may each have any memory layout, and may be read-only.
+
+    The backward of a sum gives an upstream gradient that repeats one number, or one row, with strides of zero.
+    """
     subject = trial.subject
     names = [subject.name_of(k) for k in range(len(subject.arrays))]
     upstream = len(names)  # the place of dy behind the inputs
@@ -186,6 +218,12 @@ def _any_layout(trial: Trial) -> Iterator[str]:
             *arrays, dy = [layout(x) if k in places else x for k, x in enumerate([*subject.arrays, trial.v.copy()])]
             for what, found in results(subject, dy, arrays).items():
                 yield from _differs(trial, what, found, f"with {which} {name}")
+    for repeated in (trial.v.ravel()[:1], trial.v[:1], trial.v[..., :1]) if trial.v.ndim and trial.v.size else ():
+        dy = np.broadcast_to(repeated, trial.v.shape)
+        written_out = results(subject, dy.copy())
+        for what, found in results(subject, dy, subject.arrays).items():
+            clause = f"{what}, with an upstream gradient of strides {dy.strides},"
+            yield from unequal(clause, found, written_out[what], EXACT * trial.sizes[what])
 
 
 def _single_precision(trial: Trial) -> Iterator[str]:
