@@ -99,8 +99,10 @@ def check_op(
         fn, inputs, raise_exception, name: as for `gradcheck`.
         linear: the positions of the inputs in which fn is linear, each while the others are fixed. fn may add a
             constant.
-        batch: the positions of the inputs whose first axis is the batch. fn is also called with an empty batch.
-        contracts: the names of the contracts to check, among `CONTRACTS`; by default all. "empty batch" needs `batch`.
+        batch: the positions of the inputs whose first axis is the batch. fn is also called with a batch of
+            one, and with an empty batch.
+        contracts: the names of the contracts to check, among `CONTRACTS`; by default all. "batch of one" and
+            "empty batch" need `batch`.
         options: eps, atol, rtol, seed, max_entries, directions, max_kinks, max_unseen, curve: as for `gradcheck`, with
             the same defaults.
 
@@ -120,18 +122,20 @@ def check_op(
     linear = _positions("linear", linear, subject, subject.places)
     batch = _positions("batch", batch, subject, range(subject.count))
     if not batch:
-        chosen = [contract for contract in chosen if contract != "empty batch"]
+        chosen = [contract for contract in chosen if contract not in ("batch of one", "empty batch")]
+
+    numbers = Options(**options)
 
     def further(report: Report) -> None:
         rng = np.random.default_rng(report.seed)
-        report.contracts, notes = broken_contracts(subject, chosen, batch, rng)
+        report.contracts, notes = broken_contracts(subject, chosen, batch, rng, numbers)
         report.notes += notes
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
             report.adjoints[subject.names[place]], fault = adjoint_error(subject, place, rng)
             report.faults += [fault] if fault else []
 
-    return _run(subject, Options(**options), raise_exception, further)
+    return _run(subject, numbers, raise_exception, further)
 
 
 def _run(

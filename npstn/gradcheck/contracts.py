@@ -9,12 +9,14 @@ up. A sum that cancels is small, but its rounding errors are as large as its ter
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from npstn.autograd import Context, Tensor
+from npstn.gradcheck.gradients import Options, compare
 from npstn.gradcheck.precision import NotAsked, explain_float64
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.trial import Trial, largest, named, results, sizes, unequal
@@ -53,6 +55,7 @@ def broken_contracts(
     chosen: Sequence[str],
     batch: Sequence[int],
     rng: np.random.Generator,
+    options: Options,
 ) -> tuple[dict[str, str], list[str]]:
     """The name of each chosen contract with a text that says how it is broken, or with ""; and notes on the others.
 
@@ -60,7 +63,7 @@ def broken_contracts(
     """
     v, w = map(np.asarray, rng.standard_normal((2, *subject.value(subject.arrays).shape)))
     expected = results(subject, v)
-    trial = Trial(subject, batch, v, w, expected, sizes(subject, v, expected))
+    trial = Trial(subject, options, batch, v, w, expected, sizes(subject, v, expected))
     broken, notes = {}, []
     for name in chosen:
         try:
@@ -147,6 +150,20 @@ def _two_graphs(trial: Trial) -> Iterator[str]:
                         f"{what} of the {('first', 'second')[i]} of two graphs differs "
                         f"if the {('first', 'second')[order[0]]} one's backward runs first"
                     )
+
+
+def _another_point(trial: Trial) -> Iterator[str]:
+    """The gradients are right at another point, too: nothing is kept from the first call on.
+
+    The entries of each input come in reverse order there. Where fn cannot be computed there, nothing is judged.
+    """
+    elsewhere = trial.subject.at([np.flip(x) for x in trial.subject.arrays])
+    try:
+        possible = np.isfinite(elsewhere.value(elsewhere.arrays)).all()
+    except Exception:  # noqa: BLE001 - fn may ask for sorted numbers, say
+        possible = False
+    if possible:
+        yield from _wrong_slopes(elsewhere, trial.options)
 
 
 def _linear_in_upstream(trial: Trial) -> Iterator[str]:
@@ -246,10 +263,14 @@ def _single_precision(trial: Trial) -> Iterator[str]:
         yield from unequal(f"{what} in float32", found.astype(np.float64), reachable, SINGLE * trial.sizes[what])
 
 
+def _batch_of_one(trial: Trial) -> Iterator[str]:
+    """The gradients are right for a batch of one sample."""
+    yield from _wrong_slopes(_first_samples(trial, 1), trial.options)
+
+
 def _empty_batch(trial: Trial) -> Iterator[str]:
     """An empty batch gives no error, and gradients of zeros."""
-    subject = trial.subject
-    empty = subject.with_inputs([x[:0] if k in trial.batch else x for k, x in enumerate(subject.given)])
+    empty = _first_samples(trial, 0)
     dy = np.ones_like(empty.value(empty.arrays))
     for what, dx in list(results(empty, dy).items())[1:]:
         if np.any(dx != 0):
@@ -261,12 +282,26 @@ CONTRACTS: dict[str, Callable[[Trial], Iterator[str]]] = {
     "same again": _same_again,
     "same under no_grad": _same_without_tape,
     "two graphs": _two_graphs,
+    "another point": _another_point,
     "linear in the upstream gradient": _linear_in_upstream,
     "each gradient alone": _each_alone,
     "any layout": _any_layout,
     "float32": _single_precision,
+    "batch of one": _batch_of_one,
     "empty batch": _empty_batch,
 }
+
+
+def _first_samples(trial: Trial, count: int) -> Subject:
+    given = trial.subject.given
+    return trial.subject.with_inputs([x[:count] if k in trial.batch else x for k, x in enumerate(given)])
+
+
+def _wrong_slopes(subject: Subject, options: Options) -> Iterator[str]:
+    """The faults of the gradients along two random directions; kinks and unseen slopes are the point's, not backward's."""
+    few = dataclasses.replace(options, max_entries=0, directions=2, curve=False)
+    for gradient in compare(subject, few):
+        yield from gradient.faults(options.rtol, max_kinks=1, max_unseen=1)
 
 
 def _differs(trial: Trial, what: str, found: np.ndarray, clause: str) -> Iterator[str]:

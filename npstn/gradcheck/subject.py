@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -66,6 +67,12 @@ class Subject:
     def with_inputs(self, inputs: Sequence[Any]) -> Subject:
         """The same function with other inputs; a Module keeps its parameters."""
         return Subject(self.fn, inputs[: self.count], self.name)
+
+    def at(self, arrays: Iterable[np.ndarray]) -> Subject:
+        """The same function, and the same constants, with other arrays of the same shapes."""
+        other = copy.copy(self)
+        other._arrays = [np.array(x, order="C") for x in arrays]
+        return other
 
     def call(self, arrays: Iterable[np.ndarray], asked: Sequence[bool] | None = None) -> tuple[Tensor, list[Tensor]]:
         """The result for these arrays, of any layout and dtype, and the Tensors around them.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npstn.gradcheck.gradients import Options
 from npstn.gradcheck.subject import Subject
 
 ULP = np.finfo(np.float64).eps
@@ -19,6 +20,7 @@ class Trial:
     """A subject with what its contracts share.
 
     Attributes:
+        options: those of the check of the gradients.
         batch: the positions of the inputs whose first axis is the batch.
         v, w: two cotangents.
         expected: the result, and the gradients for v.
@@ -26,6 +28,7 @@ class Trial:
     """
 
     subject: Subject
+    options: Options
     batch: Sequence[int]
     v: np.ndarray
     w: np.ndarray
