@@ -9,14 +9,14 @@ up. A sum that cancels is small, but its rounding errors are as large as its ter
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from npstn.autograd import Context, Tensor
-from npstn.gradcheck.gradients import Options, compare
+from npstn.gradcheck.elsewhere import LAYOUTS, UPSTREAM, wrong_slopes
+from npstn.gradcheck.gradients import Options
 from npstn.gradcheck.precision import NotAsked, explain_float64
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.trial import Trial, largest, named, results, sizes, unequal
@@ -27,26 +27,6 @@ SINGLE = 1e-4  # between float32 and float64: a whole network adds up many round
 
 HUGE = 2.0**60  # about 1e18: a power of two scales without rounding
 NEARBY = 1 - 2.0**-20  # towards zero, where a domain such as [-1, 1] does not end
-
-# The same numbers, laid out in memory in other ways:
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "transposed": lambda x: x.T.copy().T,
-    "of channels last": lambda x: np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if x.ndim > 2 else x,
-    "of batch last": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0) if x.ndim > 2 else x,
-    "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
-    "padded": lambda x: np.concatenate([x, x], axis=-1)[..., : x.shape[-1]] if x.ndim else x,
-    "reversed": lambda x: x[..., ::-1].copy()[..., ::-1] if x.ndim else x,
-    "upside down": lambda x: x[::-1].copy()[::-1] if x.ndim else x,
-    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
-}
-
-# Upstream gradients that are common, and that an operation may treat in a way of its own:
-UPSTREAM: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "ones": np.ones_like,
-    "positive numbers": abs,
-    "negative numbers": lambda v: -abs(v),
-    "zeros but for each 16th number": lambda v: v * (np.arange(v.size)[::-1] % 16 == 0).reshape(v.shape),
-}
 
 
 @np.errstate(all="ignore")
@@ -163,7 +143,7 @@ def _another_point(trial: Trial) -> Iterator[str]:
     except Exception:  # noqa: BLE001 - fn may ask for sorted numbers, say
         possible = False
     if possible:
-        yield from _wrong_slopes(elsewhere, trial.options)
+        yield from wrong_slopes(elsewhere, trial.options)
 
 
 def _linear_in_upstream(trial: Trial) -> Iterator[str]:
@@ -265,7 +245,7 @@ def _single_precision(trial: Trial) -> Iterator[str]:
 
 def _batch_of_one(trial: Trial) -> Iterator[str]:
     """The gradients are right for a batch of one sample."""
-    yield from _wrong_slopes(_first_samples(trial, 1), trial.options)
+    yield from wrong_slopes(_first_samples(trial, 1), trial.options)
 
 
 def _empty_batch(trial: Trial) -> Iterator[str]:
@@ -295,13 +275,6 @@ CONTRACTS: dict[str, Callable[[Trial], Iterator[str]]] = {
 def _first_samples(trial: Trial, count: int) -> Subject:
     given = trial.subject.given
     return trial.subject.with_inputs([x[:count] if k in trial.batch else x for k, x in enumerate(given)])
-
-
-def _wrong_slopes(subject: Subject, options: Options) -> Iterator[str]:
-    """The faults of the gradients along two random directions; kinks and unseen slopes are the point's, not backward's."""
-    few = dataclasses.replace(options, max_entries=0, directions=2, curve=False)
-    for gradient in compare(subject, few):
-        yield from gradient.faults(options.rtol, max_kinks=1, max_unseen=1)
 
 
 def _differs(trial: Trial, what: str, found: np.ndarray, clause: str) -> Iterator[str]:
