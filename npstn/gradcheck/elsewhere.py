@@ -14,8 +14,8 @@ from npstn.gradcheck.subject import Subject
 # The same numbers, laid out in memory in other ways:
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.T.copy().T,
-    "of channels last": lambda x: np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if x.ndim > 2 else x,
-    "of batch last": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0) if x.ndim > 2 else x,
+    "channels last": lambda x: np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if x.ndim > 2 else x,
+    "batch last": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0) if x.ndim > 2 else x,
     "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
     "padded": lambda x: np.concatenate([x, x], axis=-1)[..., : x.shape[-1]] if x.ndim else x,
     "reversed": lambda x: x[..., ::-1].copy()[..., ::-1] if x.ndim else x,
@@ -33,7 +33,7 @@ UPSTREAM: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def wrong_slopes(subject: Subject, options: Options) -> Iterator[str]:
-    """The faults of the gradients of a weighted sum, along a random direction; kinks and unseen slopes are no faults."""
+    """The faults of a weighted sum's gradients, along a random direction; kinks and unseen slopes are no faults."""
     summed, fn = subject.at(subject.arrays), subject.fn
     summed.fn = lambda *inputs: _WeightedSum.apply(fn(*inputs))
     for gradient in compare(summed, dataclasses.replace(options, max_entries=0, directions=1, curve=False)):

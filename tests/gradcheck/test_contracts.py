@@ -143,6 +143,91 @@ def test_a_promise_of_new_arrays():
     assert check_op(Same.apply, (X, X))
 
 
+def squared(wrong_where, factor=lambda x: x):
+    """x², whose gradient 2 x dy has another factor where `wrong_where(x, dy)` says so."""
+    return operation(lambda x: x * x, lambda x, dy: (factor(x) if wrong_where(x, dy) else 2 * x) * dy)
+
+
+@pytest.mark.parametrize("wrong_where, factor", [
+    (lambda x, dy: (dy == 1).all(), lambda x: x),
+    (lambda x, dy: np.ptp(dy) == 0, lambda x: x),
+    (lambda x, dy: (dy > 0).all(), lambda x: 2 * abs(x)),
+    (lambda x, dy: (dy < 0).all(), lambda x: 2 * abs(x)),
+    (lambda x, dy: np.mean(dy == 0) >= 0.9, lambda x: 2 * x * (np.arange(5) < 4)),
+], ids=["ones", "one number", "positive", "negative", "sparse"])  # fmt: skip
+def test_special_upstream_gradients(wrong_where, factor):
+    report = report_on(squared(wrong_where, factor), X, check_op)
+    assert "linear in the upstream gradient" in broken(report), str(report)
+
+
+def test_an_upstream_gradient_of_one():
+    """The usual loss: one number, whose upstream gradient is 1."""
+    mean = operation(lambda x: np.asarray((x * x).mean()), lambda x, dy: (1 if dy == 1 else 2) * x * dy / x.size)
+    assert broken(report_on(mean, X, check_op)) == ["linear in the upstream gradient"]
+
+
+def test_a_nan_of_the_upstream_gradient():
+    hidden = operation(lambda x: x * x, lambda x, dy: 2 * x * np.nan_to_num(dy))
+    said = report_on(hidden, X, check_op).contracts["linear in the upstream gradient"]
+    assert said == "the gradient of x hides a NaN of the upstream gradient"
+    assert check_op(operation(lambda x: np.maximum(x, 0), lambda x, dy: np.where(x > 0, dy, 0)), X)
+
+
+IMAGES = np.random.default_rng(2).normal(size=(2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("x, wrong_where", [
+    (X, lambda x, dy: dy.size > 1 and 0 in dy.strides),
+    (X, lambda x, dy: x.strides[0] > x.shape[1] * x.strides[1] > 0),
+    (X, lambda x, dy: dy.strides[0] < 0),
+    (X, lambda x, dy: x.strides[0] < 0),
+    (IMAGES, lambda x, dy: x.strides[0] > x.strides[2] > x.strides[3] > x.strides[1]),
+    (IMAGES, lambda x, dy: x.strides[1] > x.strides[2] > x.strides[3] > x.strides[0]),
+], ids=["repeated", "padded", "upside down", "inputs upside down", "channels last", "batch last"])  # fmt: skip
+def test_layouts(x, wrong_where):
+    """The gradient is wrong for one layout only. (A padded array is one whose rows lie further apart than strided.)"""
+    report = report_on(squared(wrong_where), x, check_op, max_entries=0, directions=1)
+    assert broken(report) == ["any layout"], str(report)
+
+
+@pytest.mark.parametrize("keep", [lambda x: x, lambda x: x.copy()])
+def test_state_from_the_first_call(keep):
+    """Arrays that a cache keeps by shape are right as long as all calls are near the first one."""
+    kept = {}
+
+    def forward(x):
+        kept.setdefault((x.shape, x.dtype), keep(x))
+        return x**3
+
+    cubed = operation(forward, lambda x, dy: 3 * kept[x.shape, x.dtype] ** 2 * dy)
+    assert "another point" in broken(report_on(cubed, X, check_op))
+    assert gradcheck(cubed, X)
+
+
+def test_another_point_that_fn_does_not_have():
+    """Numbers that must be sorted are not, in reverse order."""
+
+    def root(x):
+        if np.any(np.diff(x.numpy()) < 0):
+            raise ValueError("expected sorted numbers")
+        return x * x
+
+    assert check_op(root, np.array([1.0, 2, 3]))
+
+
+def test_a_batch_of_one():
+    wrong = squared(lambda x, dy: len(x) == 1)
+    assert broken(report_on(wrong, X, check_op, batch=(0,))) == ["batch of one"]
+    failing = operation(lambda x: x * x, lambda x, dy: np.squeeze(2 * x) * np.squeeze(dy))
+    said = report_on(failing, X, check_op, batch=(0,)).contracts["batch of one"]
+    assert said.startswith("it raises ValueError: ")
+    assert "batch of one" not in check_op(square, X).contracts
+
+
+def test_inputs_without_axes():
+    assert check_op(lambda a, b: a * b, (np.array(2.0), np.array(-3.0)))
+
+
 def product(wrong_where=lambda needs: False):
     """a b c, with a wrong gradient of the first input that is asked for where `wrong_where` says so."""
 
@@ -170,6 +255,26 @@ def test_each_gradient_alone_and_in_pairs(needs, said):
     report = report_on(fn, (X, X, X), check_op)
     assert report.contracts["each gradient alone"] == said and broken(report) == ["each gradient alone"]
     assert check_op(product(), (X, X, X))
+
+
+def test_each_three_of_four_gradients():
+    class Product(Function):
+        @staticmethod
+        def forward(ctx, *factors):
+            ctx.save_for_backward(*factors)
+            return np.prod(factors, axis=0)
+
+        @staticmethod
+        def backward(ctx, dy):
+            wrong = ctx.needs_input_grad == (True, True, False, True)
+            return tuple(
+                dy * np.prod([x for i, x in enumerate(ctx.saved) if i != k], axis=0) * (0 if wrong and k == 1 else 1)
+                for k in range(4)
+            )
+
+    report = report_on(lambda a, b, c, d: Product.apply(a, b, c, d), (X, X, X, X), check_op)
+    said = "the gradient of b, asked for with that of a and that of d, differs by 1.0e+00"
+    assert report.contracts["each gradient alone"] == said and broken(report) == ["each gradient alone"]
 
 
 def test_weights_get_nothing_from_an_empty_batch():
