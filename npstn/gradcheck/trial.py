@@ -61,6 +61,10 @@ def sizes(subject: Subject, v: np.ndarray, expected: Arrays) -> dict[str, float]
     All numbers change by a small share of themselves. The change that follows, divided by that share, shows the terms.
     The bend that follows from changes up and down is due to rounding alone, if the share is small enough; divided by
     the rounding error of a 1, it shows what was added up on the way. One bend may be small by chance.
+
+    Where a function is flat, as softmax of large scores is, terms cancel in its gradient that none of these changes
+    shows. They are as large as its mean slope makes them: the range of the result (of a single number, its distance
+    from 0) over the size of the input.
     """
 
     def shaken(share: float, few_digits_too: bool) -> Arrays:
@@ -74,6 +78,11 @@ def sizes(subject: Subject, v: np.ndarray, expected: Arrays) -> dict[str, float]
         above, below = shaken(share, False), shaken(-share, False)
         for what, x in expected.items():
             found[what] = max(found[what], largest(above[what] + below[what] - 2 * x) / ULP)
+    y = expected["the result"]
+    reach = largest(v) * largest(y - (y.min() if y.size > 1 else 0))
+    for k, x in enumerate(subject.arrays):
+        what = f"the gradient of {subject.name_of(k)}"
+        found[what] = max(found[what], reach / (largest(x) or np.inf))
     return found
 
 

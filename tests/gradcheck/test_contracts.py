@@ -321,6 +321,14 @@ def test_float32_reaches_less_far():
     assert not broken(no_slopes(lambda x: (x + 1e8) - 1e8, X, rtol=1e-4))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_gradients_that_vanish_where_a_function_is_flat(seed):
+    """Softmax of large scores: p (dp - Σ p dp) cancels to 1e-10 and less, and is rounded as dp is."""
+    scores = 100 * np.random.default_rng(seed).normal(size=(4, 5))
+    for fn in (lambda x: F.softmax(x, 1), lambda x: (F.softmax(x, 1) ** 2).sum(), lambda x: F.tanh(3 * x)):
+        assert not broken(no_slopes(fn, scores))
+
+
 GELU = np.sqrt(2 / np.pi)
 TARGET = np.random.default_rng(1).normal(size=(4, 5))
 
