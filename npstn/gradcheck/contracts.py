@@ -270,6 +270,7 @@ CONTRACTS: dict[str, Callable[[Trial], Iterator[str]]] = {
     "batch of one": _batch_of_one,
     "empty batch": _empty_batch,
 }
+ABOUT_SLOPES = ("another point", "batch of one")
 
 
 def _first_samples(trial: Trial, count: int) -> Subject:
