@@ -11,9 +11,9 @@ import numpy as np
 import npstn.functional as F
 from npstn.autograd import Tensor
 from npstn.changes import note_changes
-from npstn.numpy_face import FLOATS, native
 from npstn.ops.arguments import check_probability, pair, whole
 from npstn.backend.random import generator
+from npstn.state_dict import Keys, as_array, compare_names
 
 
 class Parameter(Tensor):
@@ -116,38 +116,30 @@ class Module:
         """A copy of each weight under its dotted name, as in PyTorch."""
         return {name: parameter._array.copy() for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Keys:
+        """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of 16, 32 or 64 bits.
 
-        The copies have the dtype of this module. Raises KeyError for a missing or an unknown name, ValueError for
-        another shape, TypeError for another dtype. Each error names the entry; after an error no weight has changed.
+        The copies have the dtype of this module; float16 and bfloat16 become float32 exactly.
+
+        Args:
+            strict: whether the names must be those of this module. Otherwise a weight without an entry stays as it is,
+                and an entry without a weight is left out.
+
+        Returns the names that were not shared: `missing_keys` and `unexpected_keys`, empty if `strict`.
+
+        Raises KeyError for a missing or an unknown name, ValueError for another shape, TypeError for another dtype and
+        for a tensor on another device. Each error names the entry; after an error no weight has changed.
         """
         own = dict(self.named_parameters())
-        for name in own:
-            if name not in state:
-                raise KeyError(f"load_state_dict: expected an entry {name!r}, got none")
-        for name in state:
-            if name not in own:
-                raise KeyError(f"load_state_dict: expected no entry {name!r}, got one: the module has no such weight")
-        arrays = {name: _as_array(name, value) for name, value in state.items()}
+        keys = compare_names(own, state, strict)
+        arrays = {name: as_array(name, value) for name, value in state.items() if name in own}
         for name, array in arrays.items():
             if array.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
-            if array.dtype not in FLOATS:
-                raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {array.dtype}")
         note_changes(own[name]._array for name in arrays)
         for name, array in arrays.items():
             own[name]._array[...] = array
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor, PyTorch's or ours
-        value = value.detach()
-    try:
-        return native(np.asarray(value))
-    except (TypeError, ValueError, RuntimeError):
-        kind = getattr(value, "dtype", type(value).__name__)
-        raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {kind}") from None
+        return keys
 
 
 def _uniform(fan_in: int, *shape: int) -> Parameter:

@@ -147,7 +147,7 @@ def array_of_floats(data: Any) -> np.ndarray:
     try:
         array = np.array(np.asarray(data), order="C")
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Tensor: cannot make an array from a {type(data).__name__}: {error}") from None
+        raise ValueError(f"Tensor: expected numbers, got a {type(data).__name__} without: {error}") from None
     if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
         array = array.astype(np.float32)
     array = native(array)

@@ -224,14 +224,14 @@ def test_a_bad_entry_is_named_and_nothing_is_changed(net, name):
         message = refused(net, {**good, name: np.zeros(wrong, np.float32)}, ValueError, name)
         assert str(shape) in message
         assert str(wrong) in message
-    for dtype in (np.float16, np.int64, np.complex64, bool):
+    for dtype in (np.int64, np.complex64, bool):
         message = refused(net, {**good, name: good[name].astype(dtype)}, TypeError, name)
         assert str(np.dtype(dtype)) in message
     net.load_state_dict(good)  # the module still takes a good state
     assert_array_equal(net.state_dict()[name], good[name])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
+@pytest.mark.parametrize("dtype", ["float8_e5m2", "int64"])
 def test_a_bad_torch_tensor_is_named_and_nothing_is_changed(net, dtype, torch):
     state = {name: torch.from_numpy(array) for name, array in other_state().items()}
     state["head.weight"] = state["head.weight"].to(getattr(torch, dtype))

@@ -25,8 +25,9 @@ class MseLoss(Function):
             raise ValueError(f"mse_loss: expected target of the input's shape {x.shape}, got {t.shape}")
         difference = x - t
         ctx.save_for_backward(difference)
-        square = np.square(difference).ravel()
-        return np.asarray(square.sum() / square.size if square.size else np.nan, x.dtype)
+        square = np.square(difference)
+        # In float64: some NumPy add long rows of float32 one after the other.
+        return np.asarray(square.sum(dtype=np.float64) / square.size if square.size else np.nan, x.dtype)
 
     @staticmethod
     def backward(ctx: Context, dloss: np.ndarray) -> Any:
