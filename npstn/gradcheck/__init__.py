@@ -20,7 +20,8 @@ import numpy as np
 from npstn.autograd import Tensor
 from npstn.gradcheck.adjoint import adjoint_error
 from npstn.gradcheck.contracts import CONTRACTS, broken_contracts
-from npstn.gradcheck.gradients import Options, compare
+from npstn.gradcheck.gradients import compare
+from npstn.gradcheck.pairs import Options
 from npstn.gradcheck.report import Curve, Entry, GradcheckError, Gradient, Report
 from npstn.gradcheck.subject import Subject
 
@@ -72,7 +73,7 @@ def gradcheck(
         name: the name of fn in the report; by default fn's own.
 
     Returns the report, which is true if every check passes. Raises GradcheckError with the report's text if one fails,
-    and TypeError for inputs that are not float64. The defaults stand in `npstn.gradcheck.gradients.Options`.
+    and TypeError for inputs that are not float64. The defaults stand in `npstn.gradcheck.pairs.Options`.
 
     >>> from npstn.functional import tanh
     >>> bool(gradcheck(tanh, np.linspace(-1, 1, 5)))
@@ -124,7 +125,8 @@ def check_op(
 
     def further(report: Report) -> None:
         rng = np.random.default_rng(report.seed)
-        report.contracts, report.notes = broken_contracts(subject, chosen, batch, rng)
+        report.contracts, notes = broken_contracts(subject, chosen, batch, rng)
+        report.notes += notes
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
             report.adjoints[subject.names[place]], fault = adjoint_error(subject, place, rng)
@@ -153,6 +155,7 @@ def _run(
             f"no gradient comes to {name}: does fn use it? If it needs none, pass Tensor({name}), which is a constant"
             for name in subject.without_gradient()
         ]
+        report.notes += [f"{g.name} moves no output, and its gradient is 0" for g in report.gradients if g.idle]
         for check in further:
             check(report)
     except Exception as error:  # noqa: BLE001 - any error of backward belongs in the report
