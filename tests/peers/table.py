@@ -114,11 +114,13 @@ def _section(found: dict[str, Verdicts | str]) -> str:
     lines += ["- npstn: `npstn.check_op`."]
     lines += ["", "A wrong verdict is bold.", ""]
     lines += ["### Wrong gradients", "", *_table(columns, wrong), ""]
+    lines += ["PyTorch, autograd and npstn give the upstream gradient itself to a backward pass. The others give a copy:"]
+    lines += ["there, to write into it does no harm.", ""]
     lines += ["### Right gradients", "", "An error is no verdict; here it counts as a wrong one.", ""]
     lines += [*_table(columns, right), ""]
     lines += ["### Mistakes planted in this library", ""]
     lines += [f"Of the {len(PLANTED)} from above, the {len(missed)} that some checker does not refuse."]
-    lines += ["A dash: it refuses the right gradients, too.", "", *_table(columns, missed)]
+    lines += ["A dash: the checker refuses the right gradients, too.", "", *_table(columns, missed)]
     return "\n".join(lines)
 
 
