@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -24,12 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from npstn import changes
 from npstn.backend.memory import keep_freed_memory
+from npstn.backend.switch import Switch
+from npstn.numpy_face import FLOATS, NumpyFace, array_of_floats, native
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-
-class Tensor:
+class Tensor(NumpyFace):
     """An array that gradients flow through.
 
     Args:
@@ -45,8 +45,7 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("_context", "data", "grad", "requires_grad")
-    __array_ufunc__ = None  # lets `array * tensor` reach Tensor.__rmul__
+    __slots__ = ("_array", "_context", "_used", "grad", "requires_grad")
 
     if TYPE_CHECKING:  # the methods that are operations, listed in npstn/__init__.py
 
@@ -58,19 +57,12 @@ class Tensor:
 
         def __add__(self, other: Any) -> Tensor: ...
 
+        def __matmul__(self, other: Any) -> Tensor: ...
+
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         keep_freed_memory()  # before the first array that a kernel reads is made
-        if isinstance(data, Tensor):
-            data = data.data
-        try:
-            array = np.array(np.asarray(data), order="C")
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Tensor: cannot make an array from a {type(data).__name__}: {error}") from None
-        if array.dtype.kind in "biu" or (array.dtype == np.float64 and not _has_dtype(data)):
-            array = array.astype(np.float32)
-        if array.dtype not in FLOATS:
-            raise TypeError(f"Tensor: expected float32 or float64 (or integers), got {array.dtype}")
-        self.data: np.ndarray = array
+        self._array: np.ndarray = array_of_floats(data)
+        self._used = False  # whether an operation has had it: the operation, or one that took a view, may have saved it
         self.requires_grad = requires_grad
         self.grad: np.ndarray | None = None
         self._context: Context | None = None
@@ -79,16 +71,29 @@ class Tensor:
     def _wrap(cls, array: np.ndarray) -> Tensor:
         """Make a tensor of an array that the library made itself, without copy or check."""
         tensor = object.__new__(Tensor)
-        tensor.data, tensor.requires_grad, tensor.grad, tensor._context = array, False, None, None
+        tensor._array, tensor._used = array, False
+        tensor.requires_grad, tensor.grad, tensor._context = False, None, None
         return tensor
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+    def data(self) -> np.ndarray:
+        """The array itself, not a copy.
 
-    @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
+        What is written into it, or assigned to it, is not on the tape. If a backward would need the numbers that were
+        there before, it raises RuntimeError. Raises TypeError where something else than floats is assigned.
+        """
+        viewed = self._array.base is not None
+        changes.hand_out(self._array, maybe_saved=self._used or viewed or self._context is not None)
+        return self._array
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        array = native(np.asarray(array))  # NumPy's arithmetic gives a scalar where an array has no axes
+        if array.dtype not in FLOATS:
+            raise TypeError(f"Tensor.data: expected an array of float32 or float64, got {array.dtype}")
+        changes.note_changes([self._array])
+        self._array = array
+        changes.hand_out(array, maybe_saved=False)
 
     @property
     def T(self) -> Tensor:
@@ -97,23 +102,11 @@ class Tensor:
             raise ValueError(f"T: expected at most two axes, got shape {self.shape}; use transpose(dim0, dim1)")
         return self.transpose(0, 1) if self.ndim == 2 else self
 
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    def item(self) -> float:
-        """The single number of the tensor. Raises ValueError for any other count of numbers."""
-        if self.data.size != 1:
-            raise ValueError(f"item: expected a single number, got a tensor of shape {self.shape}")
-        return float(self.data.item())
-
-    def numpy(self) -> np.ndarray:
-        """The array itself, not a copy."""
-        return self.data
-
     def detach(self) -> Tensor:
         """A tensor that shares the memory but is not on the tape."""
-        return Tensor._wrap(self.data)
+        tensor = Tensor._wrap(self._array)
+        self._used = tensor._used = True
+        return tensor
 
     def retain_grad(self) -> None:
         """Let `backward` leave the gradient in `.grad` of this tensor too, though it is the result of an operation.
@@ -136,32 +129,21 @@ class Tensor:
         Args:
             gradient: the upstream gradient, of this tensor's shape and dtype; optional for a single number, then 1.
 
-        Raises RuntimeError if this tensor does not require grad, if several numbers have no `gradient`, and if an
-        earlier backward has freed the graph; ValueError or TypeError for a gradient of another shape or dtype. After
-        an error every `.grad` is unchanged.
+        Raises RuntimeError if this tensor does not require grad, if several numbers have no `gradient`, if an earlier
+        backward has freed the graph, and if an array that it needs was changed after the forward; ValueError or
+        TypeError for a gradient of another shape or dtype. After an error every `.grad` is unchanged.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: expected a tensor that requires grad, got one that does not")
         if gradient is None:
-            if self.data.size != 1:
+            if self._array.size != 1:
                 raise RuntimeError(f"backward: expected a gradient for a tensor of shape {self.shape}, got none")
-            gradient = np.ones_like(self.data)
-        dy = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient)
+            gradient = np.ones_like(self._array)
+        dy = gradient._array if isinstance(gradient, Tensor) else native(np.asarray(gradient))
         if dy.shape != self.shape or dy.dtype != self.dtype:
             raise _unlike("backward: expected a gradient", dy, self)
-        _walk(self._context or self, dy)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __repr__(self) -> str:
-        grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"Tensor({np.array2string(self.data, separator=', ', prefix='Tensor(')}, dtype={self.dtype}{grad})"
-
-
-def _has_dtype(data: Any) -> bool:
-    """Whether the data is an array or a list of arrays, and not plain numbers."""
-    return hasattr(data, "dtype") or (isinstance(data, (list, tuple)) and len(data) > 0 and _has_dtype(data[0]))
+        with np.errstate(under="ignore"):  # a gradient that is too small for the dtype is 0
+            _walk(self._context or self, dy)
 
 
 class Context:
@@ -175,19 +157,16 @@ class Context:
     Forward may keep plain values, such as a stride, as further attributes.
     """
 
-    _ages = itertools.count()
     retained: Tensor | None = None  # the result, if `retain_grad` was called on it
 
-    def __init__(self, function: type[Function], inputs: tuple) -> None:
-        recording = _mode.recording
+    def __init__(self, function: type[Function], sources: list[Context | Tensor | None]) -> None:
         self.function = function
         # A source is the operation that gave an input, not the input: an input that no forward saved can be freed.
-        self.sources: list[Context | Tensor | None] | None = [
-            (x._context or x) if recording and isinstance(x, Tensor) and x.requires_grad else None for x in inputs
-        ]
-        self.needs_input_grad = tuple([source is not None for source in self.sources])
+        self.sources: list[Context | Tensor | None] | None = sources
+        self.needs_input_grad = tuple([source is not None for source in sources])
         self.saved: tuple[Any, ...] = ()
-        self.age = next(Context._ages)
+        self.age = changes.now()
+        self.copies: dict[int, bytes]  # of saved arrays that the caller may change
         self.shape: tuple[int, ...]
         self.dtype: np.dtype
 
@@ -219,11 +198,13 @@ class Function:
 
     `backward` gets dy, the gradient of the result, and returns the gradient of each input of `forward`, or None where
     an input has none. It must not change `dy` or the saved arrays. Messages call the operation by its `name`, the
-    class's in snake case unless the class sets another. The gradients of leaves are copied, unless `gives_new_arrays`
-    promises that nothing else refers to the arrays that `backward` returns.
+    class's in snake case unless the class sets another, and the saved arrays by the names in `keeps`. The gradients of
+    leaves are copied, unless `gives_new_arrays` promises that nothing else refers to the arrays that `backward`
+    returns.
     """
 
     name: str = "function"
+    keeps: tuple[str, ...] = ()
     gives_new_arrays = False
 
     def __init_subclass__(cls) -> None:
@@ -241,8 +222,21 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Any) -> Tensor:
         """Run forward on the arrays of `inputs`, and put it on the tape if an input requires grad."""
-        ctx = Context(cls, inputs)
-        y = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs])
+        recording = not no_grad.is_on()
+        arrays, sources, given = [], [], []
+        for x in inputs:
+            source = None
+            if isinstance(x, Tensor):
+                x._used = True
+                if recording and x.requires_grad:
+                    source = x._context or x
+                x = x._array
+            elif isinstance(x, np.ndarray):
+                given.append(x)
+            arrays.append(x)
+            sources.append(source)
+        ctx = Context(cls, sources)
+        y = cls.forward(ctx, *arrays)
         if not isinstance(y, np.ndarray):
             if isinstance(y, (tuple, list)):
                 kind = type(y).__name__
@@ -251,8 +245,9 @@ class Function:
         if y.dtype not in FLOATS:
             raise TypeError(f"{cls.name}: expected forward to give float32 or float64, got {y.dtype}")
         result = Tensor._wrap(y)
-        if any(ctx.needs_input_grad):
+        if True in ctx.needs_input_grad:
             ctx.shape, ctx.dtype = y.shape, y.dtype
+            ctx.copies = changes.copies(ctx.saved, given)
             result.requires_grad, result._context = True, ctx
         if _mode.steps is not None:
             _mode.steps.append(Step(cls, inputs, result))
@@ -268,15 +263,13 @@ class Step(NamedTuple):
 
 
 class _Mode(threading.local):
-    recording = True
     steps: list[Step] | None = None  # see `watch_steps`
 
 
 _mode = _Mode()
 
 
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
+class no_grad(Switch):
     """Switch the tape off: in the `with`, results do not require grad and keep nothing. Also a decorator.
 
     >>> x = Tensor([1.0], requires_grad=True)
@@ -284,11 +277,6 @@ def no_grad() -> Iterator[None]:
     ...     (x * 2).requires_grad
     False
     """
-    before, _mode.recording = _mode.recording, False
-    try:
-        yield
-    finally:
-        _mode.recording = before
 
 
 @contextlib.contextmanager
@@ -342,10 +330,15 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
     name = ctx.function.name
     if ctx.sources is None:
         raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
+    place = changes.changed(ctx.saved, ctx.copies, ctx.age)
+    if place is not None:
+        keeps = ctx.function.keeps
+        what = f"{keeps[place] if keeps else f'saved array {place}'} of shape {ctx.saved[place].shape}"
+        raise RuntimeError(f"{name}: expected {what} as forward saw it, got changed numbers: run forward again")
     gradients = ctx.function.backward(ctx, dy)
     if not isinstance(gradients, tuple):
         gradients = (gradients,)
-    sources, ctx.sources, ctx.saved = ctx.sources, None, ()
+    sources, ctx.sources, ctx.saved, ctx.copies = ctx.sources, None, (), changes.NOTHING
     if len(gradients) != len(sources):
         raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
     needed = []

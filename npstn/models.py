@@ -16,6 +16,9 @@ import numpy as np
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
+from npstn.ops.arguments import check_probability
+from npstn.ops.grid_sample import PADDINGS
+from npstn.ops.windows import output_size
 from npstn.transformers import TRANSFORMERS, Rotation, Transformer
 
 Image = tuple[int, int, int]  # channels, rows, columns
@@ -31,10 +34,12 @@ class CNN(nn.Module):
         dropout: the probability of dropping a channel of conv2, and a number of fc1.
         image: (C, H, W) of the images; H and W at least 16.
 
-    Raises ValueError for smaller images; its `forward` raises ValueError for images of another shape.
+    Raises ValueError for another dropout and for smaller images; its `forward` raises ValueError for images of another
+    shape.
     """
 
     def __init__(self, num_output: int, dropout: float = 0.5, image: Image = MNIST) -> None:
+        check_probability(type(self).__name__, "dropout", dropout)
         C, H, W = image
         h, w = (((n - 4) // 2 - 4) // 2 for n in (H, W))
         if h < 1 or w < 1:
@@ -78,9 +83,7 @@ class LocNet(nn.Module):
 
     def __init__(self, dropout: float = 0.5, image: Image = MNIST, identity: np.ndarray = Rotation.identity) -> None:
         self.cnn = CNN(len(identity), dropout, image)
-        self.cnn.fc2.weight.data[...] = 0
-        assert self.cnn.fc2.bias is not None
-        self.cnn.fc2.bias.data[...] = identity
+        start_at(self.cnn.fc2, identity)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cnn(x)
@@ -106,6 +109,8 @@ class SpatialTransformer(nn.Module):
         size: rows and columns of the output, (h, w); the input's where None.
         padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
+    Raises ValueError for another size or padding_mode.
+
     >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
     >>> turn(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape
     (2, 1, 14, 14)
@@ -119,6 +124,11 @@ class SpatialTransformer(nn.Module):
         padding_mode: str = "zeros",
     ) -> None:
         self.loc_net = loc_net
+        if size is not None:
+            output_size("SpatialTransformer", size)
+        if padding_mode not in PADDINGS:
+            known = ", ".join(PADDINGS)
+            raise ValueError(f"SpatialTransformer: expected padding_mode to be one of {known}, got {padding_mode!r}")
         self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
         self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
 
@@ -230,12 +240,10 @@ class Classifier(nn.Module):
         return F.log_softmax(self.scores(x), dim=1)
 
 
-def start_at(loc_net: nn.Sequential, identity: np.ndarray) -> nn.Sequential:
-    """Let a localisation network change no image at first: its last layer gets zero weights, the identity as bias."""
-    last = loc_net[-1]
-    assert isinstance(last, nn.Linear) and last.bias is not None
-    last.weight.data[...], last.bias.data[...] = 0, identity
-    return loc_net
+def start_at(last: nn.Linear, identity: np.ndarray) -> nn.Linear:
+    """Give the last layer of a localisation network zero weights, and the identity as bias: it moves nothing yet."""
+    last.load_state_dict({"weight": np.zeros(last.weight.shape, np.float32), "bias": identity})
+    return last
 
 
 # The paper's networks, section 4.1. All have about 400,000 weights or fewer, relu, no dropout.
@@ -276,13 +284,13 @@ def paper_cnn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
     first = nn.MaxPool2d(2), nn.Conv2d(C, 20, 5), nn.MaxPool2d(2), nn.ReLU()
     second = nn.Conv2d(20, 20, 5), nn.ReLU(), nn.Flatten()
     hidden = nn.Linear(20 * h * w, 20), nn.ReLU()
-    return start_at(nn.Sequential(*first, *second, *hidden, nn.Linear(20, len(identity))), identity)
+    return nn.Sequential(*first, *second, *hidden, start_at(nn.Linear(20, len(identity)), identity))
 
 
 def paper_fcn_localiser(image: Image, identity: np.ndarray) -> nn.Module:
     """Hidden linear layers of 32 units."""
     first, second = (nn.Linear(math.prod(image), 32), nn.ReLU()), (nn.Linear(32, 32), nn.ReLU())
-    return start_at(nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(32, len(identity))), identity)
+    return nn.Sequential(nn.Flatten(), *first, *second, start_at(nn.Linear(32, len(identity)), identity))
 
 
 class Network(NamedTuple):
@@ -328,7 +336,8 @@ def build(
         parallel: how many transformers read the image side by side.
         settings: of the transformer.
 
-    Raises ValueError for other names and settings, and for images that the network cannot take.
+    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, and for images that the network cannot
+    take.
 
     >>> type(build("none", (1, 28, 28), 10)).__name__
     'ClsNet'
@@ -336,6 +345,7 @@ def build(
     >>> net(Tensor(np.zeros((5, 2, 42, 42), np.float32))).shape
     (5, 19)
     """
+    check_probability("build", "dropout", dropout)  # also where the network has none
     if network not in NETWORKS:
         raise ValueError(f"build: expected network to be one of {', '.join(NETWORKS)}; got {network!r}")
     make = NETWORKS[network]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 import npstn.functional as F
-from npstn.autograd import FLOATS, Tensor
-from npstn.ops.arguments import pair, whole
+from npstn.autograd import Tensor
+from npstn.changes import note_changes
+from npstn.ops.arguments import check_probability, pair, whole
 from npstn.backend.random import generator
+from npstn.state_dict import Keys, as_array, compare_names
 
 
 class Parameter(Tensor):
@@ -98,7 +100,7 @@ class Module:
 
     def _to(self, dtype: np.dtype) -> Module:
         for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+            parameter.data, parameter.grad = parameter._array.astype(dtype), None
         return self
 
     def extra_repr(self) -> str:
@@ -112,39 +114,32 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of each weight under its dotted name, as in PyTorch."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: parameter._array.copy() for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of float32 or float64.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Keys:
+        """Copy weights from `state`, by dotted name: arrays or PyTorch tensors of 16, 32 or 64 bits.
 
-        The copies have the dtype of this module. Raises KeyError for a missing or an unknown name, ValueError for
-        another shape, TypeError for another dtype. Each error names the entry; after an error no weight has changed.
+        The copies have the dtype of this module; float16 and bfloat16 become float32 exactly.
+
+        Args:
+            strict: whether the names must be those of this module. Otherwise a weight without an entry stays as it is,
+                and an entry without a weight is left out.
+
+        Returns the names that were not shared: `missing_keys` and `unexpected_keys`, empty if `strict`.
+
+        Raises KeyError for a missing or an unknown name, ValueError for another shape, TypeError for another dtype and
+        for a tensor on another device. Each error names the entry; after an error no weight has changed.
         """
         own = dict(self.named_parameters())
-        for name in own:
-            if name not in state:
-                raise KeyError(f"load_state_dict: expected an entry {name!r}, got none")
-        for name in state:
-            if name not in own:
-                raise KeyError(f"load_state_dict: expected no entry {name!r}, got one: the module has no such weight")
-        arrays = {name: _as_array(name, value) for name, value in state.items()}
+        keys = compare_names(own, state, strict)
+        arrays = {name: as_array(name, value) for name, value in state.items() if name in own}
         for name, array in arrays.items():
             if array.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: expected {name!r} of shape {own[name].shape}, got {array.shape}")
-            if array.dtype not in FLOATS:
-                raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {array.dtype}")
+        note_changes(own[name]._array for name in arrays)
         for name, array in arrays.items():
-            own[name].data[...] = array
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor, PyTorch's or ours
-        value = value.detach()
-    try:
-        return np.asarray(value.data if isinstance(value, Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
-        kind = getattr(value, "dtype", type(value).__name__)
-        raise TypeError(f"load_state_dict: expected {name!r} of float32 or float64, got {kind}") from None
+            own[name]._array[...] = array
+        return keys
 
 
 def _uniform(fan_in: int, *shape: int) -> Parameter:
@@ -209,7 +204,7 @@ class ReLU(Module):
 
 
 class MaxPool2d(Module):
-    """`F.max_pool2d` as a module."""
+    """`F.max_pool2d` as a module. Raises ValueError for sizes and strides below 1, and for padding below 0."""
 
     def __init__(
         self,
@@ -217,6 +212,9 @@ class MaxPool2d(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
     ) -> None:
+        pair("MaxPool2d", "kernel_size", kernel_size, 1)
+        pair("MaxPool2d", "stride", kernel_size if stride is None else stride, 1)
+        pair("MaxPool2d", "padding", padding, 0)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
     def extra_repr(self) -> str:
@@ -263,7 +261,7 @@ class Conv2d(Module):
     """`F.conv2d` with its weights, (B, in_channels, H, W) -> (B, out_channels, h, w).
 
     Weight and bias start uniform within 1 / sqrt(in_channels kernel_height kernel_width), as in PyTorch. Raises
-    ValueError for channels below 0 and for a kernel size below 1.
+    ValueError for channels and padding below 0, and for a kernel size and a stride below 1.
 
     >>> Conv2d(1, 4, kernel_size=3, padding=1)(Tensor(np.ones((2, 1, 5, 6), np.float32))).shape
     (2, 4, 5, 6)
@@ -280,6 +278,7 @@ class Conv2d(Module):
     ) -> None:
         C, O = whole("Conv2d", "in_channels", in_channels, 0), whole("Conv2d", "out_channels", out_channels, 0)
         K, L = pair("Conv2d", "kernel_size", kernel_size, 1)
+        pair("Conv2d", "stride", stride, 1), pair("Conv2d", "padding", padding, 0)
         self.weight = _uniform(C * K * L, O, C, K, L)
         self.bias = _uniform(C * K * L, O) if bias else None
         self.stride, self.padding = stride, padding
@@ -293,9 +292,10 @@ class Conv2d(Module):
 
 
 class Dropout(Module):
-    """`F.dropout` while training; in evaluation the input itself."""
+    """`F.dropout` while training; in evaluation the input itself. Raises ValueError for p outside 0 .. 1."""
 
     def __init__(self, p: float = 0.5) -> None:
+        check_probability("Dropout", "p", p)
         self.p = p
 
     def extra_repr(self) -> str:
@@ -306,9 +306,10 @@ class Dropout(Module):
 
 
 class Dropout2d(Module):
-    """`F.dropout2d` while training; in evaluation the input itself."""
+    """`F.dropout2d` while training; in evaluation the input itself. Raises ValueError for p outside 0 .. 1."""
 
     def __init__(self, p: float = 0.5) -> None:
+        check_probability("Dropout2d", "p", p)
         self.p = p
 
     def extra_repr(self) -> str:

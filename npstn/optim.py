@@ -17,6 +17,7 @@ import numpy as np
 from npstn.autograd import Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.changes import note_changes
 from npstn.nn import Module, Parameter
 
 # One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
@@ -88,6 +89,9 @@ class Optimizer:
         """Change each parameter that has a gradient."""
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
 
+    def _note_changes(self) -> None:
+        note_changes([p._array for p in self.params if p.grad is not None])
+
     def state_dict(self) -> dict[str, Any]:
         """The learning rate, and copies of the arrays that a step changes in addition to the parameters, by name.
 
@@ -102,7 +106,7 @@ class Optimizer:
         negative number of steps, TypeError for another dtype. Each error names the entry; after an error the state has
         not changed.
         """
-        own, here = {"lr": np.float64(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
+        own, here = {"lr": np.array(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
         for name in own:
             if name not in state:
                 raise KeyError(f"{here}: expected an entry {name!r}, got none")
@@ -146,9 +150,9 @@ def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
 
 def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
     """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
-    if not p.data.flags.carray:
-        p.data = p.data.copy(order="C")
-    return p.data.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
+    if not p._array.flags.carray:
+        p._array = p._array.copy(order="C")
+    return p._array.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
 
 
 class SGD(Optimizer):
@@ -177,13 +181,14 @@ class SGD(Optimizer):
         if not (momentum >= 0 and weight_decay >= 0):
             raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {momentum}, {weight_decay}")
         self.momentum, self.weight_decay = momentum, weight_decay
-        self._m = [np.zeros_like(p.data) for p in self.params]
+        self._m = [np.zeros_like(p._array) for p in self.params]
 
     def step(self) -> None:
+        self._note_changes()
         for p, m, ratio in zip(self.params, self._m, self._ratios, strict=True):
             if p.grad is not None:
                 numbers = self.lr * ratio, self.momentum, self.weight_decay
-                share_out(sgd_step, p.data.size, *_flat(p, m), *numbers, work=p.data.size // 5)  # ns
+                share_out(sgd_step, p._array.size, *_flat(p, m), *numbers, work=p._array.size // 5)  # ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f"m.{i}": m for i, m in enumerate(self._m)}
@@ -218,16 +223,17 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: expected betas from 0 to below 1 and eps of at least 0, got {betas}, {eps}")
         self.betas, self.eps = betas, eps
         self._t = np.zeros(len(self.params), np.int64)
-        self._m = [np.zeros_like(p.data) for p in self.params]
-        self._v = [np.zeros_like(p.data) for p in self.params]
+        self._m = [np.zeros_like(p._array) for p in self.params]
+        self._v = [np.zeros_like(p._array) for p in self.params]
 
     def step(self) -> None:
+        self._note_changes()
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
                 self._t[i] += 1
                 state = self._m[i], self._v[i]
-                share_out(adam_step, p.data.size, *_flat(p, *state), *numbers, self._t[i], work=p.data.size // 3)
+                share_out(adam_step, p._array.size, *_flat(p, *state), *numbers, self._t[i], work=p._array.size // 3)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         of_each = {f"{letter}.{i}": a for letter, of in (("m", self._m), ("v", self._v)) for i, a in enumerate(of)}
@@ -292,12 +298,14 @@ class AveragedModel:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
 
+    @np.errstate(under="ignore")
     def update_parameters(self, model: Module) -> None:
         """Take the present weights of the network into the average. Call it after each step of the optimiser."""
         keep = self.decay if self.updates else 0.0
+        note_changes(average._array for average in self.module.parameters())
         for average, weight in zip(self.module.parameters(), model.parameters(), strict=True):
-            average.data *= average.dtype.type(keep)
-            average.data += average.dtype.type(1 - keep) * weight.data
+            average._array *= average.dtype.type(keep)
+            average._array += average.dtype.type(1 - keep) * weight._array
         self.updates += 1
 
 

@@ -32,6 +32,7 @@ DTYPES = {
     **{f"{letter}{8 * size}": np.dtype(f"{letter.lower()}{size}") for letter in "IU" for size in (1, 2, 4, 8)},
     **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
     "BOOL": np.dtype(bool),
+    "BF16": np.dtype("f4"),  # what bfloat16 is read as, exactly: NumPy does not have it
 }
 
 Kind = tuple[np.dtype, tuple[int, ...]]  # dtype and shape of an array
@@ -137,14 +138,13 @@ def leftovers(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def read(path: str | os.PathLike, like: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Read the arrays as `load` does, but with NaN and infinity."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as parse
+    from safetensors import SafetensorError, deserialize
 
     with _open(path) as (file, found, notes):
         if like is not None:
             _compare(path, found, {name: (array.dtype, array.shape) for name, array in like.items()})
         try:
-            arrays = parse(file.read())
+            arrays = {name: _array(**entry) for name, entry in deserialize(file.read())}
         except (SafetensorError, ValueError) as error:  # ValueError: NumPy has no array of such a shape
             raise _unexpected(path, f"a damaged one: {_short.repr(str(error))}") from None
         except MemoryError:
@@ -158,6 +158,12 @@ def read_notes(path: str | os.PathLike) -> dict[str, Any]:
     """Read the notes of a file. Raises ValueError and OSError as `load` does."""
     with _open(path) as (_, _, notes):
         return notes
+
+
+def _array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    if dtype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
+    return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import pytest
 
 import npstn
 
-pytest.register_assert_rewrite("command", "oracles", "assertions", "finite_differences", "family", "kills", "pictures")
+HELPERS = "command", "damage", "oracles", "assertions", "finite_differences", "family", "kills", "pictures"
+pytest.register_assert_rewrite(*HELPERS)  # their asserts say what they compare, too
 
 # The same examples each time, and few of them: a test that fails does so on every machine.
 hypothesis.settings.register_profile(

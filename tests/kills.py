@@ -1,15 +1,17 @@
 """Kill a training run with SIGKILL at random instants, go on with it each time, and see that nothing is lost.
 
-    python -m tests.kills --kills 50
+    python -m tests.kills --kills 200
 
 A run here is the command `npstn train` in a process of its own, on few drawn digits. Half of the kills come at any
 time; the others as the process is about to open, rename or remove a file of the run, where the harm would be done.
 After each kill the checkpoint must be whole and no older than the last that was saved; in the end every file of the run
-must be the one that an uninterrupted run writes, to the last bit.
+must be the one that an uninterrupted run writes, to the last bit. The kills are shared out among all tasks of digits
+and all transformers; `rotated` is `R` with another angle.
 """
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import random
@@ -28,6 +30,8 @@ from npstn import storage  # noqa: E402
 from npstn.cli.parser import main as npstn_  # noqa: E402
 from npstn.runs import Saver  # noqa: E402
 from npstn.runs.folder import FILES  # noqa: E402
+from npstn.tasks import TASKS  # noqa: E402
+from npstn.transformers import TRANSFORMERS  # noqa: E402
 
 # 225 steps and a checkpoint every few of them; with dropout, whose random numbers have the same source as all others.
 RECIPE = "--data drawn --recipe blog --lr 0.05 --epochs 3 --batch-size 4 --seed 7".split()
@@ -73,27 +77,30 @@ def child(journal: Path, name: str, die_at: int, cut: float, arguments: list[str
 
 
 class Runs:
-    """Runs below a folder, each killed until it comes to its end."""
+    """Runs of one kind below a folder, each killed until it comes to its end."""
 
-    def __init__(self, below: Path, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, below: Path, seed: int, task: str = "rotated", transformer: str = "rotation") -> None:
+        self.random, self.kind = random.Random(f"{seed}, {task}, {transformer}"), f"{task} with {transformer}"
+        self.recipe = [*RECIPE, "--task", task, "--transformer", transformer]
         self.wanted = self.finish(below / "wanted")
 
     def start(self, run: Path, name: str = "", die_at: int = 0, cut: float = 1.0) -> subprocess.Popen:
         if (run / "checkpoint.safetensors").exists():
             arguments = ["--resume", str(run)]
         else:  # it was killed before there was anything to go on from
-            arguments = ["--out", str(run), *RECIPE, *["--force"] * (run / "config.json").exists()]
+            arguments = ["--out", str(run), *self.recipe, *["--force"] * (run / "config.json").exists()]
         dying = [str(run.with_suffix(".journal")), name, str(die_at), str(cut)]
         command = [sys.executable, __file__, "--child", *dying, "train", *arguments, *HOW]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     def finish(self, run: Path) -> dict[str, object]:
-        """Let a run come to its end; return what it wrote and its last lines."""
+        """Let a run come to its end; return what it wrote, and what it says from the test accuracy on."""
         process = self.start(run)
         out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, ""), err
-        return {"said": out.replace(str(run), "RUN").splitlines()[-4:], **contents(run)}
+        lines = out.replace(str(run), "RUN").splitlines()
+        first = max(number for number, line in enumerate(lines) if line.startswith("test accuracy"))
+        return {"said": lines[first:], **contents(run)}
 
     def kill_until_the_end(self, run: Path, kills: int) -> int:
         """Kill a run `kills` times, or as often as it can be killed before it ends; return how often that was."""
@@ -113,7 +120,9 @@ class Runs:
             assert process.returncode in (-signal.SIGKILL, 0), err
             killed += process.returncode != 0
             place = self.check(run, place)
-        assert self.finish(run) == self.wanted, f"{run} did not end as the uninterrupted run"
+        found = self.finish(run)
+        other = [name for name in {*found, *self.wanted} if found.get(name) != self.wanted.get(name)]
+        assert not other, f"{self.kind}: {run} did not end as the uninterrupted run, but with other {', '.join(other)}"
         assert storage.leftovers(run, FILES) == []
         return killed
 
@@ -147,8 +156,8 @@ def place_of(run: Path) -> tuple[int, int]:
 
 
 def contents(run: Path) -> dict[str, object]:
-    """Every file of a run, without how long it took."""
-    files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir()}
+    """Every file of a run, without how long it took, and without the lock, which is hidden."""
+    files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir() if path.name[0] != "."}
     files["metrics.csv"] = [line.split(",")[:1] + line.split(",")[2:] for line in files["metrics.csv"].decode().split()]
     state = storage.read_notes(run / "checkpoint.safetensors")["state"]
     for timed in (state, *state["epochs"]):
@@ -161,15 +170,18 @@ def contents(run: Path) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        trained, killed, number = Runs(Path(folder), options.seed), 0, 0
-        while killed < options.kills:
-            number += 1
-            killed += trained.kill_until_the_end(Path(folder, f"run{number}"), min(options.kills - killed, 10))
-            print(f"{killed} kills, {number} runs, each ended as the uninterrupted one", flush=True)
+    kinds = list(itertools.product(sorted(TASKS.keys() - {"rotated", "pictures"}), [*TRANSFORMERS, "none"]))
+    killed, ended = 0, 0
+    while killed < options.kills:
+        of_kind = -(-(options.kills - killed) // (len(kinds) - ended % len(kinds)))  # what is left, shared out
+        with tempfile.TemporaryDirectory() as folder:
+            runs = Runs(Path(folder), options.seed + ended // len(kinds), *kinds[ended % len(kinds)])
+            killed += runs.kill_until_the_end(Path(folder, "run"), of_kind)
+        ended += 1
+        print(f"{runs.kind}: {killed} kills, {ended} runs, each ended as the uninterrupted one", flush=True)
 
 
 if __name__ == "__main__":

@@ -820,7 +820,7 @@ def test_item_of_more_or_less_than_one_number_is_refused(shape):
 
 
 def test_lists_of_different_lengths_make_no_tensor():
-    with pytest.raises(ValueError, match=r"^Tensor: cannot make an array from a list: [^\n]+$"):
+    with pytest.raises(ValueError, match=r"^Tensor: expected numbers, got a list without: [^\n]+$"):
         Tensor([[1], [1, 2]])
 
 

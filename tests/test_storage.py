@@ -325,7 +325,7 @@ def test_a_bad_header_is_refused(tmp_path, header):
     assert f"load: expected a safetensors file at {path}, got a damaged one: " in refusal(path)
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("BF16", 2), ("F8_E4M3", 1), ("F8_E5M2", 1)])
+@pytest.mark.parametrize(("dtype", "width"), [("F8_E4M3", 1), ("F8_E5M2", 1)])
 def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path, dtype, width):
     path = tmp_path / "w"
     path.write_bytes(file_of({"a": entry(dtype, [2], [0, 2 * width])}, bytes(2 * width)))

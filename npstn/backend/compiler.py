@@ -8,13 +8,20 @@ from typing import Any, TypeVar
 
 import numba
 
+ForgivingCache: type | None  # None where Numba has other private parts than that file expects
+try:
+    from npstn.backend.numba_cache import ForgivingCache
+except Exception:  # ImportError or AttributeError; more may come
+    ForgivingCache = None
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F | None = None, *, fastmath: set[str] | bool = False, inline: str = "never") -> Any:
     """Compile a loop with Numba and keep its machine code on disk.
 
-    Each process compiles the loop again where no folder can be written to (a read-only installation without a home).
+    Each process compiles the loop again where no folder can be written to (a read-only installation without a home, a
+    full disk). What is damaged on disk is compiled afresh.
 
     >>> @kernel
     ... def double(x):
@@ -28,11 +35,14 @@ def kernel(function: F | None = None, *, fastmath: set[str] | bool = False, inli
     # nogil: other Python threads run meanwhile; see npstn.backend.parallel.
     compile_ = functools.partial(numba.njit, fastmath=fastmath, error_model="numpy", nogil=True, inline=inline)
     try:
-        return compile_(cache=True)(function)
+        compiled = compile_(cache=True)(function)
     except RuntimeError as error:
         if "cache" not in str(error):
             raise
         return compile_()(function)
+    if ForgivingCache is not None and hasattr(compiled, "_cache"):  # plain Python has none
+        compiled._cache = ForgivingCache(function)
+    return compiled
 
 
 def signature_of(*arguments: Any) -> tuple[numba.types.Type, ...]:

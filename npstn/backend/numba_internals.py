@@ -1,4 +1,6 @@
-"""Everything that this package uses of Numba's private parts; `npstn.backend.parallel` also works without this file.
+"""Everything that this package uses of Numba's private parts to run kernels; for what it keeps on disk see numba_cache.
+
+`npstn.backend.parallel` also works without this file.
 
 Kernels run on Numba's threads, but not as its parallel loops. Numba compiles the code in a `prange` loop three times,
 in ever larger pieces, which takes 3 to 7 seconds for each kernel here. `run_in_parts` gives the threads the address of
@@ -11,7 +13,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -36,12 +37,9 @@ _addresses: dict[tuple, int] = {}
 
 
 def is_to_be_compiled(loop: Any, signature: tuple) -> bool:
-    """Whether the kernel can be cached and its cache is missing or stale."""
-    cache = getattr(loop, "_cache", None)  # a plain function has none
-    if cache is None or cache.cache_path is None:
-        return False
-    name = cache._cache_file._load_index().get(cache._index_key(signature, loop.targetctx.codegen()))
-    return name is None or not Path(cache.cache_path, name).exists()
+    """Whether the kernel can be cached and its cache is missing, stale or damaged."""
+    cache: Any = getattr(loop, "_cache", None)  # a plain function has none
+    return hasattr(cache, "lacks") and cache.lacks(signature, loop.targetctx.codegen())
 
 
 def threads_have_started() -> bool:

@@ -184,7 +184,7 @@ WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lin
 def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
     """The titles of an image's four panels and the note below the last, in lines that fit."""
     truth = f", {_kept(in_words(seen.truth))}" if seen.truth else ""
-    answer = int(seen.probabilities.argmax())
+    answer = int(np.argmax(seen.probabilities))
     named = dict.fromkeys((answer, seen.label))
     says = [f"{classes[k]} at{SPACE}{100 * seen.probabilities[k]:.1f}{SPACE}%" for k in named]
     steepest = np.hypot(*seen.slopes.T).max()
@@ -219,7 +219,7 @@ def _row(row: Sequence[Axes], seen: View, texts: Sequence[str]) -> None:
         axes.imshow(shown(image) / white, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=10)
-    if seen.probabilities.argmax() != seen.label:
+    if np.argmax(seen.probabilities) != seen.label:
         output.title.set_color("red")
     arrows.set_xlabel(note, fontsize=9.5)
 

@@ -36,6 +36,7 @@ class Tanh(Elementwise):
     keeps_result = True
 
     @staticmethod
+    @np.errstate(under="ignore")
     def value(x: np.ndarray) -> np.ndarray:
         return np.tanh(x)
 
@@ -48,7 +49,7 @@ class Sigmoid(Elementwise):
     keeps_result = True
 
     @staticmethod
-    @np.errstate(over="ignore")  # far below zero e^-x is inf and y is 0, as it should be
+    @np.errstate(over="ignore", under="ignore")  # far from zero y is 0 or 1, as it should be
     def value(x: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-x))
 

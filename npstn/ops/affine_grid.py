@@ -32,7 +32,7 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.affine_grid_3d import AffineGrid3d
-from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous
+from npstn.ops.arguments import array_of, MOST, check_floats, check_shape, contiguous
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
@@ -109,7 +109,7 @@ def affine_grid(theta: Tensor, size: tuple[int, ...], align_corners: bool = Fals
     >>> affine_grid(Tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, 1, 2), align_corners=True).data.tolist()
     [[[[-1.0, 0.0], [1.0, 0.0]]]]
     """
-    array = theta.data if isinstance(theta, Tensor) else theta
+    array = array_of(theta)
     check_floats("affine_grid", theta=array)
     try:
         sizes = tuple(operator.index(n) for n in size)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import functools
 import operator
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from npstn.autograd import FLOATS
+from npstn.autograd import Tensor
+from npstn.numpy_face import FLOATS
 
 MOST = 2**31  # an image has fewer pixels than this: kernels keep places in it in 32 bits
+
+
+def array_of(x: Any) -> Any:
+    """The array of a Tensor, to look at; anything else as it is."""
+    return x._array if isinstance(x, Tensor) else x
 
 
 def check_floats(operation: str, **arrays: Any) -> None:
@@ -86,6 +93,12 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
     if y >= MOST or x >= MOST:
         raise ValueError(f"{operation}: expected {name} below 2^31, got {value!r}")
     return y, x
+
+
+def check_probability(operation: str, name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a number from 0 to 1."""
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {value!r}")
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:

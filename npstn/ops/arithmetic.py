@@ -16,7 +16,8 @@ The chain rule, da = dy ∂y/∂a and db = dy ∂y/∂b, gives
 
 An operand that was broadcast was used several times, and its gradients add up over the copies: see `unbroadcast`.
 One operand may be a number or an array: it is a constant. Outside the domain the result is inf or NaN, as in NumPy and
-PyTorch. Where a = 0, the zeros in the row of a^b are choices: the formulas give NaN there, or an infinite db for 0^0.
+PyTorch. A product or quotient that is too small for the dtype is 0. Where a = 0, the zeros in the row of a^b are
+choices: the formulas give NaN there, or an infinite db for 0^0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_floats
+from npstn.numpy_face import native
+from npstn.ops.arguments import array_of, check_floats
+from npstn.ops.summation import total
 
 Operand = Tensor | np.ndarray | float
 
@@ -42,17 +45,19 @@ def unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return dy
     added = dy.ndim - len(shape)
     repeated = tuple(range(added)) + tuple(added + i for i, n in enumerate(shape) if n == 1)
-    return np.asarray(dy.sum(axis=repeated)).reshape(shape)
+    return np.asarray(total(dy, repeated)).reshape(shape)
 
 
 class _Binary(Function):
     """An operation on two operands. One of them may be a number or an array: it is a constant."""
 
+    keeps = ("input", "other", "result")
+
     @classmethod
     def apply(cls, a: Operand, b: Operand) -> Tensor:
         dtype = (a if isinstance(a, Tensor) else b).dtype  # type: ignore[union-attr]
         a, b = (x if isinstance(x, Tensor) else _constant(x, dtype) for x in (a, b))
-        check_floats(cls.name, input=_array(a), other=_array(b))
+        check_floats(cls.name, input=array_of(a), other=array_of(b))
         return super().apply(a, b)
 
     @classmethod
@@ -64,13 +69,9 @@ class _Binary(Function):
             raise ValueError(message) from None
 
 
-def _array(x: Tensor | np.ndarray) -> np.ndarray:
-    return x.data if isinstance(x, Tensor) else x
-
-
 def _constant(x: np.ndarray | float, dtype: np.dtype) -> np.ndarray:
     """Give a number or an array of integers the dtype of the other operand; leave an array of floats as it is."""
-    x = np.asarray(x)
+    x = native(np.asarray(x))
     return x.astype(dtype) if x.dtype.kind in "biu" or (x.ndim == 0 and x.dtype.kind == "f") else x
 
 
@@ -78,12 +79,12 @@ class Add(_Binary):
     @staticmethod
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Add.check_broadcast(a, b)
-        ctx.save_for_backward(a.shape, b.shape)
+        ctx.shapes = a.shape, b.shape
         return a + b
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        a_shape, b_shape = ctx.saved
+        a_shape, b_shape = ctx.shapes
         need_a, need_b = ctx.needs_input_grad
         return unbroadcast(dy, a_shape) if need_a else None, unbroadcast(dy, b_shape) if need_b else None
 
@@ -92,56 +93,63 @@ class Sub(_Binary):
     @staticmethod
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Sub.check_broadcast(a, b)
-        ctx.save_for_backward(a.shape, b.shape)
+        ctx.shapes = a.shape, b.shape
         return a - b
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        a_shape, b_shape = ctx.saved
+        a_shape, b_shape = ctx.shapes
         need_a, need_b = ctx.needs_input_grad
         return unbroadcast(dy, a_shape) if need_a else None, unbroadcast(-dy, b_shape) if need_b else None
 
 
 class Mul(_Binary):
     @staticmethod
+    @np.errstate(under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Mul.check_broadcast(a, b)
-        ctx.save_for_backward(a, b)
+        need_a, need_b = ctx.needs_input_grad
+        ctx.shapes = a.shape, b.shape
+        ctx.save_for_backward(a if need_b else None, b if need_a else None)
         return a * b
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         a, b = ctx.saved
+        a_shape, b_shape = ctx.shapes
         need_a, need_b = ctx.needs_input_grad
-        return unbroadcast(dy * b, a.shape) if need_a else None, unbroadcast(dy * a, b.shape) if need_b else None
+        return unbroadcast(dy * b, a_shape) if need_a else None, unbroadcast(dy * a, b_shape) if need_b else None
 
 
 class Div(_Binary):
     @staticmethod
-    @np.errstate(divide="ignore", invalid="ignore")
+    @np.errstate(divide="ignore", invalid="ignore", under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Div.check_broadcast(a, b)
-        ctx.save_for_backward(a, b)
+        _, need_b = ctx.needs_input_grad
+        ctx.shapes = a.shape, b.shape
+        ctx.save_for_backward(a if need_b else None, b)
         return a / b
 
     @staticmethod
     @np.errstate(divide="ignore", invalid="ignore")
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         a, b = ctx.saved
+        a_shape, b_shape = ctx.shapes
         need_a, need_b = ctx.needs_input_grad
         return (
-            unbroadcast(dy / b, a.shape) if need_a else None,
-            unbroadcast(-dy * (a / b) / b, b.shape) if need_b else None,
+            unbroadcast(dy / b, a_shape) if need_a else None,
+            unbroadcast(-dy * (a / b) / b, b_shape) if need_b else None,
         )
 
 
 class Pow(_Binary):
     @staticmethod
-    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    @np.errstate(all="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Pow.check_broadcast(a, b)
         y = a**b
-        ctx.save_for_backward(a, b, y)
+        ctx.save_for_backward(a, b, y if ctx.needs_input_grad[1] else None)
         return y
 
     @staticmethod
@@ -158,8 +166,11 @@ class Pow(_Binary):
 
 class Matmul(_Binary):
     @staticmethod
+    @np.errstate(under="ignore")
     def forward(ctx: Context, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        ctx.save_for_backward(a, b)
+        need_a, need_b = ctx.needs_input_grad
+        ctx.shapes = a.shape, b.shape
+        ctx.save_for_backward(a if need_b else None, b if need_a else None)
         try:
             if a.ndim < 2 or b.ndim < 2:
                 raise ValueError
@@ -171,9 +182,10 @@ class Matmul(_Binary):
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         a, b = ctx.saved
+        a_shape, b_shape = ctx.shapes
         need_a, need_b = ctx.needs_input_grad
-        da = unbroadcast(dy @ np.swapaxes(b, -1, -2), a.shape) if need_a else None  # (..., n, m) @ (..., m, k)
-        db = unbroadcast(np.swapaxes(a, -1, -2) @ dy, b.shape) if need_b else None  # (..., k, n) @ (..., n, m)
+        da = unbroadcast(dy @ np.swapaxes(b, -1, -2), a_shape) if need_a else None  # (..., n, m) @ (..., m, k)
+        db = unbroadcast(np.swapaxes(a, -1, -2) @ dy, b_shape) if need_b else None  # (..., k, n) @ (..., n, m)
         return da, db
 
 

@@ -43,7 +43,7 @@ def avg_pool2d_forward(first, end, U, K, L, stride, padding, V):
                 for j in range(V.shape[3]):
                     left = j * stride[1] - padding[1]
                     # 1 / (K L) sum_{k, l} U[b, c, n, m], over the pixels inside the image
-                    total = U.dtype.type(0)
+                    total = np.float64(0)  # a window may be large, and long sums in float32 lose digits
                     for n in range(max(top, 0), min(top + K, H)):
                         for m in range(max(left, 0), min(left + L, W)):
                             total += U[b, c, n, m]

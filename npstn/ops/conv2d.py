@@ -93,8 +93,9 @@ def conv2d_backward_weight(first, end, U, dV, stride, padding, dweight):
         for c in range(C):
             for k in range(K):
                 for l in range(L):
-                    # sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m], each row by itself: short sums lose fewer digits
-                    total = zero
+                    # sum_{b, i, j} dV[b, o, i, j] U[b, c, n, m], each row by itself: short sums lose fewer digits,
+                    # and there may be many rows
+                    total = np.float64(0)
                     for b in range(B):
                         for i in range(h):
                             of_row = zero
@@ -112,7 +113,7 @@ def conv2d_backward_bias(first, end, dV, dbias):
     B, _, h, w = dV.shape
     for o in range(first, end):
         # sum_{b, i, j} dV[b, o, i, j], each row by itself
-        total = dV.dtype.type(0)
+        total = np.float64(0)
         for b in range(B):
             for i in range(h):
                 of_row = dV.dtype.type(0)
@@ -124,6 +125,7 @@ def conv2d_backward_bias(first, end, dV, dbias):
 
 class Conv2d(Function):
     gives_new_arrays = True
+    keeps = ("input", "weight", "copy of weight")
 
     @staticmethod
     def forward(ctx: Context, U: Any, weight: Any, bias: Any, stride: Any, padding: Any) -> np.ndarray:
@@ -145,15 +147,17 @@ class Conv2d(Function):
             ctx.windows = stride, padding
             share_out(conv2d_forward, len(V), U, weight, bias, stride, padding, V)
         else:
-            ctx.layout, kept = conv2d_fast.forward(U, weight, bias, stride, padding, V)
-            ctx.save_for_backward(*kept)
+            ctx.layout, (U_phases, F) = conv2d_fast.forward(U, weight, bias, stride, padding, V)
+            # F is a copy of the weights. They are kept too, so that a change is refused as in every other operation.
+            ctx.save_for_backward(U_phases, weight if ctx.needs_input_grad[0] else None, F)
         return V
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dV = contiguous(dV)
         if not ctx.plain_loops:
-            return *conv2d_fast.backward(ctx.layout, ctx.saved, dV, ctx.needs_input_grad[:3]), None, None
+            U_phases, _, F = ctx.saved
+            return *conv2d_fast.backward(ctx.layout, (U_phases, F), dV, ctx.needs_input_grad[:3]), None, None
         U, weight = ctx.saved
         need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
         dU = dweight = dbias = None

@@ -25,7 +25,8 @@
 4. Small images make short pieces, and short loops are slow. So a few samples are stacked, pixel by pixel: `stack`.
 
 Stacks are shared out to threads. For dF each of at most RUNS runs of stacks adds up a part. How many runs there are
-follows from the shapes alone, and the parts are added in order: the number of threads changes no bit.
+follows from the shapes alone, and the parts are added in order: the number of threads changes no bit. The parts are
+float64, because a run may have very many stacks.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def add_products_transposed(dV, V_start, R, R_start, samples, length, dF):
 
     GROUP outputs and NARROW_GROUP taps at a time.
     """
-    zero = dF.dtype.type(0)
+    zero = dV.dtype.type(0)
     for o in range(0, dF.shape[0] - SPARE, GROUP):
         dV0, dV1 = dV[V_start[o] * samples :][:length], dV[V_start[o + 1] * samples :][:length]
         dV2, dV3 = dV[V_start[o + 2] * samples :][:length], dV[V_start[o + 3] * samples :][:length]
@@ -275,11 +276,12 @@ def backward(layout: tuple, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     shape, (O, C, K, L), windows, stacks, places, sizes = layout
     (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
-    parts = np.zeros((min(stacks, RUNS), *(F.shape if need_weight or need_bias else (0, 0))), F.dtype)
+    parts = np.zeros((min(stacks, RUNS), *(F.shape if need_weight or need_bias else (0, 0))), np.float64)
     arrays = rows(U_phases), rows(dV), F.T.copy(), *places, sizes, rows(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)
     if need_U and windows:
         dU = unphased(dU, shape, *windows)
     dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
-    dweight = dF[:O, : C * K * L].reshape(O, C, K, L).copy() if need_weight else None
-    return dU if need_U else None, dweight, dF[:O, C * K * L].copy() if need_bias else None
+    dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None
+    dbias = dF[:O, C * K * L].astype(F.dtype) if need_bias else None
+    return dU if need_U else None, dweight, dbias

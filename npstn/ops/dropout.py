@@ -14,14 +14,13 @@ Sources: Hinton et al. 2012; Tompson et al. 2015.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.random import generator
-from npstn.ops.arguments import check_floats
+from npstn.ops.arguments import array_of, check_floats, check_probability
 
 
 def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.ndarray:
@@ -34,20 +33,20 @@ def _random_factors(shape: tuple[int, ...], p: float, dtype: np.dtype) -> np.nda
 
 class Dropout(Function):
     @staticmethod
-    def forward(ctx: Context, U: np.ndarray, R: np.ndarray) -> np.ndarray:
+    def forward(ctx: Context, U: np.ndarray, p: float, shape: tuple[int, ...]) -> np.ndarray:
+        R = _random_factors(shape, p, U.dtype)
         ctx.save_for_backward(R)
         return U * R
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         (R,) = ctx.saved
-        return dV * R, None
+        return dV * R, None, None
 
 
 def _check(operation: str, input: Tensor, p: float) -> None:
-    check_floats(operation, input=input.data if isinstance(input, Tensor) else input)
-    if not isinstance(p, Real) or not 0 <= p <= 1:
-        raise ValueError(f"{operation}: expected a probability p from 0 to 1, got {p!r}")
+    check_floats(operation, input=array_of(input))
+    check_probability(operation, "p", p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -67,7 +66,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     _check("dropout", input, p)
     if not training or p == 0:
         return input
-    return Dropout.apply(input, _random_factors(input.shape, p, input.dtype))
+    return Dropout.apply(input, p, input.shape)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -89,4 +88,4 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout2d: expected input of shape (B, C, H, W), got {input.shape}")
     if not training or p == 0:
         return input
-    return Dropout.apply(input, _random_factors((*input.shape[:2], 1, 1), p, input.dtype))
+    return Dropout.apply(input, p, (*input.shape[:2], 1, 1))

@@ -26,6 +26,7 @@ class Exp(Elementwise):
     keeps_result = True
 
     @staticmethod
+    @np.errstate(under="ignore")
     def value(x: np.ndarray) -> np.ndarray:
         return np.exp(x)
 
@@ -81,7 +82,7 @@ class Cos(Elementwise):
 
 
 def exp(input: Tensor) -> Tensor:
-    """e to the power of input, element by element; inf where that is too large for the dtype.
+    """e to the power of input, element by element; inf where that is too large for the dtype, 0 where too small.
 
     Any shape; the result has the same shape and dtype. Raises TypeError unless float32 or float64.
 

@@ -38,6 +38,10 @@ class Elementwise(Function):
 
     keeps_result = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.keeps = ("result" if cls.keeps_result else "input",)
+
     @staticmethod
     def value(x: np.ndarray) -> np.ndarray:
         raise TypeError("Elementwise: expected a subclass that defines value, got one without")

@@ -52,12 +52,13 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops.arguments import MOST, check_floats, check_shape, contiguous, rows
+from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 from npstn.ops.grid_sample_3d import GridSample3d
 from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
+MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -260,6 +261,7 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
 
 class GridSample(Function):
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:
@@ -299,15 +301,15 @@ def grid_sample(
 
     Returns (B, C, h, w) or (B, C, d, h, w) in the dtype of the inputs. A NaN or infinite coordinate gives NaN and sends
     no gradient to any pixel; only with "border" an infinite one reads the border. Raises TypeError unless both inputs
-    are float32 or both float64; ValueError for shapes that do not fit, for an image without pixels or of 2^31 and more,
-    and for an unknown mode or padding_mode.
+    are float32 or both float64; ValueError for shapes that do not fit, for an image without pixels, of 2^31 and more,
+    or of 2^32 and more with a ring of one pixel round it (a single row of 1.43e9); for an unknown mode or padding_mode.
 
     >>> image = Tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     >>> centre = Tensor([[[[0.0, 0.0]]]])
     >>> grid_sample(image, centre, align_corners=True).item()
     2.5
     """
-    U, G = (x.data if isinstance(x, Tensor) else x for x in (input, grid))
+    U, G = array_of(input), array_of(grid)
     check_floats("grid_sample", input=U, grid=G)
     volume = U.ndim == 5
     check_shape("grid_sample", "input", U, "B, C, D, H, W" if volume else "B, C, H, W")
@@ -321,6 +323,8 @@ def grid_sample(
         raise ValueError("grid_sample: expected mode to be bilinear or nearest for volumes, got 'bicubic'")
     if not 1 <= math.prod(U.shape[2:]) < MOST:
         raise ValueError(f"grid_sample: expected images of at least one and fewer than 2^31 pixels, got {U.shape}")
+    if not volume and (U.shape[2] + 2) * (U.shape[3] + 2) >= MOST_RINGED:
+        raise ValueError(f"grid_sample: expected fewer than 2^32 pixels with a ring of one round them, got {U.shape}")
     padding, align_corners = PADDINGS.index(padding_mode), bool(align_corners)
     if mode == "bicubic":
         return GridSampleBicubic.apply(input, grid, padding, align_corners)

@@ -181,6 +181,7 @@ class GridSample3d(Function):
 
     name = "grid_sample"
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, mode: int, padding: int, align_corners: bool) -> np.ndarray:

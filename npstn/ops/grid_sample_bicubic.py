@@ -157,6 +157,7 @@ class GridSampleBicubic(Function):
 
     name = "grid_sample"
     gives_new_arrays = True
+    keeps = ("input", "grid")
 
     @staticmethod
     def forward(ctx: Context, U: np.ndarray, G: np.ndarray, padding: int, align_corners: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_axis, check_floats
+from npstn.ops.arguments import array_of, check_axis, check_floats
 
 
 class Cat(Function):
@@ -47,7 +47,7 @@ def _checked(operation: str, tensors: Any) -> list[Tensor]:
     tensors = list(tensors)
     if not tensors:
         raise ValueError(f"{operation}: expected at least one tensor, got none")
-    arrays = [x.data if isinstance(x, Tensor) else x for x in tensors]
+    arrays = [array_of(x) for x in tensors]
     check_floats(operation, **{f"tensors[{i}]": x for i, x in enumerate(arrays)})
     for i, x in enumerate(arrays):
         if x.ndim != arrays[0].ndim:

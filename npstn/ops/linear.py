@@ -31,6 +31,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.blas import blas_of_one_thread
 from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.ops.summation import total
 
 
 def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
@@ -47,6 +48,7 @@ def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
 
 class Linear(Function):
     gives_new_arrays = True
+    keeps = ("input", "weight")
 
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, W: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
@@ -58,7 +60,8 @@ class Linear(Function):
             check_shape("linear", "bias", bias, f"{W.shape[0]}")
         ctx.shape_of_x = x.shape
         x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
-        ctx.save_for_backward(x, W)
+        need_x, need_W, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if need_W else None, W if need_x else None)
         y = np.zeros((len(x), len(W)), x.dtype)
         if bias is not None:
             y += bias
@@ -69,17 +72,17 @@ class Linear(Function):
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         x, W = ctx.saved
         need_x, need_W, need_bias = ctx.needs_input_grad
-        dy = contiguous(dy.reshape(len(x), len(W)))
+        dy = contiguous(dy.reshape(math.prod(dy.shape[:-1]), dy.shape[-1]))
         dx = dW = dbias = None
         if need_x:
-            dx = np.zeros(x.shape, x.dtype)
+            dx = np.zeros((len(dy), W.shape[1]), dy.dtype)
             add_product(dy, W, dx)
             dx = dx.reshape(ctx.shape_of_x)
         if need_W:
-            dW = np.zeros(W.shape, W.dtype)
+            dW = np.zeros((dy.shape[1], x.shape[1]), dy.dtype)
             add_product(dy.T, x, dW)
         if need_bias:
-            dbias = dy.sum(axis=0)
+            dbias = total(dy, axis=0)
         return dx, dW, dbias
 
 

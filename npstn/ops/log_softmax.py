@@ -24,16 +24,20 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.arguments import check_axis, check_floats
+from npstn.ops.summation import total
 
 
 class LogSoftmax(Function):
+    keeps = ("result",)
+
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
         check_floats("log_softmax", input=x)
         check_axis("log_softmax", dim, x.ndim)
-        with np.errstate(invalid="ignore"):
+        # -inf - -inf; exp of a score far below the largest is 0
+        with np.errstate(invalid="ignore", under="ignore"):
             y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
-            y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
+            y -= np.log(total(np.exp(y), dim, keepdims=True))
         ctx.save_for_backward(y)
         ctx.dim = dim
         return y
@@ -41,7 +45,7 @@ class LogSoftmax(Function):
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
         (y,) = ctx.saved
-        return dy - np.exp(y) * dy.sum(axis=ctx.dim, keepdims=True), None
+        return dy - np.exp(y) * total(dy, ctx.dim, keepdims=True), None
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.ops.arguments import check_axis, check_floats
+from npstn.ops.arguments import array_of, check_axis, check_floats
 
 
 class MaxAlong(NamedTuple):
@@ -47,17 +47,18 @@ class MaxOfAll(Function):
 
 class MaxAlongAxis(Function):
     name = "max"
+    keeps = ("indices",)
 
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, indices: np.ndarray, dim: int) -> np.ndarray:
-        ctx.save_for_backward(indices, x.shape)
-        ctx.dim = dim
+        ctx.save_for_backward(indices)
+        ctx.dim, ctx.shape_of_x = dim, x.shape
         return np.take_along_axis(x, indices, dim)
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        indices, shape = ctx.saved
-        dx = np.zeros(shape, dy.dtype)
+        (indices,) = ctx.saved
+        dx = np.zeros(ctx.shape_of_x, dy.dtype)
         np.put_along_axis(dx, indices, dy, ctx.dim)
         return dx, None, None
 
@@ -89,7 +90,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """
     if dim is None:
         return MaxOfAll.apply(input)
-    x = input.data if isinstance(input, Tensor) else input
+    x = array_of(input)
     check_floats("max", input=x)
     check_axis("max", dim, x.ndim)
     if not x.shape[dim]:

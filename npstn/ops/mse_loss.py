@@ -18,14 +18,16 @@ from npstn.ops.arguments import check_floats
 
 class MseLoss(Function):
     @staticmethod
+    @np.errstate(under="ignore")  # the square of a small difference
     def forward(ctx: Context, x: np.ndarray, t: np.ndarray) -> np.ndarray:
         check_floats("mse_loss", input=x, target=t)
         if x.shape != t.shape:  # broadcasting here would hide a forgotten axis
             raise ValueError(f"mse_loss: expected target of the input's shape {x.shape}, got {t.shape}")
         difference = x - t
         ctx.save_for_backward(difference)
-        square = np.square(difference).ravel()
-        return np.asarray(square.sum() / square.size if square.size else np.nan, x.dtype)
+        square = np.square(difference)
+        # In float64: some NumPy add long rows of float32 one after the other.
+        return np.asarray(square.sum(dtype=np.float64) / square.size if square.size else np.nan, x.dtype)
 
     @staticmethod
     def backward(ctx: Context, dloss: np.ndarray) -> Any:

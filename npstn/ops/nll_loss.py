@@ -23,7 +23,7 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
-from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.ops.arguments import array_of, check_floats, check_shape, contiguous
 from npstn.ops.log_softmax import log_softmax
 
 
@@ -50,17 +50,19 @@ class NllLoss(Function):
             raise TypeError(f"nll_loss: expected target of integers, got {t.dtype}")
         if t.shape != y.shape[:1]:
             raise ValueError(f"nll_loss: expected target of shape ({y.shape[0]},), got {t.shape}")
+        t = t.astype(np.int64)  # a copy: the caller may change the labels before backward
         loss = np.empty(1, y.dtype)
-        wrong = nll_loss_forward(contiguous(y), t.astype(np.int64), loss)
+        wrong = nll_loss_forward(contiguous(y), t, loss)
         if wrong >= 0:
             raise ValueError(f"nll_loss: expected classes from 0 to {y.shape[1] - 1}, got {t[wrong]}")
-        ctx.save_for_backward(t, y.shape)
+        ctx.save_for_backward(t)
+        ctx.shape_of_y = y.shape
         return loss.reshape(())
 
     @staticmethod
     def backward(ctx: Context, dloss: np.ndarray) -> Any:
-        t, shape = ctx.saved
-        dy = np.zeros(shape, dloss.dtype)
+        (t,) = ctx.saved
+        dy = np.zeros(ctx.shape_of_y, dloss.dtype)
         dy[np.arange(len(t)), t] = -dloss / max(len(t), 1)
         return dy, None
 
@@ -93,7 +95,7 @@ def cross_entropy(input: Tensor, target: np.ndarray) -> Tensor:
     >>> round(cross_entropy(Tensor([[0.0, 0.0]]), np.array([1])).item(), 4)
     0.6931
     """
-    x = input.data if isinstance(input, Tensor) else input
+    x = array_of(input)
     check_floats("cross_entropy", input=x)
     check_shape("cross_entropy", "input", x, "B, K")
     return nll_loss(log_softmax(input, dim=1), target)

@@ -86,6 +86,7 @@ def projective_grid_backward(first, end, dG, theta, x, y, dtheta):
 
 class ProjectiveGrid(Function):
     gives_new_arrays = True
+    keeps = ("theta", "x", "y")
 
     @staticmethod
     def forward(ctx: Context, theta: np.ndarray, size: Any) -> np.ndarray:

@@ -7,20 +7,10 @@ other operation the loops are the formula, and run always.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from npstn.backend.switch import Switch
 
 
-class _Choice(threading.local):
-    plain_loops = False
-
-
-_choice = _Choice()
-
-
-@contextlib.contextmanager
-def reference() -> Iterator[None]:
+class reference(Switch):
     """Run conv2d and max_pool2d by the loops of their formulas: inside, to read, to debug and to compare.
 
     What was recorded inside goes back by the formula's loops too, also after the `with`. The choice holds for one
@@ -36,13 +26,8 @@ def reference() -> Iterator[None]:
     ...     F.conv2d(image, weight)
     Tensor([[[[1., 2.]]]], dtype=float32)
     """
-    before, _choice.plain_loops = _choice.plain_loops, True
-    try:
-        yield
-    finally:
-        _choice.plain_loops = before
 
 
 def plain_loops() -> bool:
     """Whether this thread is inside a `reference()`."""
-    return _choice.plain_loops
+    return reference.is_on()

@@ -11,7 +11,7 @@
 | x, transposed    | dx is dy, with the same two axes exchanged                      |
 | x[index]         | dx[index] += dy, a scatter-add: an element may be taken twice   |
 
-All are linear: there are no kinks. NumPy adds pairwise, so that long sums in float32 stay exact.
+All are linear: there are no kinks. Long sums keep their digits: see `summation.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.arguments import check_axis
 from npstn.ops.arithmetic import div
+from npstn.ops.summation import total
 
 Axes = int | tuple[int, ...] | None
 
@@ -31,22 +32,21 @@ class Sum(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, dim: Axes, keepdim: bool) -> np.ndarray:
         try:
-            y = x.sum(axis=dim, keepdims=True)
+            y = np.asarray(total(x, dim, keepdims=True))
         except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
             raise ValueError(f"sum: expected dim to name axes of an array with {x.ndim} axes, got {dim}") from None
-        ctx.save_for_backward(x.shape, y.shape)
+        ctx.shape_of_x, ctx.kept_shape = x.shape, y.shape
         return y if keepdim else np.squeeze(y, dim) if dim is not None else y.reshape(())
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        x_shape, kept_shape = ctx.saved
-        return np.broadcast_to(dy.reshape(kept_shape), x_shape), None, None
+        return np.broadcast_to(dy.reshape(ctx.kept_shape), ctx.shape_of_x), None, None
 
 
 class Reshape(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        ctx.save_for_backward(x.shape)
+        ctx.shape_of_x = x.shape
         try:
             return x.reshape(shape)
         except (TypeError, ValueError, OverflowError):
@@ -54,8 +54,7 @@ class Reshape(Function):
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        (x_shape,) = ctx.saved
-        return dy.reshape(x_shape), None
+        return dy.reshape(ctx.shape_of_x), None
 
 
 class Transpose(Function):
@@ -71,10 +70,18 @@ class Transpose(Function):
         return np.swapaxes(dy, *ctx.dims), None, None
 
 
+def _copied(index: Any) -> Any:
+    """An index that the caller cannot change: backward needs it again."""
+    if isinstance(index, (tuple, list)):
+        return type(index)(map(_copied, index))
+    return index.copy() if isinstance(index, np.ndarray) else index
+
+
 class Index(Function):
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, index: Any) -> np.ndarray:
-        ctx.save_for_backward(x.shape, index)
+        index = _copied(index)
+        ctx.shape_of_x, ctx.index = x.shape, index
         try:
             return x[index]
         except (IndexError, TypeError, ValueError, OverflowError) as error:
@@ -83,9 +90,8 @@ class Index(Function):
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        x_shape, index = ctx.saved
-        dx = np.zeros(x_shape, dy.dtype)
-        np.add.at(dx, index, dy)
+        dx = np.zeros(ctx.shape_of_x, dy.dtype)
+        np.add.at(dx, ctx.index, dy)
         return dx, None
 
 
@@ -119,8 +125,8 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     Tensor([[1.5],
             [3.5]], dtype=float32)
     """
-    total = sum(input, dim, keepdim)
-    return div(total, input.data.size // total.data.size if total.data.size else 1)
+    added = sum(input, dim, keepdim)
+    return div(added, input._array.size // added._array.size if added._array.size else 1)
 
 
 def reshape(input: Tensor, *shape: int | tuple[int, ...]) -> Tensor:

@@ -20,16 +20,19 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.ops.arguments import check_axis, check_floats
+from npstn.ops.summation import total
 
 
 class Softmax(Function):
+    keeps = ("result",)
+
     @staticmethod
-    @np.errstate(invalid="ignore")  # -inf - -inf
+    @np.errstate(invalid="ignore", under="ignore")  # -inf - -inf; exp of a score far below the largest is 0
     def forward(ctx: Context, x: np.ndarray, dim: int) -> np.ndarray:
         check_floats("softmax", input=x)
         check_axis("softmax", dim, x.ndim)
         p = np.exp(x - x.max(axis=dim, keepdims=True, initial=-np.inf))
-        p /= p.sum(axis=dim, keepdims=True)
+        p /= total(p, dim, keepdims=True)
         ctx.save_for_backward(p)
         ctx.dim = dim
         return p
@@ -37,7 +40,7 @@ class Softmax(Function):
     @staticmethod
     def backward(ctx: Context, dp: np.ndarray) -> Any:
         (p,) = ctx.saved
-        return p * (dp - (p * dp).sum(axis=ctx.dim, keepdims=True)), None
+        return p * (dp - total(p * dp, ctx.dim, keepdims=True)), None
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:

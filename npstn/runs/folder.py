@@ -128,6 +128,6 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
         metrics = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     except (FileNotFoundError, IndexError):
         raise RunError(f"expected an epoch at least in {path}, got none: is the run still in its first?") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, csv.Error):
         raise RunError(f"expected numbers in {path}, got something else") from None
     return metrics

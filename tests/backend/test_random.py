@@ -1,10 +1,12 @@
 """One seed repeats every random number of the library, and no other."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from processes import run_python
 
 import npstn
 import npstn.functional as F
@@ -43,6 +45,38 @@ def test_manual_seed_leaves_numpys_own_random_numbers_alone():
     npstn.manual_seed(0)
     draw()
     assert_array_equal(np.random.random(4), wanted)
+
+
+FORKS = """
+import os
+import numpy as np
+import npstn
+from npstn.backend.random import generator
+
+def drawn_by_child(draw=lambda: generator().random(2)):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, draw().tobytes())
+        os._exit(0)
+    os.wait()
+    return tuple(np.frombuffer(os.read(read, 16)))
+
+def seeded():
+    npstn.manual_seed(3)
+    return generator().random(2)
+
+runs = []
+for _ in range(2):
+    npstn.manual_seed(3)
+    held = generator()
+    runs.append([drawn_by_child(), drawn_by_child(), drawn_by_child(lambda: held.random(2)), tuple(held.random(2))])
+print(runs[0] == runs[1], len(set(runs[0])), drawn_by_child(seeded) == runs[0][3] == tuple(seeded()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_each_forked_process_draws_numbers_of_its_own_and_the_same_again_after_the_same_seed():
+    assert run_python(FORKS) == "True 4 True"
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, "2", (1, -1)])

@@ -36,7 +36,7 @@ def in_child(work):
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        signal.alarm(60)  # a child that hangs must not outlive the test
+        signal.alarm(100)  # a child that hangs must not outlive the test
         os._exit(0 if work() else 1)
     return os.waitpid(child, 0)[1] == 0
 """

@@ -175,7 +175,6 @@ def huge(path):
         (in_python(lambda state: state.pop("cls_net.cnn.fc2.bias")), "cls_net.cnn.fc2.bias"),
         (lambda path: npstn.save(models.ClsNet().state_dict(), path), "loc_net.cnn.conv1.weight"),
         (in_another_dtype("F16"), "float16"),
-        (in_another_dtype("BF16"), "BF16"),
         (damage(lambda content: content[:-5] + b"?" + content[-4:]), "its content is not what was written"),
         (damage(lambda content: b"<html>404</html>"), "a web page"),
         (damage(lambda content: b"\x80\x04}."), "a pickle, which is never read"),
@@ -185,7 +184,7 @@ def huge(path):
         (huge, "274877906944"),
         (as_pipe, "no regular file"),
     ],
-    ids=["empty", "cut by a byte", "cut", "header", "longer", "text", "one missing", "of a cnn", "float16", "bfloat16"]
+    ids=["empty", "cut by a byte", "cut", "header", "longer", "text", "one missing", "of a cnn", "float16"]
     + ["a byte", "html", "pickle", "torch.save", "NaN", "one more", "huge", "pipe"],
 )
 def test_eval_of_damaged_or_foreign_weights(copy, spoil, says):

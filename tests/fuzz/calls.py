@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 import npstn
 from npstn import Tensor
+from npstn.backend.random import generator
 from tests.fuzz.draws import NONSENSE, OTHER_DTYPES, Draws
 
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError)
@@ -106,6 +108,8 @@ def judge(call: Call, d: Draws) -> None:
     result(call, y, call.arguments, x)
     again = attempt(call)
     same("the result of a second call", again[1].data, y.data)
+    if d.chance(10):
+        concurrently(call, y)
     if not y.requires_grad:
         return
     dy = d.array(y.shape, y.dtype)
@@ -113,6 +117,8 @@ def judge(call: Call, d: Draws) -> None:
         dy = spoilt(d, dy)
     if not backward(y, dy):
         return
+    if d.chance(4):
+        stale(call, inputs, dy, d)
     unchanged("an argument, by backward,", call.arguments, before)
     gradients(inputs, [*call.arguments, dy, y.data])
     backward(again[1], dy)
@@ -127,6 +133,43 @@ def judge(call: Call, d: Draws) -> None:
         for other, given in zip(plain, inputs, strict=True):
             if isinstance(given, Tensor):
                 same("a gradient for contiguous arrays", other.grad, given.grad)
+
+
+def concurrently(call: Call, y: Tensor) -> None:
+    """Three threads that make the call at once get the same bits, unless they share random numbers."""
+    npstn.manual_seed(0)
+    before = generator().bit_generator.state
+    attempt(call)
+    if generator().bit_generator.state != before:
+        return
+    with ThreadPoolExecutor(3) as threads:
+        for _, found in threads.map(attempt, [call] * 3):
+            same("the result of a call next to others", found.data, y.data)
+
+
+def stale(call: Call, right: list[Any], dy: Any, d: Draws) -> None:
+    """An array that the caller changes between forward and backward: the same gradients, or a refusal."""
+    call = dataclasses.replace(call, arguments=[np.array(x) if is_array(x) else x for x in call.arguments])
+    inputs, y = attempt(call)
+    places = [k for k, x in enumerate(call.arguments) if is_array(x) and x.size and x.dtype.kind in "fiu"]
+    if y is None or not places:
+        return
+    place = d.choice(places)
+    array = inputs[place].data if isinstance(inputs[place], Tensor) else call.arguments[place]
+    array.flat[d.integer(0, array.size - 1)] += 1
+    try:
+        with np.errstate(all="ignore"):
+            y.backward(dy)
+    except RuntimeError as error:
+        refused(error, False)
+        return
+    for given, unchanged_one in zip(inputs, right, strict=True):
+        if isinstance(given, Tensor):
+            same("a gradient, after a change of an array that backward did not notice,", given.grad, unchanged_one.grad)
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray)
 
 
 def is_float(x: Any) -> bool:
@@ -198,7 +241,7 @@ def backward(y: Tensor, dy: Any) -> bool:
     """Run backward; whether it accepted dy."""
     before = dy.copy() if isinstance(dy, np.ndarray) else dy
     given = np.ones_like(y.data) if dy is None and y.data.size == 1 else np.asarray(dy)
-    fits = given.shape == y.shape and given.dtype == y.dtype
+    fits = given.shape == y.shape and given.dtype.newbyteorder("=") == y.dtype
     value = y.data.copy()
     try:
         with np.errstate(all="ignore"):

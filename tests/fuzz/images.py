@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from npstn import data, tasks
-from tests.fuzz.calls import Fault, described, spoilt, unchanged
+from tests.fuzz.calls import Fault, described, same, spoilt, unchanged
 from tests.fuzz.draws import Draws
 from tests.fuzz.trials import trial_of, tried
 
@@ -62,6 +64,9 @@ def own_images(d: Draws, function: str) -> None:
     if spoiling:
         name = d.choice(["images", "labels"])
         arrays[name] = spoilt(d, arrays[name])
+    if d.chance(4):
+        hidden(d, images[:, :, :, 0] if colours else images, data.load_images)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "own.npz")
         np.savez(path, **arrays)
@@ -82,3 +87,23 @@ def own_images(d: Draws, function: str) -> None:
                 raise Fault(f"{described(images)} are read as {described(read)}")
         bad = d.choice([-1, 0, 1.5, float("nan"), "2", (1,), 2**31, 10**30])
         tried(False, data.pictures if source else data.load_images, path, bad)
+
+
+def hidden(d: Draws, images: np.ndarray, load: Callable[..., data.Images]) -> None:
+    """What programs hide in a folder of pictures changes nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, image in enumerate(images):
+            (folder / f"{number % 3}").mkdir(exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number % 3}" / f"{number}.png")
+        before = load(folder, None)
+        for _ in range(d.integer(1, 3)):
+            inside = folder / d.choice(["", "0", ".ipynb_checkpoints", ".hidden.png", "__MACOSX"])
+            inside.mkdir(exist_ok=True)
+            file = inside / d.choice(["._0.png", ".DS_Store", ".png", ".a.jpg", "Thumbs.db"])
+            file.write_bytes(d.choice([b"", b"\0\5\x16\7", (folder / "0" / "0.png").read_bytes()]))
+        after = load(folder, None)
+        same("an image next to hidden files", after.images, before.images)
+        same("a label next to hidden files", after.labels, before.labels)
+        if after.classes != before.classes:
+            raise Fault(f"hidden folders made {before.classes} into {after.classes}")

@@ -113,6 +113,8 @@ def state(d: Draws, _: str) -> None:
     before, new = net.state_dict(), net.state_dict()
     name = d.choice(list(new))
     new[name] = d.array(new[name].shape, d.dtype())
+    if d.chance(5):
+        new[name] = new[name].astype(new[name].dtype.newbyteorder(">"))
     valid = d.chance(2)
     if not valid:
         new[name] = spoilt(d, new[name])

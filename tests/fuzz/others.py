@@ -17,9 +17,13 @@ from tests.fuzz.trials import trial_of, tried
 
 @trial_of("Tensor")
 def tensor(d: Draws, _: str) -> None:
+    if d.chance(8):
+        update_without_axes(d)
     x = d.array(d.shape(), d.dtype())
     given, valid = x, True
-    if d.chance(2):
+    if d.chance(6):
+        given, valid = x.astype(x.dtype.newbyteorder(">")), None
+    elif d.chance(2):
         other = np.ones(x.shape, d.choice(OTHER_DTYPES))
         given = d.choice([other, x.tolist(), [x, x], [[1], [1, 2]], *STRANGE, {}, Tensor(x)])
         valid = None
@@ -30,12 +34,24 @@ def tensor(d: Draws, _: str) -> None:
         raise Fault(f"a Tensor of {described(given)} is {t.dtype}, {t.data.flags}")
     if isinstance(given, np.ndarray) and np.may_share_memory(given, t.data):
         raise Fault("a Tensor shares the memory of what it was made of")
-    if given is x:
+    if given is x or valid is None and getattr(given, "dtype", None) == x.dtype.newbyteorder(">"):
         same("the Tensor of an array", t.data, x)
     tried(t.data.size == 1, t.item)
     if not isinstance(repr(t), str) or t.detach().data is not t.numpy() or (t.ndim and len(t) != t.shape[0]):
         raise Fault("repr, detach, numpy or len")
     tried(None if t.requires_grad else False, t.backward, d.choice([None, x, *STRANGE]))
+
+
+def update_without_axes(d: Draws) -> None:
+    """NumPy makes a number of a 0-d array in `w.data - 0.1 * w.grad`; it becomes an array again."""
+    w = Tensor(d.array((), d.dtype()), requires_grad=True)
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            w.grad = None
+            (w * w).backward()
+            w.data = w.data - 0.1 * w.grad
+            if not isinstance(w.data, np.ndarray) or w.shape != () or (w * 2).dtype != w.dtype:
+                raise Fault(f"a Tensor of no axes became {w.data!r}")
 
 
 @trial_of("gradcheck", "check_op")
@@ -63,6 +79,7 @@ def files(d: Draws, _: str) -> None:
     """load gives what was saved, and raises an error for a damaged file."""
     names = ["", "a", "b.c", "é", "x" * 99, "__metadata__", "a\nb"]
     arrays = {d.choice(names): d.array(d.shape(), d.dtype()) for _ in range(d.integer(0, 3))}
+    arrays = {name: x.astype(x.dtype.newbyteorder(">")) if d.chance(5) else x for name, x in arrays.items()}
     valid: bool | None = "__metadata__" not in arrays and all(np.isfinite(array).all() for array in arrays.values())
     if d.chance(4):
         arrays["spoilt"], valid = spoilt(d, np.ones(2)), None

@@ -224,3 +224,33 @@ def test_no_tensor_has_another_dtype(dtype):
         TypeError, match=r"^Tensor: expected float32 or float64 .*, got (float16|complex|longdouble|float128)"
     ):
         Tensor(np.zeros(2, dtype))
+
+
+@every_sample
+def test_no_operation_stops_at_numpys_errors(sample):
+    fn, arrays = function_and_arrays(sample, np.float32)
+    with np.errstate(all="raise"):
+        differentiate(fn, *arrays)
+
+
+SMALL = ["exp", "sigmoid", "tanh", "softmax", "log_softmax", "mse_loss", "mul", "div", "matmul"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_too_small_for_the_dtype_are_no_error(name, dtype):
+    scores, tiny = np.array([[0.0, -90.0, -1e4, -700.0]], dtype), np.full((1, 1), np.finfo(dtype).tiny * 3, dtype)
+    functions = {
+        "softmax": (lambda x: F.softmax(x, dim=1), scores),
+        "log_softmax": (lambda x: F.log_softmax(x, dim=1), scores),
+        "mse_loss": (lambda x: F.mse_loss(x, 0 * tiny), tiny),
+        "mul": (lambda x: x * x, tiny),
+        "div": (lambda x: x / 1e9, tiny),
+        "matmul": (lambda x: x @ x, tiny),
+        "exp": (Tensor.exp, scores),
+    }
+    fn, x = functions.get(name) or (getattr(F, name), np.concatenate([scores, 1e-3 * scores]))
+    with np.errstate(all="raise"):
+        y = fn(Tensor(x, requires_grad=True))
+        y.backward(np.full(y.shape, 1e-3, dtype))
+    assert np.isfinite(y.data).all()

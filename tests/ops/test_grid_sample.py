@@ -407,3 +407,10 @@ def test_ill_shaped_arguments_are_refused(image, grid, message):
 def test_unknown_modes_are_refused(option, message):
     with refuses(ValueError, f"grid_sample: expected {message}"):
         F.grid_sample(Tensor(np.zeros((1, 1, 2, 2))), Tensor(np.zeros((1, 1, 1, 2))), **option)
+
+
+@pytest.mark.parametrize(("H", "W"), [(1, 1_431_655_764), (1, 2**31 - 1), (1_431_655_764, 1)])
+def test_an_image_whose_places_need_more_than_32_bits_is_refused(H, W):
+    image = Tensor._wrap(np.broadcast_to(np.float32(0), (1, 1, H, W)))
+    with pytest.raises(ValueError, match="^grid_sample: expected fewer than 2.32 pixels with a ring of one round them"):
+        F.grid_sample(image, Tensor(np.zeros((1, 1, 1, 2), np.float32)))

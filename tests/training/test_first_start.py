@@ -34,7 +34,10 @@ from npstn.training.first_start import compile_at_first_start
 threads, model, recipe = map(json.loads, sys.argv[1:])
 npstn.set_num_threads(threads)
 started, popen = [], subprocess.Popen
-subprocess.Popen = lambda *given, **options: started.append(popen(*given, **options)) or started[-1]
+def counting(command, *given, **options):  # other packages may ask the system something
+    started.extend([command] if sys.executable in command else [])
+    return popen(command, *given, **options)
+subprocess.Popen = counting
 
 with install_recorder("numba:compile") as first:
     compile_at_first_start(model, recipe)
