@@ -124,7 +124,8 @@ def check_op(
 
     def further(report: Report) -> None:
         rng = np.random.default_rng(report.seed)
-        report.contracts, report.notes = broken_contracts(subject, chosen, batch, rng)
+        report.contracts, notes = broken_contracts(subject, chosen, batch, rng)
+        report.notes += notes
         report.faults += [f"breaks the contract {name!r}: {what}" for name, what in report.contracts.items() if what]
         for place in linear:
             report.adjoints[subject.names[place]], fault = adjoint_error(subject, place, rng)
@@ -153,6 +154,7 @@ def _run(
             f"no gradient comes to {name}: does fn use it? If it needs none, pass Tensor({name}), which is a constant"
             for name in subject.without_gradient()
         ]
+        report.notes += [f"{g.name} moves no output, and its gradient is 0" for g in report.gradients if g.idle]
         for check in further:
             check(report)
     except Exception as error:  # noqa: BLE001 - any error of backward belongs in the report

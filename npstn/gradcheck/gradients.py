@@ -9,7 +9,7 @@ small entry does not behind a large one. So each output is a class of its own. W
 (see `lines`), a class holds outputs that follow different entries, and one row judges them all. The rows must add up
 to dx: a race between outputs shows in no row, but in their sum.
 
-Entries that share a kink also move together (see `ties`).
+Entries that share a kink also move together (see `ties`). A large input moves along directions (see `directions`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.lines import Along, Apart, Entries, owners_of, steps_for, typical
+from npstn.gradcheck.directions import alike, entries_at_kinks, entry_with_most, only
+from npstn.gradcheck.lines import Along, Apart, Entries, Here, classes_of, owners_of, steps_for, typical
+from npstn.gradcheck.noise import rounding_errors
 from npstn.gradcheck.report import Curve, Entry, Gradient
 from npstn.gradcheck.slopes import (
-    CENTRAL_NOISE, ULP, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
+    CENTRAL_NOISE, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
 )
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
 
 PAIRS = 1 << 14  # pairs of an entry and an output that are measured at a time
-SPLIT = 64  # at most so many entries at a kink are kept out of the directions
 ROWS = 1 << 24  # numbers in all rows together
 
 
@@ -75,6 +76,7 @@ class _Comparison:
         self.y = subject.value(subject.arrays)
         self.random = self.y.tobytes() != subject.value(subject.arrays).tobytes()
         self.v = rng.choice([-1.0, 1.0], self.y.shape) * rng.uniform(0.5, 1.5, self.y.shape)  # no weight near zero
+        self.here = Here(self.y, rounding_errors(subject.value, self.xs, subject.asked, self.y))
         self.whole = subject.gradients(subject.arrays, self.v.copy())
         asked = [k for k, asked in enumerate(subject.asked) if asked and self.xs[k].size]
         self.inputs = [_Input(self, k, rng) for k in asked]
@@ -91,7 +93,7 @@ class _Comparison:
         """The comparisons of entries that share a kink, each with the number of its first input."""
         size = max((typical(self.xs[kink.k]) for kink in kinks), default=1.0)
         rows: dict[int, list[np.ndarray]] = {}
-        for tie in ties(self.subject.value, self.xs, self.y, kinks, size, self.options.eps, self.options.rtol):
+        for tie in ties(self.subject.value, self.xs, self.here, kinks, size, self.options.eps, self.options.rtol):
             output = tie.kinks[0].output
             if output not in rows:
                 rows[output] = self.row(np.arange(self.y.size) == output)
@@ -109,18 +111,11 @@ class _Comparison:
             yield _entry(name, None, s, analytic, error, (0, 0)), moved[0][0].k
 
     def _classes(self) -> np.ndarray:
-        """The class of each output."""
-        outputs = np.arange(self.y.size)
-        if all(one.owners is not None for one in self.inputs):
-            counts = [np.zeros(one.x.size + 1, int) for one in self.inputs]
-            classes = np.zeros(self.y.size, int)
-            owners = [one.owners for one in self.inputs if one.owners is not None]
-            for i in outputs:
-                classes[i] = max((n[o[i]] for n, o in zip(counts, owners, strict=True)), default=0)
-                for n, o in zip(counts, owners, strict=True):
-                    n[o[i]] = classes[i] + 1 if o[i] >= 0 else 0
-            return classes
-        return outputs % max(1, ROWS // sum(x.size for x in self.xs))
+        """The class of each output: see above. At most as many as the memory for their rows allows."""
+        owners = [one.owners for one in self.inputs if one.owners is not None]
+        if self.inputs and len(owners) == len(self.inputs):
+            return classes_of(owners)
+        return np.arange(self.y.size) % max(1, ROWS // max(1, sum(x.size for x in self.xs)))
 
     def _rows(self) -> dict[int, np.ndarray]:
         """(classes, entries) for each input."""
@@ -142,13 +137,14 @@ class _Input:
         self.x, self.y = comparison.xs[k], comparison.y
         self.name = comparison.subject.name_of(k)
         self.kinks: list[Kink] = []  # found by `compare`
+        self.signs = np.zeros((0, *self.x.shape))  # those of the directions
         self.directions: list[np.ndarray] = []
-        self.split = np.zeros(0, int)
+        self.split, self.groups = np.zeros(0, int), 1
         self.steps = steps_for(self.x, self.options.eps)
         with np.errstate(all="ignore"):
             self.owners = owners_of(self.value, self.x, self.y, self.steps[:, FIRST])
         if self.owners is None and self.x.size > self.options.max_entries:
-            self.directions = self.choose_directions(rng)
+            self.signs = rng.choice([-1.0, 1.0], (self.options.directions, *self.x.shape))
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """The output with x in place of this input."""
@@ -162,7 +158,7 @@ class _Input:
             outputs = np.flatnonzero(self.owners >= 0)
             owners = self.owners[outputs]
             if outputs.size:
-                apart = Apart(self.value, self.x, self.y, self.steps, outputs, owners)
+                apart = Apart(self.value, self.x, self.c.here, self.steps, outputs, owners)
                 slopes = measure(apart, self.options.rtol)
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
                 yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
@@ -179,7 +175,7 @@ class _Input:
 
     def alone(self, entries: np.ndarray) -> _Pairs:
         """These entries, each alone."""
-        slopes = measure(Entries(self.value, self.x, self.y, self.steps, entries), self.options.rtol)
+        slopes = measure(Entries(self.value, self.x, self.c.here, self.steps, entries), self.options.rtol)
         return self.of_classes(slopes, self.c.rows[self.k][:, entries].T, entries)
 
     def along(self, directions: Sequence[np.ndarray]) -> _Pairs:
@@ -187,12 +183,15 @@ class _Input:
         slopes = self.slopes_along(directions)
         analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
         pairs = self.of_classes(slopes, analytic, np.arange(len(directions)))
-        # Slopes that cancel along one direction do not along all: an error counts relative to the steepest of them.
-        steepest = np.broadcast_to(pairs.slopes.steepest.max(axis=0), analytic.shape)
+        # Slopes that cancel along one direction do not along all: the steepest of its group is the scale of an error.
+        steepest = np.array(np.broadcast_to(pairs.slopes.steepest, analytic.shape))
+        groups = self.groups if len(directions) == len(self.directions) else 1
+        for group in range(groups):
+            steepest[group::groups] = steepest[group::groups].max(axis=0)
         return pairs._replace(slopes=pairs.slopes._replace(steepest=steepest))
 
     def slopes_along(self, directions: Sequence[np.ndarray]) -> Slopes:
-        along = Along(lambda xs: self.value(xs[0]), [self.x], self.y, [[d] for d in directions], self.options.eps)
+        along = Along(lambda xs: self.value(xs[0]), [self.x], self.c.here, [[d] for d in directions], self.options.eps)
         return measure(along, self.options.rtol)
 
     def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
@@ -210,33 +209,29 @@ class _Input:
         whole = Slopes(*(total.T for total in sums))._replace(kind=sums[5].T.astype(int))
         return _Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
 
-    def choose_directions(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Random signs for all entries, but zeros for those at a kink, which `split` keeps to move alone."""
+    def choose_directions(self) -> None:
+        """Entries of alike slopes move together, with random signs, so that a large one hides no small one.
+
+        Entries at a kink are split off, to move alone.
+        """
         sizes = (self.steps[:, FIRST] / self.options.eps).reshape(self.x.shape)
-        directions = [rng.choice([-1.0, 1.0], self.x.shape) * sizes for _ in range(self.options.directions)]
-        waiting: list[np.ndarray] = [np.arange(self.x.size)]
-        found: list[int] = []
-        while waiting and len(waiting) + len(found) <= SPLIT:
-            slopes = self.slopes_along([_only(directions[0], entries) for entries in waiting])
-            kinked = [entries for entries, kind in zip(waiting, slopes.kind, strict=True) if (kind != SMOOTH).any()]
-            found += [int(entries[0]) for entries in kinked if len(entries) == 1]
-            waiting = [half for entries in kinked if len(entries) > 1 for half in np.array_split(entries, 2)]
-        self.split = np.array(sorted(found) if not waiting else [], int)
-        for d in directions:
-            d.flat[self.split] = 0.0
-        return directions
+        kinked = entries_at_kinks(lambda d: (self.slopes_along(d).kind != SMOOTH).any(axis=1), self.signs[0] * sizes)
+        self.split = kinked
+        groups = alike(abs(self.c.rows[self.k]).max(axis=0) * sizes.ravel(), kinked, len(self.signs))
+        self.groups = len(groups)
+        self.directions = [only(signs * sizes, groups[i % self.groups]) for i, signs in enumerate(self.signs)]
 
     def pinpoint(self, d: np.ndarray, place: int) -> Entry | None:
-        """The wrong entry along a wrong direction: the half with the larger error is kept until one entry is left."""
-        entries = np.flatnonzero(d)
-        while len(entries) > 1:
-            halves = np.array_split(entries, 2)
-            found = [self.along([_only(d, half)]) for half in halves]
-            errors = [judged(pairs.slopes, pairs.analytic, self.options)[0][0, place] for pairs in found]
-            entries = halves[int(np.argmax(errors))]
-        pairs = self.alone(entries)
+        """The wrong entry along a wrong direction."""
+
+        def errors(directions: Sequence[np.ndarray]) -> list[float]:
+            found = [self.along([one]) for one in directions]
+            return [float(judged(pairs.slopes, pairs.analytic, self.options)[0][0, place]) for pairs in found]
+
+        entry = entry_with_most(errors, d)
+        pairs = self.alone(np.array([entry]))
         error = judged(pairs.slopes, pairs.analytic, self.options)[0]
-        return self.entry(pairs, 0, place, error, int(entries[0])) if error[0, place] > self.options.rtol else None
+        return self.entry(pairs, 0, place, error, entry) if error[0, place] > self.options.rtol else None
 
     @np.errstate(all="ignore")
     def curve(self, entry: Entry) -> Curve | None:
@@ -244,7 +239,7 @@ class _Input:
         if entry.index is None or entry.output is None:
             return None
         number = int(np.ravel_multi_index(entry.index, self.x.shape))
-        line = Entries(self.value, self.x, self.y, self.steps, np.array([number]))
+        line = Entries(self.value, self.x, self.c.here, self.steps, np.array([number]))
         steps, errors = np.logspace(0, -13, 53) * self.steps[number, FIRST] / self.options.eps, []
         for h in steps:
             central = []
@@ -269,10 +264,12 @@ class _Input:
 
     def noise(self, outputs: np.ndarray) -> np.ndarray:
         """For each entry: the slope that hides below the last digits of these outputs, weighted by v."""
-        rounding = 2 * ULP * abs(self.y * self.c.v).ravel()[outputs].max(initial=0.0)
+        rounding = (self.c.here.noise * abs(self.c.v.ravel()))[outputs].max(initial=0.0)
         return CENTRAL_NOISE * rounding / self.steps[:, FIRST]
 
     def compare(self) -> Gradient:
+        if len(self.signs):
+            self.choose_directions()
         g = Gradient.empty(self.name, self.x.shape, len(self.directions), self.split)
         claimed, seen = np.zeros((2, g.errors.size), bool)
         worst = steepest = None
@@ -289,7 +286,7 @@ class _Input:
             steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
             worst = max(filter(None, (worst, here)), key=lambda e: e.error)
         g.unseen[:] = claimed & ~seen & (g.errors <= self.options.rtol)
-        g.random = self.c.random
+        g.random, g.idle = self.c.random, not claimed.any()
         g.worst = worst if worst and worst.error > 0 else steepest
         self.add_up(g)
         wrong = bool(g.worst and g.worst.error > self.options.rtol)
@@ -300,12 +297,20 @@ class _Input:
         return g
 
     def kinks_of(self, pairs: _Pairs) -> list[Kink]:
+        """The kinks of entries that moved alone, at outputs that are judged alone."""
         s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
+        numbers = np.array([self.number_of(line) for line in pairs.lines])
+        here = (s.kind == KINK) & (outputs >= 0) & (numbers >= 0)[:, None]
         return [
-            Kink(self.k, int(pairs.lines[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
-            for at in zip(*np.nonzero((s.kind == KINK) & (outputs >= 0)), strict=True)
-            if not self.directions
+            Kink(self.k, int(numbers[at[0]]), int(outputs[at]), float(s.left[at]), float(s.right[at]))
+            for at in zip(*np.nonzero(here), strict=True)
         ]
+
+    def number_of(self, line: int) -> int:
+        """The number of the entry that moved along this line; -1 for a direction."""
+        if not self.directions:
+            return int(line)
+        return int(self.split[line - len(self.directions)]) if line >= len(self.directions) else -1
 
     def add_up(self, g: Gradient) -> None:
         """Compare the rows' sum with the gradient for all outputs at once."""
@@ -332,12 +337,10 @@ class _Input:
         """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
         if number is None:
-            number = int(pairs.lines[line]) - len(self.directions)
-            if self.directions:
-                number = int(self.split[number]) if number >= 0 else -1
+            number = self.number_of(pairs.lines[line])
         index = _unravel(number, self.x.shape) if number >= 0 else None
         of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
-        name = f"∂{of} / ∂{self.name}{', all entries moved together' if index is None else _brackets(index)}"
+        name = f"∂{of} / ∂{self.name}{', many entries moved together' if index is None else _brackets(index)}"
         return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place), output if output >= 0 else None)
 
 
@@ -383,13 +386,6 @@ def _place(a: np.ndarray) -> tuple[int, int]:
     """The row and the column of the largest number; a single column stands for all."""
     row, column = np.unravel_index(int(a.argmax()), a.shape)
     return int(row), int(column)
-
-
-def _only(d: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """d at these entries, and zeros elsewhere."""
-    kept = np.zeros_like(d)
-    kept.flat[entries] = d.flat[entries]
-    return kept
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,12 +14,20 @@ an elementwise function of a million entries costs no more calls than one of twe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.slopes import DOWN, UP
+from npstn.gradcheck.slopes import DOWN, NEAR, UP
 
 Map = Callable[[np.ndarray], np.ndarray]
+
+
+class Here(NamedTuple):
+    """The outputs at the point, and the rounding error of each, flat."""
+
+    y: np.ndarray
+    noise: np.ndarray
 
 
 def steps_for(x: np.ndarray, eps: float) -> np.ndarray:
@@ -52,9 +60,12 @@ def guarded(f: Map, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 class Entries:
     """Each of these entries alone."""
 
-    def __init__(self, f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray, entries: np.ndarray) -> None:
-        self.f, self.x, self.shape, self.entries = f, x, y.shape, entries
-        self.y, self.steps, self.sizes = y.reshape(1, -1), steps[entries], abs(x.ravel()[entries, None])
+    few_calls = False
+
+    def __init__(self, f: Map, x: np.ndarray, here: Here, steps: np.ndarray, entries: np.ndarray) -> None:
+        self.f, self.x, self.shape, self.entries = f, x, here.y.shape, entries
+        self.y, self.noise = here.y.reshape(1, -1), here.noise[None]
+        self.steps, self.sizes = steps[entries], abs(x.ravel()[entries, None])
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, moved = np.empty((len(active), self.y.shape[1])), np.empty((len(active), 1))
@@ -70,12 +81,14 @@ class Entries:
 class Apart:
     """All entries at once; each line is an output, and the entry that it follows."""
 
+    few_calls = True
+
     def __init__(
-        self, f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray, outputs: np.ndarray, owners: np.ndarray
+        self, f: Map, x: np.ndarray, here: Here, steps: np.ndarray, outputs: np.ndarray, owners: np.ndarray
     ) -> None:
-        self.f, self.x, self.shape = f, x, y.shape
-        self.outputs, self.owners = outputs, owners
-        self.y, self.steps, self.sizes = y.reshape(-1, 1)[outputs], steps[owners], abs(x.ravel()[owners, None])
+        self.f, self.x, self.shape, self.outputs, self.owners = f, x, here.y.shape, outputs, owners
+        self.y, self.noise = here.y.reshape(-1, 1)[outputs], here.noise[outputs, None]
+        self.steps, self.sizes = steps[owners], abs(x.ravel()[owners, None])
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, owners = self.x.copy(), self.owners[active]
@@ -87,16 +100,18 @@ class Apart:
 class Along:
     """Directions through all inputs; each is a list of arrays, one for each input, with entries of the size of x."""
 
+    few_calls = False
+
     def __init__(
         self,
         f: Callable[[Sequence[np.ndarray]], np.ndarray],
         xs: Sequence[np.ndarray],
-        y: np.ndarray,
+        here: Here,
         directions: Sequence[Sequence[np.ndarray]],
         eps: float,
     ) -> None:
-        self.f, self.xs, self.shape, self.directions = f, xs, y.shape, directions
-        self.y, self.sizes = y.reshape(1, -1), np.ones((len(directions), 1))
+        self.f, self.xs, self.shape, self.directions = f, xs, here.y.shape, directions
+        self.y, self.noise, self.sizes = here.y.reshape(1, -1), here.noise[None], np.ones((len(directions), 1))
         own = [np.nan] * 4
         self.steps = np.array([[*(eps * k for k in UP), eps, *(eps * k for k in DOWN), *own]] * len(directions))
 
@@ -122,11 +137,30 @@ def owners_of(f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray) -> np.nda
     return np.where(touched, owners, -1)
 
 
+def classes_of(owners: Sequence[np.ndarray]) -> np.ndarray:
+    """Classes of outputs that follow different entries of each input, as few as they come; owners: one for each input.
+
+    An output that no earlier one shares an entry with joins the first class; the others go on to the next class.
+    """
+    left = np.arange(owners[0].size)
+    classes = np.zeros(left.size, int)
+    while left.size:
+        free, place = np.ones(left.size, bool), np.arange(left.size)
+        for o in owners:
+            mine = o[left]
+            first = np.empty(o.max() + 2, int)
+            first[mine[::-1]] = place[::-1]  # of equal places the last one written stays
+            free &= (mine < 0) | (first[mine] == place)
+        left = left[~free]
+        classes[left] += 1
+    return classes
+
+
 def _moved(f: Map, x: np.ndarray, y: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Which outputs change while the entries move by these steps, up or down."""
     moved = np.zeros(y.size, bool)
-    for sign in (1.0, -1.0):
-        values = guarded(f, x + sign * steps.reshape(x.shape), y.shape)
+    for share in (1.0, -1.0, DOWN[NEAR - 1], -DOWN[NEAR - 1]):  # near x, too: see `measure`
+        values = guarded(f, x + share * steps.reshape(x.shape), y.shape)
         same = (values == y.ravel()) | (np.isnan(values) & np.isnan(y.ravel()))
         moved |= ~same
     return moved

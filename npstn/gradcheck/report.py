@@ -93,6 +93,7 @@ class Gradient:
         worst: the worst comparison.
         together: comparisons of entries that move together.
         random: whether the function gave other numbers in a second call.
+        idle: whether the input moves no output, and its gradient is 0.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Gradient:
     together: list[Entry] = dataclasses.field(default_factory=list)
     curve: Curve | None = None
     random: bool = False
+    idle: bool = False
 
     @classmethod
     def empty(cls, name: str, shape: tuple[int, ...], directions: int, split: np.ndarray) -> Gradient:
@@ -125,14 +127,14 @@ class Gradient:
         np.maximum.at(self.errors, lines, error[row, most])
         np.maximum.at(self.kinds, lines, kind.max(axis=1))
 
-    @property
-    def kinks(self) -> list[str]:
-        return [self._name(j) for j in np.flatnonzero(self.kinds == KINK).tolist()]
+    def names_at(self, kind: int) -> list[str]:
+        """The names of the derivatives at which this lies."""
+        return [self._name(j) for j in np.flatnonzero(self.kinds == kind).tolist()]
 
     def _name(self, j: int) -> str:
         if self.directions:
             if j < self.directions:
-                return f"∂output / ∂{self.name}, all entries moved together"
+                return f"∂output / ∂{self.name}, many entries moved together"
             j = self.split[j - self.directions]
         index = ", ".join(str(i) for i in np.unravel_index(j, self.shape))
         return f"∂output / ∂{self.name}" + (f"[{index}]" if index else "")
@@ -218,7 +220,7 @@ class Report:
         contracts: for each contract that was checked, a text that says how it is broken, or "".
         adjoints: the relative difference of <A x, y> and <x, A^T y>, for each input in which the function is linear.
         faults: a text for each thing that is wrong.
-        notes: a text for each thing that could not be checked.
+        notes: a text for each thing that could not be checked, or that may be unintended.
         seed: the seed that repeats the check.
     """
 
@@ -242,7 +244,7 @@ class Report:
     @property
     def kinks(self) -> list[str]:
         """The names of the derivatives at a kink."""
-        return [name for g in self.gradients for name in g.kinks]
+        return [name for g in self.gradients for name in g.names_at(KINK)]
 
     @property
     def worst(self) -> Entry | None:
@@ -257,7 +259,9 @@ class Report:
         text = text.replace("slopes are", "slopes that can be seen are") + f", {unseen} unseen" if unseen else text
         if self.worst:
             text += f"; the largest error:\n  {self.worst}"
-        return "\n".join([text] + [f"kink: {name}" for name in self.kinks] + end)
+        listed = (("kink", KINK), ("jump", JUMP))
+        places = [f"{word}: {name}" for word, kind in listed for g in self.gradients for name in g.names_at(kind)]
+        return "\n".join([text] + places + end)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""

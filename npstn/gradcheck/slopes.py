@@ -3,7 +3,8 @@
     f, x, y   the function, the point, and the value y = f(x)
     t         how far the point moves along a line, in either direction
     h         the largest t of a level: three t are tried, h, r h and r^2 h, with r = e^(-1/2) = 0.61
-    u         the error that rounding may have added to a value of f: 2 ulp(f) + 2 |slope| ulp(x)
+    u         the error that rounding may have added to a value of f: e + 2 |slope| ulp(x); e is the measured error of f
+              (see `noise`), and at least 2 ulp(f)
 
 e is transcendental: no polynomial with whole coefficients is zero there. So no period fits all three steps, and no kink
 at a round place makes them agree by chance. Steps of unlike size that agree are evidence; two steps of 1 : 2 are not.
@@ -20,8 +21,8 @@ it is large where t is too large. Rounding adds at most (sum of |weights|) u / t
 t goes to 0: no curvature is left in it. The steepest of right(h), left(h) and the slope is the scale of an error.
 
 A pair of an output and a line is settled at a level if truncation is below the noise or a share rtol of the steepest,
-and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. Then the
-gaps tell what lies at x:
+and so is the gap. If not, h is divided by ten, again and again. If the noise hides the slope, h grows instead. A level
+with a larger step is refuted if a smaller step disagrees beyond both errors. Then the gaps tell what lies at x:
 
     the gap falls with h         smooth: the slope of the level with the least error
     the gap stays as h falls     a kink: any slope between left and right
@@ -43,28 +44,38 @@ import numpy as np
 RATIO = np.exp(-0.5)
 SHARES = 1.0, RATIO, RATIO**2
 ULP = np.finfo(np.float64).eps
-SEEN = 1e-3  # a slope is seen if its error is at most this share of it
 
-FAR = 1e-5  # the same for the steps of the size of x
+# Errors of a slope, as shares of it:
+SEEN = 1e-3  # up to it the slope is seen; a mistake of a thousandth shows
+FAR = 1e-5  # the same for steps of the size of x: they see the function from afar, so they must fit better
+COARSE = 0.1  # where no step sees the slope, its first digit is better than nothing: a wrong sign still shows
+
+# The growth of a gap as h falls to a tenth: 1 at a kink, 10 at a jump, sqrt(10) = 3.2 for sqrt|x|.
+GROWS, JUMPS = 1.7, 5.0  # about halfway between them, as factors
 
 SMOOTH, KINK, JUMP, UNBOUNDED, OUTSIDE = range(5)
 
 # The levels: h as multiples of the first step, and, for entries that are small among the others, of their own size.
 UP = 1e3, 1e2, 1e1
-DOWN = tuple(10.0**-k for k in range(1, 8))
+DOWN = tuple(10.0**-k for k in range(1, 11))
 FIRST = len(UP)
+NEAR = 4  # so many levels below the first one a second one must agree, where a level costs few calls
 
 
 class Lines(Protocol):
     """Some lines through x, each with the outputs that are read along it.
 
     Attributes:
+        few_calls: whether a level costs the same few calls for any number of lines.
         steps: (lines, levels), h for each level in falling order; NaN where a line has no such level.
-        y: the outputs at x; sizes: |x| on each line, in units of the step. Both broadcast to (lines, outputs).
+        y: the outputs at x; noise: their rounding errors; sizes: |x| on each line, in units of the step. All broadcast
+            to (lines, outputs).
     """
 
+    few_calls: bool
     steps: np.ndarray
     y: np.ndarray
+    noise: np.ndarray
     sizes: np.ndarray
 
     def values(self, t: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +99,7 @@ class Level(NamedTuple):
     beyond_right: np.ndarray
     wobble: np.ndarray  # how far the extrapolations from two steps differ
     settled: np.ndarray  # bool
+    dead: np.ndarray  # bool: the output is 0 and stays so
     step: np.ndarray
 
 
@@ -137,6 +149,11 @@ def measure(lines: Lines, rtol: float) -> Slopes:
     with np.errstate(all="ignore"):
         every = np.arange(len(lines.steps))
         first = _level(lines, FIRST, every, rtol)
+        if lines.few_calls:
+            # A feature far narrower than the step, odd around x, moves nothing at any of its points.
+            near = _level(lines, FIRST + NEAR, every, rtol)
+            agree = ~(abs(first.slope - near.slope) > 2 * (first.error + near.error))
+            first = first._replace(settled=first.settled & agree)
         found = _verdict([first], rtol)
         left = np.flatnonzero(~first.settled.all(axis=1) | ~_clear(first, rtol).any(axis=1))
         if left.size:
@@ -148,7 +165,7 @@ def measure(lines: Lines, rtol: float) -> Slopes:
 
 def _clear(level: Level, rtol: float) -> np.ndarray:
     """The pairs whose slope no noise hides: a larger step is of no use to them."""
-    return (level.error <= rtol * level.steepest) | (np.isfinite(level.steepest) & (level.noise == 0))
+    return (level.error <= rtol * level.steepest) | level.dead
 
 
 def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[Level]:
@@ -170,7 +187,8 @@ def _further(lines: Lines, left: np.ndarray, first: Level, rtol: float) -> list[
             whole[goes] = part
         clear[goes] |= np.asarray(_clear(levels[k], rtol))[goes].any(axis=1)
         settled: np.ndarray = np.asarray((levels[k].settled | _settled_before(levels, k)).all(axis=1))
-        open_[goes] &= ~settled[goes]
+        if not lines.few_calls or k >= FIRST + NEAR:
+            open_[goes] &= ~settled[goes]
     return levels
 
 
@@ -181,7 +199,8 @@ def _settled_before(levels: list[Level], k: int) -> np.ndarray:
 def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
     """The quotients at the level k for the active lines, and what they say."""
     h = lines.steps[active, k][:, None]
-    y, size = (np.broadcast_to(a, (len(lines.steps), a.shape[1]))[active] for a in (lines.y, lines.sizes))
+    here = (np.broadcast_to(a, (len(lines.steps), a.shape[1]))[active] for a in (lines.y, lines.noise, lines.sizes))
+    y, rounding, size = here
     largest = abs(y)
     above, below, right, left, central = [], [], [], [], []
     for share in SHARES:
@@ -197,7 +216,7 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
     wobble = truncation * (1 - RATIO**4) / RATIO**4
     steepest = np.maximum(np.maximum(abs(right[0]), abs(left[0])), abs(slope))
     steepest = np.where(np.isfinite(r) & np.isfinite(l), steepest, np.nan)
-    noise = 2 * ULP * (largest + steepest * (size + h)) / h  # u / h
+    noise = np.maximum(rounding / h, 2 * ULP / h * largest) + 2 * ULP * steepest * (size / h + 1)  # u / h
     sides = r_error + l_error < truncation  # where the curvature jumps the series of central has odd terms
     slope, truncation = np.where(sides, (r + l) / 2, slope), np.minimum(truncation, r_error + l_error)
     side_noise = SIDE_NOISE * noise
@@ -210,77 +229,82 @@ def _level(lines: Lines, k: int, active: np.ndarray, rtol: float) -> Level:
     beyond = [sum(w * g for w, g in zip(_BEYOND, side, strict=True)) / h for side in (below, above)]
     side_error = r_error + l_error + side_noise
     return Level(
-        slope, l, r, error, side_error, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled, h
-    )
+        slope, l, r, error, side_error, 2 * side_noise, steepest, -beyond[0], beyond[1], wobble, settled,
+        (y == 0) & (steepest == 0), h,
+    )  # fmt: skip
 
 
 def _verdict(levels: list[Level], rtol: float) -> Slopes:
     """What the levels say together. They are in the order of falling steps."""
     at = Level(*(np.stack(fields) for fields in zip(*levels, strict=True)))
-    valid, gap = np.isfinite(at.steepest), abs(at.right - at.left)
-    number = np.arange(len(levels))[:, None, None]
-    error = at.error
-    if len(levels) > 1:
-        # Truncation falls with h and noise grows: what a smaller step adds to f must not be luckily small at this one.
-        added = np.where(valid, (2 * at.wobble + gap) * at.step, 0.0)
-        deeper = np.maximum.accumulate(np.vstack([added[1:], np.zeros_like(added[:1])])[::-1], axis=0)[::-1]
-        error = np.maximum(error, deeper / at.step)
-    # Far from x the function may be another one: a large step needs better evidence than a small one.
-    near = valid & (number >= min(FIRST, len(levels) - 1))
-    share = (error + (gap / 2 if len(levels) > 1 else 0)) / at.steepest
-    good = valid & ((at.settled & (share <= 0.5)) | (share <= np.where(near, SEEN, FAR)))
-    # Without a good level a coarse one; without that one the least error: the outputs may stand still.
-    coarse = near & (share <= 0.1)
-    trusted = np.where(good.any(axis=0), good, coarse)
-    share = np.where(trusted & ~np.isnan(share), share, np.inf)
-    least = np.where(near, 2 * (error + gap / 2), np.inf)
-    last = np.where(valid, number, -1).max(axis=0)
+    error = _no_luckier_than_below(at) if len(levels) > 1 else at.error
+    share, best = _choice(at, error)
     known = np.isfinite(share.min(axis=0))
-    best = np.where(known, share.argmin(axis=0), np.where(np.isnan(least), np.inf, least).argmin(axis=0))
-    error = np.where(known, error, least)
-    kind = np.where(last < 0, OUTSIDE, SMOOTH)
-
-    def pick(field: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(np.broadcast_to(field, at.slope.shape), chosen[None], axis=0)[0]
-
+    # No level shows this slope: the outputs may stand still, so the bound is wider.
+    error = np.where(known, error, 2 * error + _gap(at))
+    kind = np.where(np.isfinite(at.steepest).any(axis=0), SMOOTH, OUTSIDE)
     slope, left, right, error, steepest, step = (
-        pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)
+        _pick(field, best) for field in (at.slope, at.left, at.right, error, at.steepest, at.step)
     )
     found = Slopes(slope, left, right, error, steepest, kind, step)
-    if len(levels) == 1:
-        return found
+    return found if len(levels) == 1 else _with_kinks(found, at, share.min(axis=0), rtol)
 
-    # The deepest level at which the gap stands out from its noise, and the one before; a deeper level may refute it.
-    plain = valid & (at.noise <= 0.1 * gap) & (gap > rtol * at.steepest)
-    deepest = np.where(plain, number, -1).max(axis=0)
-    before = np.where(plain & (number < deepest), number, -1).max(axis=0)
-    before_that = np.where(plain & (number < before), number, -1).max(axis=0)
-    gap_at = [pick(gap, np.maximum(k, 0)) for k in (before_that, before, deepest)]
-    refuted = (valid & (number > deepest) & (gap + at.noise < gap_at[2] / 2)).any(axis=0)
-    growth, growth_before = gap_at[2] / gap_at[1], gap_at[1] / gap_at[0]
-    stays = np.where(before < 0, True, growth < 1.7)
-    stands = (deepest >= 0) & ~refuted
-    hardly = share.min(axis=0) <= SEEN  # a gap that small may be noise: it must stay to be a kink
-    steady = (abs(growth - 1) < 0.1) & (abs(growth_before - 1) < 0.1) & (before_that >= 0)
-    kink = stands & np.where(hardly, steady, stays)
-    jump = stands & ~hardly & ~stays
-    kind = np.where(kink, KINK, np.where(jump, np.where(growth < 5, UNBOUNDED, JUMP), kind))
-    # The same on both sides, as in the cube root of x at 0: there is no gap, and the slope grows without end.
-    steep = [pick(abs(at.slope), np.maximum(last - k, 0)) for k in range(3)]
-    grows = (steep[0] > 1.7 * steep[1]) & (steep[1] > 1.7 * steep[2])
-    grows &= pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0]
-    kind = np.where((kind == SMOOTH) & (share.min(axis=0) > SEEN) & grows & (last >= 2), UNBOUNDED, kind)
-    # the best of the levels that show the kink
-    alike = plain & (abs(gap - gap_at[2]) <= 0.1 * gap_at[2])
-    kinked = np.where(alike, at.noise + at.side_error, np.inf).argmin(axis=0)
+
+def _gap(at: Level) -> np.ndarray:
+    return np.asarray(abs(at.right - at.left))
+
+
+def _pick(field: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """The numbers of one level for each pair."""
+    return np.take_along_axis(np.broadcast_to(field, (len(field), *level.shape)), level[None], axis=0)[0]
+
+
+def _over_smaller_steps(accumulate: np.ufunc, field: np.ndarray, start: float) -> np.ndarray:
+    """For each level the maximum or minimum over all levels with smaller steps."""
+    shifted = np.concatenate([field[1:], np.full_like(field[:1], start)])
+    return np.asarray(accumulate.accumulate(shifted[::-1], axis=0)[::-1])
+
+
+def _no_luckier_than_below(at: Level) -> np.ndarray:
+    """The errors. Truncation falls with h: what a smaller step adds to f must not be luckily small at a larger one."""
+    added = np.where(np.isfinite(at.steepest), (2 * at.wobble + _gap(at)) * at.step, 0.0)
+    return np.asarray(np.maximum(at.error, _over_smaller_steps(np.maximum, added, 0.0) / at.step))
+
+
+def _choice(at: Level, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The error of each level that may be trusted as a share of its slope, infinite for others; and the best level."""
+    valid, number = np.isfinite(at.steepest), np.arange(len(error))[:, None, None]
+    several = len(error) > 1
+    # Far from x the function may be another one: a level is refuted if one nearer to x disagrees beyond both errors.
+    low = _over_smaller_steps(np.maximum, np.where(valid, at.slope - 2 * error, -np.inf), -np.inf)
+    high = _over_smaller_steps(np.minimum, np.where(valid, at.slope + 2 * error, np.inf), np.inf)
+    valid &= (at.slope + 2 * error >= low) & (at.slope - 2 * error <= high)
+    near = valid & (number >= (FIRST if several else 0))
+    bound = error + (_gap(at) / 2 if several else 0)
+    share = bound / at.steepest
+    good = valid & ((at.settled & (share <= 0.5)) | (share <= np.where(near, SEEN, FAR)))
+    trusted = np.where(good.any(axis=0), good, near & (share <= COARSE))
+    share = np.where(trusted & ~np.isnan(share), share, np.inf)
+    least = np.where(near & ~np.isnan(bound), bound, np.inf)
+    best = np.where(np.isfinite(share.min(axis=0)), share.argmin(axis=0), least.argmin(axis=0))
+    return share, best
+
+
+def _with_kinks(found: Slopes, at: Level, share: np.ndarray, rtol: float) -> Slopes:
+    """The slopes, and at kinks and jumps those of the two sides. share: the error of the best level, of its slope."""
+    gap, number = _gap(at), np.arange(len(at.step))[:, None, None]
+    plain = np.isfinite(at.steepest) & (number >= FIRST) & (at.noise <= 0.1 * gap) & (gap > rtol * at.steepest)
+    kind, deepest = _kinds(at, plain, found.kind, share)
+    # At a kink the best of the levels that show it; at a jump the one at which the sides have settled.
+    shows = plain & (abs(gap - deepest) <= 0.1 * deepest)
+    kinked = np.where(shows, at.noise + at.side_error, np.inf).argmin(axis=0)
     changes = np.stack([abs(side - np.roll(side, 1, axis=0)) for side in (at.beyond_left, at.beyond_right)]).max(axis=0)
-    beyond_error = np.where(plain & (number > 0), changes + at.noise, np.inf)
-    beyond_error = np.where(np.isnan(beyond_error), np.inf, beyond_error)
+    beyond_error = np.where(plain & (number > 0) & ~np.isnan(changes), changes + at.noise, np.inf)
     jumped = beyond_error.argmin(axis=0)
 
     def replaced(field: str, at_kink: np.ndarray, at_jump: np.ndarray) -> np.ndarray:
-        otherwise = np.where(kind == JUMP, pick(at_jump, jumped), getattr(found, field))
-        return np.where(kind == KINK, pick(at_kink, kinked), otherwise)
+        otherwise = np.where(kind == JUMP, _pick(at_jump, jumped), getattr(found, field))
+        return np.where(kind == KINK, _pick(at_kink, kinked), otherwise)
 
     left, right = replaced("left", at.left, at.beyond_left), replaced("right", at.right, at.beyond_right)
     return Slopes(
@@ -292,3 +316,29 @@ def _verdict(levels: list[Level], rtol: float) -> Slopes:
         kind,
         replaced("step", at.step, at.step),
     )
+
+
+def _kinds(at: Level, plain: np.ndarray, kind: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What lies at x, and the gap at the smallest step that shows it; plain: where a gap stands out from its noise."""
+    gap, valid, number = _gap(at), np.isfinite(at.steepest), np.arange(len(at.step))[:, None, None]
+    levels, below = [], len(number)
+    for _ in range(3):  # the three smallest steps with a plain gap
+        below = np.where(plain & (number < below), number, -1).max(axis=0)
+        levels.append(below)
+    gaps = [_pick(gap, np.maximum(level, 0)) for level in levels]
+    refuted = (valid & (number > levels[0]) & (gap + at.noise < gaps[0] / 2)).any(axis=0)
+    stands = (levels[0] >= 0) & ~refuted
+    growth, growth_before = gaps[0] / gaps[1], gaps[1] / gaps[2]
+    stays = (levels[1] < 0) | (growth < GROWS)
+    # Where a level fits well without a kink, a small gap may be an error: it must stay the same to be one.
+    smooth = share <= SEEN
+    steady = (levels[2] >= 0) & (abs(growth - 1) < 0.1) & (abs(growth_before - 1) < 0.1)
+    kink, jump = stands & np.where(smooth, steady, stays), stands & ~smooth & ~stays
+    kind = np.where(kink, KINK, np.where(jump, np.where(growth < JUMPS, UNBOUNDED, JUMP), kind))
+    # The same on both sides, as in the cube root of x at 0: there is no gap, and the slope grows without end.
+    last = np.where(valid, number, -1).max(axis=0)
+    both = np.where(at.left * at.right > 0, np.minimum(abs(at.left), abs(at.right)), 0.0)
+    steep = [_pick(both, np.maximum(last - k, 0)) for k in range(3)]
+    grows = (last >= 2) & (steep[2] > 0) & (steep[0] > GROWS * steep[1]) & (steep[1] > GROWS * steep[2])
+    grows &= _pick(at.noise, np.maximum(last, 0)) < 0.1 * steep[0]
+    return np.where((kind == SMOOTH) & ~smooth & grows, UNBOUNDED, kind), gaps[0]

@@ -11,15 +11,16 @@ add up. Such directions are left out.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from npstn.gradcheck.lines import Along
+from npstn.gradcheck.lines import Along, Here
 from npstn.gradcheck.slopes import KINK, SMOOTH, Slopes, measure
 
-OUTPUTS, MEMBERS = 32, 16  # at most so many outputs are tried, with so many entries each
+OUTPUTS, PAIRED = 512, 8  # at most so many outputs are tried, and so many entries of each in pairs
 
 
 class Kink(NamedTuple):
@@ -43,7 +44,7 @@ class Tie(NamedTuple):
 def ties(
     f: Callable[[Sequence[np.ndarray]], np.ndarray],
     xs: Sequence[np.ndarray],
-    y: np.ndarray,
+    here: Here,
     kinks: Sequence[Kink],
     size: float,
     eps: float,
@@ -53,13 +54,13 @@ def ties(
     by_output: dict[int, list[Kink]] = {}
     for kink in kinks:
         by_output.setdefault(kink.output, []).append(kink)
-    shared = [group[:MEMBERS] for group in by_output.values() if len(group) > 1]
+    shared = [group for group in by_output.values() if len(group) > 1]
     for group in shared[:OUTPUTS]:
         signs = list(_signs(len(group)))
         gaps = np.array([abs(kink.right - kink.left) for kink in group])
         shares = [sign * gaps.min() / gaps for sign in signs]
         directions = [_direction(xs, group, size * share) for share in shares]
-        slopes = measure(Along(f, xs, y, directions, eps), rtol)
+        slopes = measure(Along(f, xs, here, directions, eps), rtol)
         for line, share in enumerate(shares):
             found = Slopes(*(np.broadcast_to(field, slopes.slope.shape)[line, group[0].output] for field in slopes))
             # per unit of t, not per step
@@ -69,12 +70,12 @@ def ties(
 
 
 def _signs(count: int) -> Iterator[np.ndarray]:
-    """All together; then each neighbouring pair, with one sign and with two."""
+    """All together; then each pair, with one sign and with two."""
     yield np.ones(count)
-    for first in range(count - 1):
+    for one, other in itertools.combinations(range(min(count, PAIRED)), 2):
         for sign in (1.0, -1.0):
             pair = np.zeros(count)
-            pair[first : first + 2] = 1.0, sign
+            pair[one], pair[other] = 1.0, sign
             if count > 2 or sign < 0:
                 yield pair
 

@@ -55,22 +55,21 @@ def rotation_theta(graph: Graph, a: Value) -> str:
     return graph.node("Pad", part, [0, 0, 0, 0, 0, 1])
 
 
-def pixels(h: int, w: int, align_corners: bool) -> np.ndarray:
-    """P (h w, 3): the rows (x_j, y_i, 1) of the output's pixels."""
-    x, y = (normalised_coordinates(n, align_corners, np.dtype(np.float32)) for n in (w, h))
-    return np.stack([np.tile(x, h), np.repeat(y, w), np.ones(h * w, np.float32)], axis=1)
+def pixels(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """P (h w, 3) in float32: the rows (x_j, y_i, 1) of the output's pixels, of x (w,) and y (h,)."""
+    h, w = y.size, x.size
+    return np.stack([np.tile(x, h), np.repeat(y, w), np.ones(h * w)], axis=1).astype(np.float32)
 
 
-def affine_grid(graph: Graph, theta: Value, size: Any, align_corners: bool) -> str:
-    _, _, h, w = size
-    P = pixels(h, w, bool(align_corners))
-    G = graph.node("MatMul", P, graph.node("Transpose", theta, perm=[0, 2, 1]))  # (B, h w, 2)
-    return graph.node("Reshape", G, [0, h, w, 2])
+def affine_grid(graph: Graph, theta: Value, x: np.ndarray, y: np.ndarray) -> str:
+    G = graph.node("MatMul", pixels(x, y), graph.node("Transpose", theta, perm=[0, 2, 1]))  # (B, h w, 2)
+    return graph.node("Reshape", G, [0, y.size, x.size, 2])
 
 
 def projective_grid(graph: Graph, theta: Value, size: Any) -> str:
     h, w = graph.fixed("sizes", size)
-    q = graph.node("MatMul", pixels(h, w, True), graph.node("Transpose", theta, perm=[0, 2, 1]))  # (B, h w, 3)
+    x, y = (normalised_coordinates(n, True, np.dtype(np.float32)) for n in (w, h))
+    q = graph.node("MatMul", pixels(x, y), graph.node("Transpose", theta, perm=[0, 2, 1]))  # (B, h w, 3)
     q_01, q_2 = graph.node("Slice", q, [0], [2], [2]), graph.node("Slice", q, [2], [3], [2])
     return graph.node("Reshape", graph.node("Div", q_01, q_2), [0, h, w, 2])
 

@@ -37,7 +37,8 @@ the one pixel at (round(y), round(x)), halves to the even one: dG = 0.
 
 A NaN coordinate gives V = NaN, dG = NaN and touches no dU. So does an infinite one, except that "border" moves it to
 the border like any other coordinate outside. A huge finite one is just outside: whether a point is inside is decided in
-floating point, and only then do its coordinates become integers.
+floating point, and only then do its coordinates become integers. Mirror images repeat after 4 in g, so "reflection"
+first takes the remainder of g / 4, which is exact: step 1 would round a huge g to a whole pixel.
 
 The bicubic sampler is in `grid_sample_bicubic.py`, that of volumes in `grid_sample_3d.py`.
 """
@@ -87,6 +88,15 @@ def bring_inside(x, size, padding, edge, slope):
 
 
 @kernel
+def fold(g):
+    """Each coordinate less a multiple of 4, after which the mirror images repeat: exact, also of the largest number."""
+    near, period = np.empty_like(g), g.dtype.type(4)
+    for p in range(g.size):
+        near[p] = np.fmod(g[p], period)
+    return near
+
+
+@kernel
 def locate(g, options, points):
     """Write where the points of one sample lie: the offset of pixel (n, m) in a `ringed` plane, the fractions, and the
     slopes ∂x/∂g and ∂y/∂g, unless these have no room.
@@ -101,6 +111,8 @@ def locate(g, options, points):
     scale_x, scale_y, edge = real(W) * half, real(H) * half, half
     if align_corners:
         scale_x, scale_y, edge = real(W - 1) * half, real(H - 1) * half, zero
+    if padding == REFLECTION:
+        g = fold(g)
     x, y = fx, fy  # the fractions will take the coordinates' place in memory
     huge, next_ = real(1e30), np.uintp(1)  # outside of any image; in pixels it must not become infinite
     for p in range(np.uintp(x.size)):  # unsigned: Numba need not look for indices counted from the end

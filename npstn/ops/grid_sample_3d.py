@@ -72,6 +72,8 @@ def locate(G, b, p, r, size, options):
     g = G[b, p, r]
     if g != g or (padding != BORDER and abs(g) == np.inf):
         return np.int64(NOWHERE), (nan, nan), nan
+    if padding == REFLECTION:
+        g = np.fmod(g, real(4))  # exact; after 4 the mirror images repeat
     x = (min(max(g, -huge), huge) + one) * slope - edge
     if padding == REFLECTION and last + edge > zero:  # else the mirrors meet, and the border is everywhere
         x, turned = mirrored(x, -edge, last + edge + edge)

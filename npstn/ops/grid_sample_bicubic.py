@@ -90,6 +90,8 @@ def locate_taps(g, size, padding, align_corners, pixel, w, dw):
     scale, edge = (real(size - 1) * half, real(0)) if align_corners else (real(size) * half, half)
     if g != g or (padding != BORDER and abs(g) == np.inf):
         return False
+    if padding == REFLECTION:
+        g = np.fmod(g, real(4))  # exact; after 4 the mirror images repeat
     x = (min(max(g, -huge), huge) + one) * scale - edge
     first = np.floor(x)
     weights_and_slopes(x - first, w, dw)

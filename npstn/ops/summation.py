@@ -30,7 +30,7 @@ def total(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
         for a in range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim):
             while x.shape[a] > LONG and x.strides[a] != x.itemsize:
                 x = _folded(x, a)
-    return x.sum(axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
 def _folded(x: np.ndarray, axis: int) -> np.ndarray:

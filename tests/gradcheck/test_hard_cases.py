@@ -34,6 +34,10 @@ RIGHT = {
     "a tiny scale": (lambda x: 2 * x, lambda x: 2 + 0 * x, 1e-170 * NORMALS),
     "an offset": (lambda x: x + 1e6, np.ones_like, NORMALS),
     "an offset inside": (lambda x: (x + 1e8) - 1e8, np.ones_like, NORMALS),
+    "the edge of a domain": (np.arccos, lambda x: -1 / np.sqrt((1 - x) * (1 + x)), np.array([0.3, -1 + 1e-12, 0.5])),
+    "a narrow bump, odd around the entry": (
+        lambda x: x * np.exp(-((x / 1e-6) ** 2)), lambda x: (1 - 2 * (x / 1e-6) ** 2) * np.exp(-((x / 1e-6) ** 2)),
+        np.array([0.0, 1, 2])),
     "no axes": (np.exp, np.exp, np.array(0.5)),
 }  # fmt: skip
 
@@ -48,6 +52,31 @@ def test_right_ones_pass(case):
 def test_a_thousandth_more_is_refused(case):
     f, df, x = RIGHT[case]
     assert not report_on(operation(f, lambda x, dy: 1.001 * df(x) * dy), x)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_that_cancelled_carry_larger_errors(seed):
+    """The residual of a solution is about 0, but its rounding errors are those of A x."""
+    rng = np.random.default_rng(seed)
+    A, x = rng.normal(size=(150, 150)), rng.normal(size=150)
+    b = A @ x
+    assert gradcheck(operation(lambda x: A @ x - b, lambda x, dy: A.T @ dy), x)
+    assert not report_on(operation(lambda x: A @ x - b, lambda x, dy: 1.000001 * A.T @ dy), x)
+
+
+def test_values_that_move_in_steps():
+    """1 + exp(-30) has steps of 2e-16: a slope of 9e-14 is drowned, and neither right nor wrong."""
+    softplus = operation(lambda x: np.log(1 + np.exp(x)), lambda x, dy: dy / (1 + np.exp(-x)))
+    assert gradcheck(softplus, np.array([-30.0, -20.0, 1.0, 4.0]))
+
+
+def test_close_neighbours_in_a_sorted_array():
+    def back(x, dy):
+        dx = np.empty_like(dy)
+        dx[np.argsort(x)] = dy
+        return dx
+
+    assert gradcheck(operation(np.sort, back), np.random.default_rng(5).normal(size=200))
 
 
 def test_an_argument_that_is_validated():
@@ -78,6 +107,8 @@ WRONG = {
     "whole periods": (lambda x: np.sin(2 * np.pi * x), lambda x: 0 * x, np.array([2000.0, 2000.0])),
     "a comb": (lambda x: x + 0.01 * np.sin(4000 * np.pi * x), np.ones_like, np.ones(3)),
     "1e-9 in the divisor": (lambda x: x / (x * x + 1), lambda x: (1 - x * x) / (x * x + 1 + 1e-9) ** 2, NORMALS),
+    "zero at a narrow bump": (
+        lambda x: x * np.exp(-((x / 1e-6) ** 2)), lambda x: 0 * x, np.array([0.0, 1, 2])),
     "infinite outputs": (np.exp, lambda x: 0 * x, among(800.0)),
 }  # fmt: skip
 
@@ -131,6 +162,37 @@ def test_a_window_of_zeros():
     windows = abs(np.random.default_rng(0).normal(size=(15, 4)))
     windows[3] = 0
     assert not report_on(operation(lambda x: x.max(axis=1), everyone), windows)
+
+
+@pytest.mark.parametrize("share", [1, 1 / 16])
+def test_a_tie_of_many(share):
+    """Each of twenty largest entries gets the same share, of which only a twentieth is right."""
+    x = np.concatenate([np.full(20, 3.0), np.random.default_rng(0).uniform(size=380)])
+    assert not report_on(operation(lambda x: np.asarray(x.max()), lambda x, dy: share * (x == x.max()) * dy), x)
+
+
+def test_ties_that_cancel_in_their_sum():
+    """At the first of two ties both inputs get all, at the second none: only the true pairs show it."""
+
+    def gradients(a, b, dy):
+        tied = a == b
+        first = tied & (np.cumsum(tied) == 1)
+        return ((a > b) | first) * dy, ((b > a) | first) * dy
+
+    class Sum(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save_for_backward(a, b)
+            return np.asarray(np.maximum(a, b).sum())
+
+        @staticmethod
+        def backward(ctx, dy):
+            return gradients(*ctx.saved, dy)
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30))
+    b[[4, 17]] = a[[4, 17]]
+    assert not report_on(Sum.apply, (a, b))
 
 
 def test_kinks_that_are_independent_may_differ():

@@ -45,3 +45,13 @@ def test_a_good_report():
         "my layer: all 18 slopes are right, 0 of them at a kink; the largest error:\n  ∂output["
     )
     json.dumps(report.as_dict())
+
+
+def test_a_jump_is_listed():
+    report = gradcheck(operation(np.floor, lambda x, dy: 0 * dy), np.append(2.0, np.linspace(0.1, 0.9, 12)))
+    assert "jump: ∂output / ∂x[0]" in str(report)
+
+
+def test_an_input_that_moves_nothing_is_noted():
+    report = gradcheck(operation(lambda x: 0 * x, lambda x, dy: 0 * dy), np.ones(3))
+    assert report.notes == ["x moves no output, and its gradient is 0"]

@@ -37,10 +37,9 @@ def test_an_affine_grid_of_either_convention(align_corners, engine):
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("align_corners", [True, False])
 def test_the_sampler_at_points_of_all_kinds(size, mode, padding_mode, align_corners, engine):
-    """NaN, infinite, far, at the border and on it. Mirror images that lie far away: see the test below."""
+    """NaN, infinite, far, at the border and on it."""
     H, W = size
-    numbers = NUMBERS[~(np.abs(NUMBERS) > 1e6) | np.isinf(NUMBERS)] if padding_mode == "reflection" else NUMBERS
-    points = [(x, y) for x in numbers for y in (0.0, 0.3)] + [(0.2, y) for y in numbers]
+    points = [(x, y) for x in NUMBERS for y in (0.0, 0.3)] + [(0.2, y) for y in NUMBERS]
     image = np.arange(1, 1 + H * W)
     columns = np.concatenate([image, np.ravel(points)]).astype(np.float32)[None]
 
@@ -53,15 +52,15 @@ def test_the_sampler_at_points_of_all_kinds(size, mode, padding_mode, align_corn
 
 @every_engine
 def test_a_mirror_image_that_lies_far_away(engine):
-    """4 is the distance after which mirror images repeat, and so 2^100 is 0. npstn and PyTorch round such points."""
+    """4 is the distance after which mirror images repeat, and so 2^100 is 0."""
     image = np.float32([[[[1, 2, 3, 4]]]])
 
     def net(x):
         G = (x.reshape(len(x), 1, 1, 1) * np.float32([1, 0])).reshape(len(x), 1, 1, 2)
         return F.grid_sample(Tensor(np.repeat(image, len(x), axis=0)), G, padding_mode="reflection", align_corners=True)
 
-    found, _ = both(net, np.float32([[0], [2.0**100], [1 + 2.0**22]]), engine)
-    np.testing.assert_allclose(found.ravel(), [2.5, 2.5, 4], atol=1e-6)
+    for V in both(net, np.float32([[0], [2.0**100], [1 + 2.0**22]]), engine):
+        np.testing.assert_allclose(V.ravel(), [2.5, 2.5, 4], atol=1e-6)
 
 
 @every_engine
