@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
+from npstn.numpy_face import native
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.changes import Steps, note_changes
@@ -150,7 +151,8 @@ def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
     """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
     if not p._array.flags.carray:
         p._array = p._array.copy(order="C")
-    return p._array.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
+    gradient = native(p.grad).ravel()  # type: ignore[arg-type]  # the caller may have put another one there
+    return p._array.reshape(-1), gradient, *(array.reshape(-1) for array in state)
 
 
 class SGD(Optimizer):
