@@ -47,7 +47,7 @@ def test_an_operation(sample, engine):
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if of_volumes(s)], ids=str)
 def test_a_volume_is_refused_by_the_name_of_its_operation(sample):
     net, columns = as_network(sample)
-    with pytest.raises(ExportError, match=f"^onnx.save: {sample.operation}: expected an operation with nodes, got none"):
+    with pytest.raises(ExportError, match=f"^onnx.save: {sample.operation}: expected an operation with nodes, got"):
         exported(net, columns.shape[1:], "onnxruntime")
 
 
