@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def sampler(engine: str, options: Options, rank: int) -> Run | str:
 
     mode, padding_mode, align_corners = options
     mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
-    attributes = {"mode": mode, "padding_mode": padding_mode, "align_corners": int(align_corners)}
+    attributes: dict[str, Any] = {"mode": mode, "padding_mode": padding_mode, "align_corners": int(align_corners)}
     node = helper.make_node("GridSample", ["U", "G"], ["V"], **attributes)
     U, G, V = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank) for name in "UGV")
     graph = helper.make_graph([node], "one", [U, G], [V])

@@ -142,8 +142,7 @@ class Tensor(NumpyFace):
         dy = gradient._array if isinstance(gradient, Tensor) else native(np.asarray(gradient))
         if dy.shape != self.shape or dy.dtype != self.dtype:
             raise _unlike("backward: expected a gradient", dy, self)
-        with np.errstate(under="ignore"):  # a gradient that is too small for the dtype is 0
-            _walk(self._context or self, dy)
+        _walk(self._context or self, dy)
 
 
 class Context:
@@ -157,6 +156,7 @@ class Context:
     Forward may keep plain values, such as a stride, as further attributes.
     """
 
+    copies: dict[int, bytes] | None = None  # of saved arrays that the caller may change
     retained: Tensor | None = None  # the result, if `retain_grad` was called on it
 
     def __init__(self, function: type[Function], sources: list[Context | Tensor | None]) -> None:
@@ -166,7 +166,6 @@ class Context:
         self.needs_input_grad = tuple([source is not None for source in sources])
         self.saved: tuple[Any, ...] = ()
         self.age = changes.now()
-        self.copies: dict[int, bytes]  # of saved arrays that the caller may change
         self.shape: tuple[int, ...]
         self.dtype: np.dtype
 
@@ -247,7 +246,8 @@ class Function:
         result = Tensor._wrap(y)
         if True in ctx.needs_input_grad:
             ctx.shape, ctx.dtype = y.shape, y.dtype
-            ctx.copies = changes.copies(ctx.saved, given)
+            if given or changes.handed_out:
+                ctx.copies = changes.copies(ctx.saved, given)
             result.requires_grad, result._context = True, ctx
         if _mode.steps is not None:
             _mode.steps.append(Step(cls, inputs, result))
@@ -295,6 +295,7 @@ def watch_steps() -> Iterator[list[Step]]:
         _mode.steps = before
 
 
+@np.errstate(under="ignore")  # a gradient that is too small for the dtype is 0
 def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
     """Carry `dy` from `root` back to the leaves.
 
@@ -330,15 +331,12 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
     name = ctx.function.name
     if ctx.sources is None:
         raise RuntimeError(f"backward: the graph was freed by an earlier backward (at {name}); run forward again")
-    place = changes.changed(ctx.saved, ctx.copies, ctx.age)
-    if place is not None:
-        keeps = ctx.function.keeps
-        what = f"{keeps[place] if keeps else f'saved array {place}'} of shape {ctx.saved[place].shape}"
-        raise RuntimeError(f"{name}: expected {what} as forward saw it, got changed numbers: run forward again")
+    if changes.last_change > ctx.age or changes.handed_out or ctx.copies:  # else nothing can have changed
+        _check_saved(ctx)
     gradients = ctx.function.backward(ctx, dy)
     if not isinstance(gradients, tuple):
         gradients = (gradients,)
-    sources, ctx.sources, ctx.saved, ctx.copies = ctx.sources, None, (), changes.NOTHING
+    sources, ctx.sources, ctx.saved, ctx.copies = ctx.sources, None, (), None
     if len(gradients) != len(sources):
         raise ValueError(f"{name}: expected backward to give {len(sources)} gradients, got {len(gradients)}")
     needed = []
@@ -349,6 +347,15 @@ def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | T
                 raise _unlike(f"{name}: expected backward to give input {i} a gradient", dx, source)
             needed.append((source, dx))
     return needed
+
+
+def _check_saved(ctx: Context) -> None:
+    """Raise RuntimeError where an array that forward saved was changed since."""
+    place = changes.changed(ctx.saved, ctx.copies or {}, ctx.age)
+    if place is not None:
+        name, keeps = ctx.function.name, ctx.function.keeps
+        what = f"{keeps[place] if keeps else f'saved array {place}'} of shape {ctx.saved[place].shape}"
+        raise RuntimeError(f"{name}: expected {what} as forward saw it, got changed numbers: run forward again")
 
 
 def _unlike(expected: str, dy: np.ndarray, y: Context | Tensor) -> Exception:

@@ -39,14 +39,13 @@ class _Memory(weakref.ref):
 
 
 _memories: dict[int, _Memory] = {}  # by the id of the owner
-_handed_out: set[int] = set()  # the ids of owners whose arrays the caller may have
-NOTHING: dict[int, bytes] = {}
-_last_change = 0  # that the library made to any array
+handed_out: set[int] = set()  # the ids of owners whose arrays the caller may have
+last_change = 0  # that the library made to any array
 
 
 def _forget(memory: Any) -> None:
     _memories.pop(memory.key, None)
-    _handed_out.discard(memory.key)
+    handed_out.discard(memory.key)
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
@@ -65,27 +64,49 @@ def _memory(array: np.ndarray) -> _Memory:
 
 def note_changes(arrays: Iterable[np.ndarray]) -> None:
     """The library changes these arrays in place, or puts others in their places."""
-    global _last_change
-    _last_change = time = now()
+    global last_change
+    last_change = time = now()
     for array in arrays:
         memory = _memory(array)
         memory.changed, memory.copy = time, None
 
 
+class Steps:
+    """The changes that an optimiser makes again and again: to note them costs a training step next to nothing."""
+
+    def __init__(self) -> None:
+        self.time = 0
+        self.arrays: list[np.ndarray] = []
+        _steps.add(self)
+
+    def __reduce__(self) -> Any:  # a copy of an optimiser is another one
+        return Steps, ()
+
+    def note(self, arrays: list[np.ndarray]) -> None:
+        """The optimiser changes these arrays in place."""
+        global last_change
+        last_change = self.time = now()
+        self.arrays = arrays
+
+    def have_changed(self, owner: np.ndarray, time: int) -> bool:
+        return self.time > time and any(_owner(array) is owner for array in self.arrays)
+
+
+_steps: weakref.WeakSet[Steps] = weakref.WeakSet()
+
+
 def hand_out(array: np.ndarray, maybe_saved: bool) -> None:
     """The caller gets this array and may write to it. A forward may have saved it before."""
     owner = _owner(array)
-    if id(owner) not in _handed_out:
+    if id(owner) not in handed_out:
         memory = _memory(owner)
         memory.copy = owner.tobytes() if maybe_saved else None
-        _handed_out.add(memory.key)
+        handed_out.add(memory.key)
 
 
 def copies(saved: Sequence[Any], given: Sequence[np.ndarray]) -> dict[int, bytes]:
     """Copies of the arrays that the caller has or has `given`, by their places among the `saved`."""
-    if not (_handed_out or given):
-        return NOTHING  # the usual case
-    reachable = _handed_out | {id(_owner(array)) for array in given} if given else _handed_out
+    reachable = handed_out | {id(_owner(array)) for array in given} if given else handed_out
     return {
         place: array.tobytes()
         for place, array in enumerate(saved)
@@ -95,13 +116,13 @@ def copies(saved: Sequence[Any], given: Sequence[np.ndarray]) -> dict[int, bytes
 
 def changed(saved: Sequence[Any], copies: dict[int, bytes], time: int) -> int | None:
     """The place of an array among the `saved` that has changed since that time, when `copies` were made."""
-    if _last_change < time and not _handed_out and not copies:
-        return None  # the usual case
     for place, array in enumerate(saved):
         if isinstance(array, np.ndarray):
             if place in copies and array.tobytes() != copies[place]:
                 return place
             owner = _owner(array)
+            if last_change > time and any(steps.have_changed(owner, time) for steps in _steps):
+                return place
             memory = _memories.get(id(owner))
             if memory is not None:
                 if memory.changed > time:

@@ -4,6 +4,7 @@
     t == x, t < x, ...                        an array of booleans, element by element, on either side of an array
     float(t), int(t), f"{t:.3f}"              the number; bool(t) as well, so that `if t:` needs a single number
     array * t, np.exp(t), np.add(x, t), ...   the Tensor's own operation, with its gradient
+    np.mean(t), np.stack([t, t]), ...         what they give for the arrays, without a gradient
     np.isnan(t), np.arctan(t), ...            the array of the result. A Tensor has no operation of that name; where the
                                               gradient would be lost, which none can be for booleans, TypeError
 
@@ -69,6 +70,8 @@ class NumpyFace:
         if ufunc in _OWN and method == "__call__" and not options:
             first = inputs[0] is self
             return getattr(self, _OWN[ufunc][0 if first else 1])(*(inputs[1:] if first else inputs[:1]))
+        if any(isinstance(x, NumpyFace) for x in options.get("out", ())):
+            raise TypeError(f"np.{ufunc.__name__}: expected an array for out, got a Tensor: give tensor.data")
         result = getattr(ufunc, method)(*map(_array_of, inputs), **options)
         asked = any(isinstance(x, NumpyFace) and x.requires_grad for x in inputs)
         if asked and any(np.asarray(y).dtype.kind == "f" for y in (result if isinstance(result, tuple) else (result,))):
@@ -77,6 +80,10 @@ class NumpyFace:
                 "give np.asarray(tensor)"
             )
         return result
+
+    def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
+        # np.mean and others would call the Tensor's method of their name, with arguments that it does not take
+        return function(*_arrays_in(inputs), **_arrays_in(options))
 
     def __eq__(self, other: Any) -> Any:
         return self._array == _array_of(other)
@@ -112,6 +119,10 @@ class NumpyFace:
             )
         return bool(self._array.item())
 
+    def tolist(self) -> Any:
+        """The numbers as Python's, in lists in lists: an axis a list."""
+        return self._array.tolist()
+
     def item(self) -> float:
         """The single number of the tensor. Raises ValueError for any other count of numbers."""
         if self._array.size != 1:
@@ -138,6 +149,14 @@ class NumpyFace:
 
 def _array_of(x: Any) -> Any:
     return x._array if isinstance(x, NumpyFace) else x
+
+
+def _arrays_in(x: Any) -> Any:
+    if isinstance(x, NumpyFace):
+        return x.data
+    if type(x) in (tuple, list):
+        return type(x)(map(_arrays_in, x))
+    return {name: _arrays_in(value) for name, value in x.items()} if type(x) is dict else x
 
 
 def array_of_floats(data: Any) -> np.ndarray:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
+from npstn.numpy_face import native
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.changes import note_changes
+from npstn.changes import Steps, note_changes
 from npstn.nn import Module, Parameter
 
 # One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
@@ -70,6 +71,7 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: expected several parameters, got one Tensor: put it in a list")
         self.lr = lr
+        self._steps = Steps()
         self.params: list[Parameter] = []
         self._ratios: list[float] = []  # of each parameter's learning rate to `lr`
         for group in _groups(name, list(params), lr):
@@ -88,9 +90,6 @@ class Optimizer:
     def step(self) -> None:
         """Change each parameter that has a gradient."""
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
-
-    def _note_changes(self) -> None:
-        note_changes([p._array for p in self.params if p.grad is not None])
 
     def state_dict(self) -> dict[str, Any]:
         """The learning rate, and copies of the arrays that a step changes in addition to the parameters, by name.
@@ -152,7 +151,8 @@ def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
     """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
     if not p._array.flags.carray:
         p._array = p._array.copy(order="C")
-    return p._array.reshape(-1), p.grad.ravel(), *(array.reshape(-1) for array in state)  # type: ignore[union-attr]
+    gradient = native(p.grad).ravel()  # type: ignore[arg-type]  # the caller may have put another one there
+    return p._array.reshape(-1), gradient, *(array.reshape(-1) for array in state)
 
 
 class SGD(Optimizer):
@@ -184,7 +184,7 @@ class SGD(Optimizer):
         self._m = [np.zeros_like(p._array) for p in self.params]
 
     def step(self) -> None:
-        self._note_changes()
+        self._steps.note([p._array for p in self.params if p.grad is not None])
         for p, m, ratio in zip(self.params, self._m, self._ratios, strict=True):
             if p.grad is not None:
                 numbers = self.lr * ratio, self.momentum, self.weight_decay
@@ -227,7 +227,7 @@ class Adam(Optimizer):
         self._v = [np.zeros_like(p._array) for p in self.params]
 
     def step(self) -> None:
-        self._note_changes()
+        self._steps.note([p._array for p in self.params if p.grad is not None])
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay

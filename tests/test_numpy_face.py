@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from npstn import Tensor, nn
+from npstn import Tensor, nn, optim
 
 X = np.array([[1.0, -2.0, 3.0], [0.5, 5.0, -6.0]], np.float32)
 
@@ -39,6 +39,17 @@ def test_numpys_tests_and_functions_take_tensors(requires_grad):
     assert_array_equal(np.argmax(t, axis=1), X.argmax(axis=1))
     assert_array_equal(np.isnan(t), np.zeros(X.shape, bool))
     assert np.std(t) == X.std()
+    for function in (np.mean, np.sum, np.max, np.min, np.prod, np.cumsum, np.sort, np.transpose, np.ravel):
+        assert_array_equal(function(t), function(X))
+    assert_array_equal(np.mean(t, axis=0, keepdims=True), X.mean(axis=0, keepdims=True))
+    assert_array_equal(np.stack([t, X]), np.stack([X, X]))
+    assert_array_equal(np.where(t > 0, t, 0), np.where(X > 0, X, 0))
+    assert t.tolist() == X.tolist()
+
+
+def test_no_ufunc_writes_into_a_tensor():
+    with pytest.raises(TypeError, match="^np.add: expected an array for out, got a Tensor: give tensor.data$"):
+        np.add(X, 1, out=Tensor(X))
 
 
 def test_imshow_and_plot_take_tensors():
@@ -200,6 +211,10 @@ def test_the_other_byte_order_in_constants_weights_and_gradients():
     layer = nn.Linear(3, 2)
     layer.load_state_dict({"weight": other, "bias": np.zeros(2, ">f8")})
     assert_array_equal(layer.weight, X)
+    layer.weight.grad, layer.bias.grad = np.ones((2, 3), ">f4"), np.zeros(2, ">f4")
+    for optimizer in (optim.SGD(layer.parameters(), lr=0.1), optim.Adam(layer.parameters())):
+        optimizer.step()
+    assert (layer.weight.data < X).all()
 
 
 def test_data_takes_floats_only():

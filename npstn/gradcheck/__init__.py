@@ -20,7 +20,8 @@ import numpy as np
 from npstn.autograd import Tensor
 from npstn.gradcheck.adjoint import adjoint_error
 from npstn.gradcheck.contracts import ABOUT_SLOPES, CONTRACTS, broken_contracts
-from npstn.gradcheck.gradients import Options, compare
+from npstn.gradcheck.gradients import compare
+from npstn.gradcheck.pairs import Options
 from npstn.gradcheck.report import Curve, Entry, GradcheckError, Gradient, Report
 from npstn.gradcheck.subject import Subject
 
@@ -72,7 +73,7 @@ def gradcheck(
         name: the name of fn in the report; by default fn's own.
 
     Returns the report, which is true if every check passes. Raises GradcheckError with the report's text if one fails,
-    and TypeError for inputs that are not float64. The defaults stand in `npstn.gradcheck.gradients.Options`.
+    and TypeError for inputs that are not float64. The defaults stand in `npstn.gradcheck.pairs.Options`.
 
     >>> from npstn.functional import tanh
     >>> bool(gradcheck(tanh, np.linspace(-1, 1, 5)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from npstn.autograd import Context, Tensor
 from npstn.gradcheck.elsewhere import LAYOUTS, UPSTREAM, wrong_slopes
-from npstn.gradcheck.gradients import Options
+from npstn.gradcheck.pairs import Options
 from npstn.gradcheck.precision import NotAsked, explain_float64
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.trial import Trial, largest, named, results, sizes, unequal

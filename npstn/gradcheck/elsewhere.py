@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npstn.autograd import Context, Function
-from npstn.gradcheck.gradients import Options, compare
+from npstn.gradcheck.gradients import compare
+from npstn.gradcheck.pairs import Options
 from npstn.gradcheck.subject import Subject
 
 # The same numbers, laid out in memory in other ways:

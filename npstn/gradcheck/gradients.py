@@ -15,18 +15,15 @@ Entries that share a kink also move together (see `ties`). A large input moves a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from npstn.gradcheck.directions import alike, entries_at_kinks, entry_with_most, only
 from npstn.gradcheck.lines import Along, Apart, Entries, Here, classes_of, owners_of, steps_for, typical
 from npstn.gradcheck.noise import rounding_errors
+from npstn.gradcheck.pairs import Options, Pairs, brackets, entry_of, judged, place_of_largest, unravelled
 from npstn.gradcheck.report import Curve, Entry, Gradient
-from npstn.gradcheck.slopes import (
-    CENTRAL_NOISE, FIRST, KINK, OUTSIDE, SEEN, SHARES, SMOOTH, Slopes, extrapolated, measure,
-)
+from npstn.gradcheck.slopes import CENTRAL_NOISE, FIRST, KINK, SHARES, SMOOTH, Slopes, extrapolated, measure
 from npstn.gradcheck.subject import Subject
 from npstn.gradcheck.ties import Kink, ties
 
@@ -34,36 +31,9 @@ PAIRS = 1 << 14  # pairs of an entry and an output that are measured at a time
 ROWS = 1 << 24  # numbers in all rows together
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to compare, with the checker's defaults; `gradcheck` says what each option means."""
-
-    eps: float = 1e-3
-    atol: float = 0.0
-    rtol: float = 1e-9
-    seed: int = 0
-    max_entries: int = 5000
-    directions: int = 16
-    max_kinks: float = 0.1
-    max_unseen: float = 0.5
-    curve: bool = False
-
-
 def compare(subject: Subject, options: Options) -> list[Gradient]:
     """Compare every gradient that is asked for with its slopes. Raises what backward raises."""
     return _Comparison(subject, options).gradients()
-
-
-class _Pairs(NamedTuple):
-    """Slopes of some lines, (lines, outputs), with the slopes that backward gives.
-
-    lines: the number of the entry, or of the direction, for each line; outputs: (lines, outputs) or (1, outputs).
-    """
-
-    slopes: Slopes
-    analytic: np.ndarray
-    lines: np.ndarray
-    outputs: np.ndarray
 
 
 class _Comparison:
@@ -101,14 +71,14 @@ class _Comparison:
             moved = [(kink, share) for kink, share in zip(tie.kinks, tie.shares, strict=True) if share]
             analytic = np.array([[sum(share * row[kink.k].flat[kink.entry] for kink, share in moved) / v]])
             names = " and ".join(
-                f"{self.subject.name_of(kink.k)}{_brackets(_unravel(kink.entry, self.xs[kink.k].shape))}"
+                f"{self.subject.name_of(kink.k)}{brackets(unravelled(kink.entry, self.xs[kink.k].shape))}"
                 + (" downwards" if share < 0 else "")
                 for kink, share in moved
             )
             s = Slopes(*(np.reshape(field, (1, 1)) for field in tie.slopes))
             error = judged(s, analytic, self.options)[0]
-            name = f"∂output{_brackets(_unravel(output, self.y.shape))} along {names}"
-            yield _entry(name, None, s, analytic, error, (0, 0)), moved[0][0].k
+            name = f"∂output{brackets(unravelled(output, self.y.shape))} along {names}"
+            yield entry_of(name, None, s, analytic, error, (0, 0)), moved[0][0].k
 
     def _classes(self) -> np.ndarray:
         """The class of each output: see above. At most as many as the memory for their rows allows."""
@@ -152,7 +122,7 @@ class _Input:
         arrays[self.k] = x
         return self.c.subject.value(arrays)
 
-    def pairs(self) -> Iterator[_Pairs]:
+    def pairs(self) -> Iterator[Pairs]:
         rows, v = self.c.rows[self.k], self.c.v.ravel()
         if self.owners is not None:
             outputs = np.flatnonzero(self.owners >= 0)
@@ -161,7 +131,7 @@ class _Input:
                 apart = Apart(self.value, self.x, self.c.here, self.steps, outputs, owners)
                 slopes = measure(apart, self.options.rtol)
                 analytic = rows[self.c.classes[outputs], owners] / v[outputs]
-                yield _Pairs(slopes, analytic[:, None], owners, outputs[:, None])
+                yield Pairs(slopes, analytic[:, None], owners, outputs[:, None])
             yield from self._still(rows, outputs, owners)
         elif not self.directions:
             chunk = max(1, PAIRS // self.y.size)
@@ -173,12 +143,12 @@ class _Input:
                 alone = self.alone(self.split)
                 yield alone._replace(lines=len(self.directions) + np.arange(len(self.split)))
 
-    def alone(self, entries: np.ndarray) -> _Pairs:
+    def alone(self, entries: np.ndarray) -> Pairs:
         """These entries, each alone."""
         slopes = measure(Entries(self.value, self.x, self.c.here, self.steps, entries), self.options.rtol)
         return self.of_classes(slopes, self.c.rows[self.k][:, entries].T, entries)
 
-    def along(self, directions: Sequence[np.ndarray]) -> _Pairs:
+    def along(self, directions: Sequence[np.ndarray]) -> Pairs:
         """All entries together, along these directions."""
         slopes = self.slopes_along(directions)
         analytic = np.array([self.c.rows[self.k] @ d.ravel() for d in directions])
@@ -194,11 +164,11 @@ class _Input:
         along = Along(lambda xs: self.value(xs[0]), [self.x], self.c.here, [[d] for d in directions], self.options.eps)
         return measure(along, self.options.rtol)
 
-    def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> _Pairs:
+    def of_classes(self, s: Slopes, analytic: np.ndarray, lines: np.ndarray) -> Pairs:
         """The slopes next to the rows: of each output, or of each class, weighted by v."""
         v, classes, count = self.c.v.ravel(), self.c.classes, self.c.classes.max(initial=0) + 1
         if count == v.size:
-            return _Pairs(s, analytic / v, lines, np.arange(count)[None])
+            return Pairs(s, analytic / v, lines, np.arange(count)[None])
         sums = np.zeros((7, count, len(analytic)))
         left, right = (np.where(s.kind == SMOOTH, s.slope, side) * v for side in (s.left, s.right))
         parts = [s.slope * v, np.minimum(left, right), np.maximum(left, right), s.error * abs(v), s.steepest * abs(v)]
@@ -207,7 +177,7 @@ class _Input:
         for total, part in zip(sums[5:], (s.kind, s.step), strict=True):
             np.maximum.at(total, classes, np.broadcast_to(part, s.kind.shape).T)
         whole = Slopes(*(total.T for total in sums))._replace(kind=sums[5].T.astype(int))
-        return _Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
+        return Pairs(whole, analytic, lines, -1 - np.arange(count)[None])
 
     def choose_directions(self) -> None:
         """Entries of alike slopes move together, with random signs, so that a large one hides no small one.
@@ -250,7 +220,7 @@ class _Input:
             errors.append([central[0] - entry.analytic, extrapolated(central, 2, 4)[0] - entry.analytic])
         return Curve(entry.name, steps, *abs(np.transpose(errors)) / (entry.size or 1.0))
 
-    def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[_Pairs]:
+    def _still(self, rows: np.ndarray, outputs: np.ndarray, owners: np.ndarray) -> Iterator[Pairs]:
         """The entries that move no output of a class: their slopes are zero, to rounding."""
         for c, row in enumerate(rows):
             mine = self.c.classes == c
@@ -260,7 +230,7 @@ class _Input:
             noise = self.noise(mine)[entries]
             zero = np.zeros((len(entries), 1))
             slopes = Slopes(zero, zero, zero, noise[:, None], zero, zero.astype(int), self.steps[entries, FIRST, None])
-            yield _Pairs(slopes, row[entries, None], entries, np.full((1, 1), -1 - c))
+            yield Pairs(slopes, row[entries, None], entries, np.full((1, 1), -1 - c))
 
     def noise(self, outputs: np.ndarray) -> np.ndarray:
         """For each entry: the slope that hides below the last digits of these outputs, weighted by v."""
@@ -282,7 +252,7 @@ class _Input:
             np.logical_or.at(seen, pairs.lines, (known & ~zero).any(axis=1))
             self.kinks += self.kinks_of(pairs)
             smooth = np.where(pairs.slopes.kind == SMOOTH, pairs.slopes.steepest, -1.0)
-            top, here = (self.entry(pairs, *_place(a), error) for a in (smooth, error))
+            top, here = (self.entry(pairs, *place_of_largest(a), error) for a in (smooth, error))
             steepest = max(filter(None, (steepest, top)), key=lambda e: (e.kind == SMOOTH, e.size))
             worst = max(filter(None, (worst, here)), key=lambda e: e.error)
         g.unseen[:] = claimed & ~seen & (g.errors <= self.options.rtol)
@@ -296,7 +266,7 @@ class _Input:
         g.curve = self.curve(shown) if self.options.curve and shown else None
         return g
 
-    def kinks_of(self, pairs: _Pairs) -> list[Kink]:
+    def kinks_of(self, pairs: Pairs) -> list[Kink]:
         """The kinks of entries that moved alone, at outputs that are judged alone."""
         s, outputs = pairs.slopes, np.broadcast_to(pairs.outputs, pairs.analytic.shape)
         numbers = np.array([self.number_of(line) for line in pairs.lines])
@@ -324,73 +294,18 @@ class _Input:
         j = int(error.argmax())
         if error[j] > self.options.rtol and error[j] > g.errors.max():
             slope = float(rows[:, j].sum())
-            index, size = _unravel(j, self.x.shape), float(abs(rows[:, j]).sum())
-            name = f"∂<v, output> / ∂{self.name}{_brackets(index)}"
-            g.worst = Entry(
-                name, index, float(whole[j]), slope, slope, slope, SMOOTH, size, 0.0, 0.0, float(error[j])
-            )
+            index, size = unravelled(j, self.x.shape), float(abs(rows[:, j]).sum())
+            name = f"∂<v, output> / ∂{self.name}{brackets(index)}"
+            g.worst = Entry(name, index, float(whole[j]), slope, slope, slope, SMOOTH, size, 0.0, 0.0, float(error[j]))
         g.errors[:] = np.maximum(g.errors, error)
 
-    def entry(
-        self, pairs: _Pairs, line: int, place: int, error: np.ndarray, number: int | None = None
-    ) -> Entry:
+    def entry(self, pairs: Pairs, line: int, place: int, error: np.ndarray, number: int | None = None) -> Entry:
         """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
         if number is None:
             number = self.number_of(pairs.lines[line])
-        index = _unravel(number, self.x.shape) if number >= 0 else None
-        of = f"output{_brackets(_unravel(output, self.y.shape))}" if output >= 0 else "<v, output>"
-        name = f"∂{of} / ∂{self.name}{', many entries moved together' if index is None else _brackets(index)}"
-        return _entry(name, index, pairs.slopes, pairs.analytic, error, (line, place), output if output >= 0 else None)
-
-
-def judged(s: Slopes, analytic: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each pair: the error of the gradient, whether the slope is seen, and whether all agree that it is zero."""
-    atol, rtol = options.atol, options.rtol
-    with np.errstate(all="ignore"):
-        distance = np.where(s.kind == OUTSIDE, 0.0, s.distance(analytic))
-        error = np.where(distance == 0, 0.0, distance / ((atol + s.error) / rtol + s.steepest))
-        error = np.where(np.isnan(error) | np.isinf(distance) | ~np.isfinite(analytic), np.inf, error)
-        error = np.where(s.kind == OUTSIDE, 0.0, error)  # nothing to compare with: a fault of its own
-        zero = (abs(analytic) <= atol) & (abs(s.slope) <= atol + s.error)
-        return error, s.error <= SEEN * s.steepest, zero
-
-
-def _entry(
-    name: str,
-    index: tuple[int, ...] | None,
-    s: Slopes,
-    analytic: np.ndarray,
-    error: np.ndarray,
-    place: tuple[int, int],
-    output: int | None = None,
-) -> Entry:
-    s = Slopes(*(np.broadcast_to(field, error.shape)[place] for field in s))
-    return Entry(
-        name,
-        index,
-        analytic=float(analytic[place]),
-        numeric=float(s.slope),
-        left=float(s.left),
-        right=float(s.right),
-        kind=int(s.kind),
-        size=float(s.steepest),
-        noise=float(s.error),
-        step=float(s.step),
-        error=float(error[place]),
-        output=output,
-    )
-
-
-def _place(a: np.ndarray) -> tuple[int, int]:
-    """The row and the column of the largest number; a single column stands for all."""
-    row, column = np.unravel_index(int(a.argmax()), a.shape)
-    return int(row), int(column)
-
-
-def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(number, shape))
-
-
-def _brackets(index: tuple[int, ...]) -> str:
-    return f"[{', '.join(str(i) for i in index)}]" if index else ""
+        index = unravelled(number, self.x.shape) if number >= 0 else None
+        of = f"output{brackets(unravelled(output, self.y.shape))}" if output >= 0 else "<v, output>"
+        name = f"∂{of} / ∂{self.name}{', many entries moved together' if index is None else brackets(index)}"
+        single = output if output >= 0 else None
+        return entry_of(name, index, pairs.slopes, pairs.analytic, error, (line, place), single)

@@ -21,7 +21,7 @@ from npstn import models
 from npstn.autograd import Tensor
 from npstn.backend.random import manual_seed
 from npstn.gradcheck import Report, check_op
-from npstn.gradcheck.gradients import Options
+from npstn.gradcheck.pairs import Options
 from npstn.ops import arithmetic, clamp, elementary, maximum, shaping
 
 PRECISE = 1e-9  # the tolerance for functions that are elementary, or linear in each argument between their kinks

@@ -321,7 +321,7 @@ def _with_kinks(found: Slopes, at: Level, share: np.ndarray, rtol: float) -> Slo
 def _kinds(at: Level, plain: np.ndarray, kind: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What lies at x, and the gap at the smallest step that shows it; plain: where a gap stands out from its noise."""
     gap, valid, number = _gap(at), np.isfinite(at.steepest), np.arange(len(at.step))[:, None, None]
-    levels, below = [], len(number)
+    levels, below = [], np.array(len(number))
     for _ in range(3):  # the three smallest steps with a plain gap
         below = np.where(plain & (number < below), number, -1).max(axis=0)
         levels.append(below)

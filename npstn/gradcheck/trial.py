@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npstn.gradcheck.gradients import Options
+from npstn.gradcheck.pairs import Options
 from npstn.gradcheck.subject import Subject
 
 ULP = np.finfo(np.float64).eps

@@ -90,9 +90,9 @@ class Index(Function):
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:
-        dx = np.zeros(ctx.shape_of_x, dy.dtype)
+        dx = np.zeros(ctx.shape_of_x)  # float64: an entry that is read often gets a long sum, added one by one
         np.add.at(dx, ctx.index, dy)
-        return dx, None
+        return dx.astype(dy.dtype, copy=False), None
 
 
 def sum(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:

@@ -20,7 +20,7 @@ LONG = 4 * BLOCK  # numbers that are added one after the other at most; to fold 
 WIDE = 256  # numbers: in such rows NumPy's loops are long enough, and each sum can stay in the cache
 
 
-def total(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
+def total(x: np.ndarray, axis: Any = None, keepdims: Any = False) -> Any:
     """x.sum(axis, keepdims=keepdims), without the loss.
 
     >>> float(total(np.ones((20_000_000, 2), np.float32), axis=0)[0])
@@ -30,7 +30,7 @@ def total(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
         for a in range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim):
             while x.shape[a] > LONG and x.strides[a] != x.itemsize:
                 x = _folded(x, a)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return x.sum(axis=axis, keepdims=keepdims)
 
 
 def _folded(x: np.ndarray, axis: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from small_operations import report_on
 
 from npstn.autograd import Function
 from npstn.gradcheck import GradcheckError, gradcheck
-from npstn.gradcheck.gradients import Options
+from npstn.gradcheck.pairs import Options
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

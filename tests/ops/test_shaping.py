@@ -157,6 +157,12 @@ def test_basic_indexing(shape, data, seed):
     assert y.shape == x[index].shape
 
 
+def test_an_entry_that_is_taken_very_often_counts_each_time():
+    x = Tensor(np.zeros(1, np.float32), requires_grad=True)
+    x[np.zeros(2**24 + 2, int)].sum().backward()
+    assert x.grad.tolist() == [2**24 + 2]
+
+
 @given(st.lists(st.integers(-4, 3), max_size=6), st.lists(st.integers(0, 2), min_size=1, max_size=1), seeds)
 def test_indexing_with_arrays_adds_up_what_is_taken_twice(rows, column, seed):
     x, dy = normal(seed, (4, 3), len(rows))

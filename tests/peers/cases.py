@@ -95,7 +95,7 @@ RIGHT = [
     _each(True, "tanh at 18", [0.5, 18.0, -18.0], np.tanh, lambda x: 1 / np.cosh(x) ** 2),
     _case(True, "softmax of 40, 0, -40", [[40.0, 0.0, -40.0]], _softmax, _softmax_backward),
     _case(True, "cross entropy of ten times normals", 10 * _normals(8, 10), _cross_entropy,
-          lambda dy, x: (dy * (_softmax(x) - np.eye(8, 10)) / 8,)),
+          lambda dy, x: (dy * (_softmax(x) - np.eye(8, 10, dtype=x.dtype)) / 8,)),
     _each(True, "√x at 1e-8, among others", _with(POSITIVE, 1e-8), np.sqrt, lambda x: 0.5 / np.sqrt(x)),
     _each(True, "log x at 1e-7, among others", _with(POSITIVE, 1e-7), np.log, lambda x: 1 / x),
     _each(True, "1/x at 1e-3, among others", _with(X, 1e-3), lambda x: 1 / x, lambda x: -1 / x**2),
