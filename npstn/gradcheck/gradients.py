@@ -188,6 +188,9 @@ class _Input:
         kinked = entries_at_kinks(lambda d: (self.slopes_along(d).kind != SMOOTH).any(axis=1), self.signs[0] * sizes)
         self.split = kinked
         groups = alike(abs(self.c.rows[self.k]).max(axis=0) * sizes.ravel(), kinked, len(self.signs))
+        if not groups:  # all entries lie at a kink, so each moves alone
+            self.split = self.split[:0]
+            return
         self.groups = len(groups)
         self.directions = [only(signs * sizes, groups[i % self.groups]) for i, signs in enumerate(self.signs)]
 

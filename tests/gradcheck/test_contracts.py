@@ -215,6 +215,10 @@ def test_another_point_that_fn_does_not_have():
     assert check_op(root, np.array([1.0, 2, 3]))
 
 
+def test_another_point_with_kinks_alone():
+    assert check_op(lambda x: F.relu(x), np.zeros((4, 5)), max_kinks=1)
+
+
 def test_a_batch_of_one():
     wrong = squared(lambda x, dy: len(x) == 1)
     assert broken(report_on(wrong, X, check_op, batch=(0,))) == ["batch of one"]
