@@ -215,6 +215,17 @@ def test_another_point_that_fn_does_not_have():
     assert check_op(root, np.array([1.0, 2, 3]))
 
 
+def test_an_edge_nearer_than_the_trials_of_its_terms():
+    """The numbers change by small shares of themselves, to show what was added up; not across the edge."""
+
+    def logit(p):
+        if np.any(p >= 1):
+            raise ValueError("expected p below 1")
+        return np.log(p / (1 - p))
+
+    assert check_op(operation(logit, lambda p, dy: dy / (p * (1 - p))), np.array([0.2, 0.5, 1 - 1e-7]))
+
+
 def test_another_point_with_kinks_alone():
     assert check_op(lambda x: F.relu(x), np.zeros((4, 5)), max_kinks=1)
 
