@@ -14,7 +14,6 @@ from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
 from npstn.data.sources import is_pictures
-from npstn.data.unseen import photographs, pictures_like
 from npstn.tasks import TASKS, Pictures
 from npstn.training import evaluate
 
@@ -45,6 +44,8 @@ def run(options: argparse.Namespace) -> None:
     without: list[str] = []
     source = None
     if isinstance(options.data, Path):
+        from npstn.data.unseen import photographs, pictures_like  # here, because importing scipy.ndimage takes a while
+
         if options.data_dir is not None:
             raise BadArgument(f"argument --data-dir: goes with MNIST's files; the pictures come from {options.data}")
         if config.task["name"] == Pictures.name:

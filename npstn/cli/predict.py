@@ -8,14 +8,16 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npstn import runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.data import DataError
 from npstn.data.folder import SUFFIXES, visible
-from npstn.runs.prediction import Prediction, can_predict, predict
+
+if TYPE_CHECKING:
+    from npstn.runs.prediction import Prediction
 
 STANDARD_INPUT = "-"
 MOST_DRAWN = 20  # pictures in one figure: more would be too high to look at
@@ -36,6 +38,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answers go to standard output. A picture without one is a line on standard error, and does not stop the rest."""
+    from npstn.runs.prediction import can_predict, predict  # here, because importing scipy.ndimage takes a while
+
     config = runs.read_config(options.folder)
     net = runs.load_net(options.folder, config)
     classes = config.class_names(options.folder)

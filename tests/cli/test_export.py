@@ -34,7 +34,7 @@ def test_the_model_of_a_run_gives_its_answers(trained, tmp_path):
         ([], 2, "the following arguments are required: RUN, FILE"),
         (["run", "model.pt"], 2, "argument FILE: expected a file that ends in .onnx, got model.pt"),
         (["model.onnx", "run"], 2, "argument FILE: expected a file that ends in .onnx, got run"),
-        (["nothing", "model.onnx"], 1, "expected a run folder, got nothing, with no config.json in it"),
+        (["nothing", "model.onnx"], 1, "expected a run folder, got nothing: there is no such folder"),
     ],
 )
 def test_wrong_arguments_of_export(tmp_path, monkeypatch, arguments, status, message):
@@ -46,7 +46,7 @@ def test_wrong_arguments_of_export(tmp_path, monkeypatch, arguments, status, mes
 def test_a_model_in_a_missing_folder(trained, tmp_path):
     """The message names the file, and not the temporary one that would have become it."""
     path = tmp_path / "none" / "model.onnx"
-    assert refusal(1, "export", trained[0], path) == f"{path}: No such file or directory"
+    assert refusal(1, "export", trained[0], path) == f"{path.parent}: No such file or directory"
     assert list(tmp_path.iterdir()) == []
 
 
