@@ -65,7 +65,7 @@ def test_a_contiguous_array_is_not_copied():
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_other_layouts_are_copied_row_after_row(layout):
-    array = np.arange(6.0).reshape(2, 3)
+    array = np.arange(120.0).reshape(2, 3, 4, 5)
     other = LAYOUTS[layout](array)
     copied = contiguous(other)
     assert not other.flags.carray  # else the layout were none
