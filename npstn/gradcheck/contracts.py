@@ -139,7 +139,7 @@ def _another_point(trial: Trial) -> Iterator[str]:
     """
     elsewhere = trial.subject.at([np.flip(x) for x in trial.subject.arrays])
     try:
-        possible = np.isfinite(elsewhere.value(elsewhere.arrays)).all()
+        possible = bool(np.isfinite(elsewhere.value(elsewhere.arrays)).all())
     except Exception:  # noqa: BLE001 - fn may ask for sorted numbers, say
         possible = False
     if possible:
@@ -188,7 +188,8 @@ def _each_alone(trial: Trial) -> Iterator[str]:
     subject = trial.subject
     asked = np.flatnonzero(subject.asked).tolist()
     pairs = itertools.combinations(asked, 2) if len(asked) <= 8 else itertools.pairwise(asked)
-    few_of = [(k,) for k in asked] + (list(pairs) if len(asked) > 2 else [])
+    few_of: list[tuple[int, ...]] = [(k,) for k in asked]
+    few_of += pairs if len(asked) > 2 else []
     few_of += itertools.combinations(asked, len(asked) - 1) if len(asked) > 3 else []
     for few in few_of:
         found = subject.gradients(subject.arrays, trial.v.copy(), [k in few for k in range(len(subject.asked))])
