@@ -8,12 +8,13 @@ from npstn.gradcheck import GradcheckError, check_op, gradcheck
 from npstn.ops import activation, arithmetic, clamp, elementary, maximum, shaping
 from npstn.ops.reference import reference
 from npstn.storage import load, save
+from npstn.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Function",
     "GradcheckError",
     "Tensor",
+    "__version__",
     "check_op",
     "functional",
     "gradcheck",

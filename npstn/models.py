@@ -98,6 +98,12 @@ class Look(NamedTuple):
     V: Tensor  # (B, C, h, w), what it read
 
 
+def _check_transformer(network: str, transformer: Transformer) -> None:
+    if not isinstance(transformer, Transformer):
+        expected = "transformer to be a Transformer, such as npstn.transformers.Rotation()"
+        raise TypeError(f"{network}: expected {expected}, got {transformer!r}")
+
+
 class SpatialTransformer(nn.Module):
     """The module of the paper's figure 2: a localisation network, a grid generator, the sampler.
 
@@ -109,7 +115,7 @@ class SpatialTransformer(nn.Module):
         size: rows and columns of the output, (h, w); the input's where None.
         padding_mode: what the sampler reads outside of the input; see `F.grid_sample`.
 
-    Raises ValueError for another size or padding_mode.
+    Raises TypeError for another transformer, ValueError for another size or padding_mode.
 
     >>> turn = SpatialTransformer(LocNet(), Rotation(), size=(14, 14))
     >>> turn(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape
@@ -124,6 +130,7 @@ class SpatialTransformer(nn.Module):
         padding_mode: str = "zeros",
     ) -> None:
         self.loc_net = loc_net
+        _check_transformer("SpatialTransformer", transformer)
         if size is not None:
             output_size("SpatialTransformer", size)
         if padding_mode not in PADDINGS:
@@ -226,6 +233,7 @@ class STNClsNet(Transformed):
         classes: int = 10,
     ) -> None:
         transformer = transformer or Rotation()
+        _check_transformer("STNClsNet", transformer)
         loc_net = LocNet(dropout, image, transformer.identity)
         super().__init__(loc_net, transformer, ClsNet(dropout, image, classes))
 

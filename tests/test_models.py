@@ -365,3 +365,10 @@ def test_watch_of_a_network_without_a_transformer():
     with models.watch(net) as looks:
         net(Tensor(batch(2)[0]))
     assert looks == []
+
+
+@pytest.mark.parametrize("network", ["STNClsNet", "SpatialTransformer"])
+def test_the_name_of_a_transformer_is_none(network):
+    given = {"loc_net": nn.Flatten()} if network == "SpatialTransformer" else {}
+    with pytest.raises(TypeError, match=rf"^{network}: expected transformer to be a Transformer, .*, got 'rotation'$"):
+        getattr(models, network)(transformer="rotation", **given)

@@ -103,7 +103,7 @@ def find_digit(grey: np.ndarray) -> Found:
 
 
 def even_out(grey: np.ndarray) -> np.ndarray:
-    """How dark the ink is, float32 (H, W): 0 for paper, whatever light falls on it, up to 1 for ink.
+    """How dark the ink is, float32 (H, W): 0 for paper, in light and in shadow, up to 1 for ink.
 
     Each pixel's paper is what a closing leaves, the lightest level that a window wider than any stroke finds: it
     follows the edge of a shadow, which a smooth fit would not. Dark ink takes a share of the light away, so the picture

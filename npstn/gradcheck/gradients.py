@@ -303,7 +303,7 @@ class _Input:
         g.errors[:] = np.maximum(g.errors, error)
 
     def entry(self, pairs: Pairs, line: int, place: int, error: np.ndarray, number: int | None = None) -> Entry:
-        """The comparison of a pair; number is that of the entry, if it is not the number of the line."""
+        """The comparison of a pair. Give the number of its entry where the number of the line does not tell it."""
         output = int(np.broadcast_to(pairs.outputs, error.shape)[line, place])
         if number is None:
             number = self.number_of(pairs.lines[line])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npstn.onnx.graph import INPUT, ExportError, Graph, Value
+from npstn.version import __version__
 
 OPSET = 20  # onnx's own evaluator knows GridSample's modes by their names of opset 20 alone, though 16 has others
 IR_VERSION = 9  # the file format that came with it
@@ -23,8 +24,6 @@ def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    import npstn
-
     def tensor(name: str, shape: tuple[int | str | None, ...]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
@@ -39,7 +38,7 @@ def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="npstn",
-        producer_version=npstn.__version__,
+        producer_version=__version__,
     )
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)

@@ -96,7 +96,7 @@ def test_eval_at_other_angles(run):
 
 
 def test_photographs_of_digits_are_read(run, tmp_path):
-    """Of digits that the network reads from their own pixels, 90 % at least, whatever the photograph."""
+    """Of digits that the network reads from their own pixels, 90 % at least, in each kind of photograph."""
     folder, _ = run
     (tmp_path / photographs.PAGE).write_text(photographs.START + photographs.END)
     photographs.main([str(folder), "--docs", str(tmp_path), "--digits", "60"])
