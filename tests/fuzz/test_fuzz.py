@@ -107,7 +107,7 @@ def public_names():
         names |= {f"{short}.{name}" for name, _ in own}
     names |= {f"data.{name}" for name in data.__all__ if inspect.isfunction(getattr(data, name))}
     names |= {"tasks.rotate", "tasks.Rotated"}
-    names |= {name for name in npstn.__all__ if not inspect.ismodule(getattr(npstn, name))}
+    names |= {name for name in npstn.__all__ if callable(getattr(npstn, name))}
     without_arguments = {"Function", "GradcheckError", "models.Look", "models.Network", "no_grad", "reference"}
     return names - {"data.load_mnist", "data.mnist_folder", *without_arguments}
 
