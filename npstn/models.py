@@ -154,6 +154,15 @@ class SpatialTransformer(nn.Module):
         return self.look(U).V
 
 
+def _spatial_transformers(net: nn.Module) -> list[SpatialTransformer]:
+    return [module for module in net.modules() if isinstance(module, SpatialTransformer)]
+
+
+def localisers(net: nn.Module) -> list[nn.Module]:
+    """The localisation networks of the spatial transformers in a network."""
+    return [module.loc_net for module in _spatial_transformers(net)]
+
+
 @contextlib.contextmanager
 def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     """Keep what each spatial transformer in a network does: inside, every look is appended to the list, in order.
@@ -165,7 +174,7 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     [('rotation', (2, 1))]
     """
     looks: list[tuple[Transformer, Look]] = []
-    watched = [module for module in net.modules() if isinstance(module, SpatialTransformer)]
+    watched = _spatial_transformers(net)
     before = [module._watcher for module in watched]
     for module in watched:
         module._watcher = looks

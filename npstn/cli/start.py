@@ -55,7 +55,12 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tu
     of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
     if options.transformer != "none":
         of_transformer = TRANSFORMERS[options.transformer](**of_transformer).chosen
-    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
+    if options.transformer == "none":
+        if options.localiser_factor is not None:
+            raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
+    elif options.localiser_factor is None and RECIPES[options.recipe].optimizer == "adamw":
+        options.localiser_factor = TASKS[kind].localiser_factor
+    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "localiser_factor")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
     if own:
@@ -99,7 +104,7 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tu
 
 def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tuple[Path, Config, Task]:
     """A run that is there, as it was started, in its folder, which is locked until the end."""
-    for name in (*DEFAULTS, *SETTINGS, "epochs", "batch_size", "lr", "out", "force"):
+    for name in (*DEFAULTS, *SETTINGS, "epochs", "batch_size", "lr", "localiser_factor", "out", "force"):
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")

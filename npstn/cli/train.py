@@ -20,7 +20,7 @@ from npstn.models import MOST_PARALLEL, NETWORKS
 from npstn.runs import Config, frames
 from npstn.runs.folder import WEIGHTS, MetricsFile
 from npstn.tasks import TASKS, Pictures, Task
-from npstn.training import COLUMNS, RECIPES, Epoch, State, Step, evaluate, look, train
+from npstn.training import COLUMNS, RECIPES, Epoch, Score, State, Step, evaluate, look, train
 from npstn.training.first_start import compile_at_first_start
 from npstn.transformers import TRANSFORMERS
 
@@ -42,12 +42,16 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--parallel", type=several, metavar="N", help=side)
     networks = "the networks: the blog post's, the default, or the paper's CNN or FCN"
     parser.add_argument("--network", choices=tuple(NETWORKS), help=networks)
-    recipes = "fast, the default, or as in the blog post, or as in tps_stn_pytorch"
+    recipes = "fast, the default, or as in the blog post, in the paper (but in smaller batches), or in tps_stn_pytorch"
     parser.add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
+    times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0")
+    slower = "the learning rate of localisation networks is X times --lr; by default 1, and for fast "
+    slower += " and ".join(f"{c.localiser_factor:g} ({name})" for name, c in TASKS.items() if c.localiser_factor != 1)
+    parser.add_argument("--localiser-factor", type=times, metavar="X", help=slower)
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
     out = "the run folder to write; runs/TIME by default"
     parser.add_argument("--out", type=arguments.path, metavar="RUN", help=out)
@@ -109,8 +113,7 @@ def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -
                 npstn.save(net.state_dict(), out / WEIGHTS)
                 _keep_frame(out, len(state.epochs), net, task)
                 say(line(event, recipe.epochs, task))
-                alarm = task.alarm(task.test(), score.found)
-                if alarm:
+                for alarm in filter(None, (task.alarm(task.test(), score.found), chance(score, task))):
                     say(f"warning: {alarm}")
                 saver.save()  # last: a run that is killed before this does the epoch's end again
         score = score or evaluate(net, task.test())  # nothing was left to train: only the score is missing
@@ -129,6 +132,18 @@ def line(epoch: Epoch, epochs: int, task: Task) -> str:
         if not np.isnan(row[name]):
             parts.append(f"{measure.label} {measure.written(row[name])}")
     return f"{', '.join(parts)} ({row['seconds']:.0f} s)"
+
+
+def chance(score: Score, task: Task) -> str:
+    """A warning where the network reads as many test images as one that has learned nothing; "" where all is well."""
+    share = 100 * np.bincount(task.test().labels).max() / len(task.test().labels)
+    if not score.accuracy <= share < 100:
+        return ""
+    return (
+        f"the network reads no more test images right than one that always answers the most frequent class "
+        f"({share:.2f} %). It has learned nothing, or its transformer loses the image. Early in training this may "
+        f"change; otherwise try a lower --lr, or a lower --localiser-factor"
+    )
 
 
 def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:

@@ -24,6 +24,7 @@ class Addition(RTS):
     """
 
     name = "addition"
+    localiser_factor = 0.2
     compared: tuple[str, ...] = ()
     measured = {}
 

@@ -48,6 +48,9 @@ class Task:
         settings: what can be chosen, by name.
         compared: quantities, named as by `Transformer.describe`, of which `measures` gives the correlation of the
             transformer's with the true one: -1 where each image is brought back exactly.
+        localiser_factor: what AdamW multiplies the learning rate of localisation networks by; see `Recipe`. Its steps
+            are as large where gradients are noise. So where a classifier can tell little at first, a localisation
+            network loses its way at the whole rate.
         measured: the measures that `measures` gives, by name, in order; those of `correlations` for `compared`.
 
     Args:
@@ -62,6 +65,7 @@ class Task:
     image: tuple[int, int, int]
     classes: tuple[str, ...]
     settings: dict[str, Setting] = {}
+    localiser_factor = 1.0
     compared: tuple[str, ...] = ()
     measured: dict[str, Measure] = {}
 

@@ -26,6 +26,7 @@ class Cluttered(Task):
 
     name = "cluttered"
     settings = {"distractors": Setting(16, 0, 1000, "how many patches of other digits there are")}
+    localiser_factor = 0.2
     compared = ("shift_x_px", "shift_y_px")
     measured = correlations(compared)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from npstn import nn, optim
+from npstn.models import localisers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Recipe:
         lr: the learning rate, above 0 and at most 1000.
         batch_size, epochs: at least 1.
         dropout: the probability that a network's layers drop a number, 0 .. 1 without 1.
+        localiser_factor: how many times `lr` the learning rate of localisation networks is; above 0 and at most 1000.
 
     Raises ValueError or TypeError for other values.
     """
@@ -26,12 +28,14 @@ class Recipe:
     batch_size: int
     epochs: int
     dropout: float
+    localiser_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"Recipe: expected optimizer to be adamw or sgd, got {self.optimizer!r}")
-        if not 0 < self.lr <= 1e3:
-            raise ValueError(f"Recipe: expected lr above 0 and at most 1000, got {self.lr!r}")
+        for name in ("lr", "localiser_factor"):
+            if not 0 < getattr(self, name) <= 1e3:
+                raise ValueError(f"Recipe: expected {name} above 0 and at most 1000, got {getattr(self, name)!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {self.dropout!r}")
         for name in ("batch_size", "epochs"):
@@ -41,9 +45,12 @@ class Recipe:
 
     def optimizer_for(self, net: nn.Module, images: int) -> tuple[optim.Optimizer, optim.OneCycleLR | None]:
         """The optimiser of a network, and its schedule for so many images an epoch."""
+        of_localisers = {id(p) for localiser in localisers(net) for p in localiser.parameters()}
+        rates = [self.lr * (self.localiser_factor if id(p) in of_localisers else 1) for p in net.parameters()]
+        params = [{"params": [p], "lr": rate} for p, rate in zip(net.parameters(), rates, strict=True)]
         if self.optimizer == "sgd":
-            return optim.SGD(net.parameters(), self.lr, momentum=0.5), None
-        optimizer = optim.AdamW(net.parameters(), self.lr, weight_decay=0.05)
+            return optim.SGD(params, self.lr, momentum=0.5), None
+        optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
         steps = self.epochs * -(-images // self.batch_size)
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start=0.2)
 
@@ -51,5 +58,6 @@ class Recipe:
 RECIPES = {
     "fast": Recipe("adamw", lr=3e-3, batch_size=32, epochs=8, dropout=0.0),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
+    "paper": Recipe("sgd", lr=1e-2, batch_size=32, epochs=8, dropout=0.0),  # the paper: batches of 256, 640 epochs
     "tps_stn": Recipe("sgd", lr=1e-2, batch_size=64, epochs=10, dropout=0.5),  # of WarBean/tps_stn_pytorch
 }

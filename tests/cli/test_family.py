@@ -76,7 +76,7 @@ def test_two_transformers_side_by_side(tmp_path):
 def test_a_localiser_that_rests_is_named_by_its_number(tmp_path, undrawn):
     options = "--task", "RTS", "--transformer", "affine", "--parallel", 2, "--lr", "1e-9"
     said = npstn_("train", *ONCE, *options, "--out", tmp_path / "run")
-    (warning,) = (line for line in said.out.splitlines() if line.startswith("warning"))
+    (warning,) = (line for line in said.out.splitlines() if line.startswith("warning: local"))
     assert warning.startswith("warning: localisation networks 1, 2 answer nearly the same for every image. Their ")
     assert re.search(r"images by angle 2\d\.\d°, scale 0\.1\d+, shift x \d\.\d px, shift y \d\.\d px\. So", warning)
     assert "correlation" not in said.out  # neither of the two is bound to undo all of it

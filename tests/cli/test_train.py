@@ -25,7 +25,7 @@ from processes import run_python
 import npstn
 from npstn import models, runs, training
 from npstn.backend.parallel import get_num_threads
-from npstn.cli.train import line
+from npstn.cli.train import chance, line
 from npstn.data.sources import drawn
 from npstn.tasks import Rotated
 from npstn.training import RECIPES, Epoch
@@ -100,6 +100,38 @@ def test_the_line_after_an_epoch():
     assert of(**dict.fromkeys(task.measured, nan)) == "epoch 1/8: test accuracy 97.99 % (9 s)"
 
 
+@pytest.mark.parametrize(("accuracy", "warned"), [(9.0, True), (10.0, True), (10.1, False)])
+def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warned):
+    """The drawn test digits are 10 % of each class."""
+    said = chance(training.Score(2.3, accuracy, {}), Rotated(drawn()))
+    if warned:
+        assert said.startswith("the network reads no more test images right than one that always answers the most ")
+        assert "class (10.00 %)" in said and "--localiser-factor" in said
+    else:
+        assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "factor"),
+    [
+        (["--task", "RTS"], 1),
+        (["--task", "cluttered"], 0.2),
+        (["--task", "cluttered", "--recipe", "paper"], 1),
+        (["--task", "cluttered", "--localiser-factor", "3"], 3),
+        (["--task", "cluttered", "--transformer", "none"], 1),
+    ],
+    ids=str,
+)
+def test_localisers_of_hard_tasks_learn_more_slowly(tmp_path, asked, options, factor):
+    refusal(1, "train", *["--transformer", "affine", *options], "--out", tmp_path / "run")
+    assert asked[0][2].localiser_factor == factor
+
+
+def test_a_classifier_alone_has_no_localiser(tmp_path):
+    said = refusal(2, "train", "--transformer", "none", "--localiser-factor", "0.5", "--out", tmp_path / "run")
+    assert said == "argument --localiser-factor: goes with a transformer, not with none"
+
+
 def test_config_says_what_was_run(trained):
     config = read_config(trained[0])
     versions = config.pop("versions")
@@ -120,6 +152,7 @@ def test_config_says_what_was_run(trained):
             "batch_size": 32,
             "epochs": 2,
             "dropout": RECIPES["fast"].dropout,
+            "localiser_factor": 1.0,
         },
         "recipe_name": "fast",
         "seed": 3,
@@ -196,10 +229,11 @@ def test_recipes_are_taken_whole(tmp_path, asked, name):
 
 
 def test_fast_is_the_default_recipe_and_options_change_it(tmp_path, asked):
-    options = ["--epochs", "7", "--batch-size", "9", "--lr", "0.25", "--angle", "180", "--out", tmp_path / "run"]
-    refusal(1, "train", *options)
+    options = ["--epochs", "7", "--batch-size", "9", "--lr", "0.25", "--localiser-factor", "0.5", "--angle", "180"]
+    refusal(1, "train", *options, "--out", tmp_path / "run")
     _, task, recipe, _ = asked[0]
-    assert recipe == training.Recipe("adamw", lr=0.25, batch_size=9, epochs=7, dropout=RECIPES["fast"].dropout)
+    dropout = RECIPES["fast"].dropout
+    assert recipe == training.Recipe("adamw", lr=0.25, batch_size=9, epochs=7, dropout=dropout, localiser_factor=0.5)
     assert np.abs(task.test().truth["angle_deg"]).max() > 150
 
 

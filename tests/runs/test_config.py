@@ -85,6 +85,7 @@ def test_each_missing_entry_is_refused(copy):
     config = read_config(copy)
     names = [(None, name) for name in config]
     names += [(part, name) for part in ("task", "model", "recipe") for name in config[part]]
+    names.remove(("recipe", "localiser_factor"))  # see the next test
     assert len(names) > 15
     for part, name in names:
         damaged = copying.deepcopy(config)
@@ -92,6 +93,13 @@ def test_each_missing_entry_is_refused(copy):
         (copy / "config.json").write_text(json.dumps(damaged))
         with pytest.raises(runs.RunError, match="expected what a run writes"):
             runs.read_config(copy)
+
+
+def test_localisers_of_early_runs_learned_at_the_rate_of_the_classifier(copy):
+    config = read_config(copy)
+    del config["recipe"]["localiser_factor"]
+    (copy / "config.json").write_text(json.dumps(config))
+    assert runs.read_config(copy).recipe.localiser_factor == 1
 
 
 @pytest.mark.parametrize(

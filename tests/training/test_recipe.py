@@ -22,6 +22,8 @@ def test_the_recipe_blog_is_that_of_the_post():
         ({"lr": 0.0}, "lr above 0 and at most 1000, got 0.0"),
         ({"lr": 1e4}, "lr above 0 and at most 1000, got 10000.0"),
         ({"lr": float("nan")}, "lr above 0 and at most 1000, got nan"),
+        ({"localiser_factor": 0.0}, "localiser_factor above 0 and at most 1000, got 0.0"),
+        ({"localiser_factor": 1e4}, "localiser_factor above 0 and at most 1000, got 10000.0"),
         ({"dropout": 1.0}, "dropout from 0 to below 1, got 1.0"),
         ({"dropout": -0.1}, "dropout from 0 to below 1, got -0.1"),
         ({"batch_size": 0}, "batch_size to be an integer from 1 to 10^9, got 0"),
@@ -63,3 +65,24 @@ def test_adamw_takes_one_cycle_up_to_the_rate_over_all_epochs():
         for k in range(36)
     ]
     np.testing.assert_allclose(rates, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("recipe", ["fast", "blog"])
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_localisers_learn_at_a_rate_of_their_own(recipe, parallel):
+    """The same step with a factor of 0.25 moves what a localiser learns a quarter as far, and the classifier as far."""
+    moved = {}
+    for factor in (1.0, 0.25):
+        net = models.build("affine", (1, 28, 28), 10, parallel=parallel)
+        before = {name: np.ones_like(array) for name, array in net.state_dict().items()}
+        net.load_state_dict(before)
+        chosen = dataclasses.replace(RECIPES[recipe], localiser_factor=factor)
+        optimizer, schedule = chosen.optimizer_for(net, images=100)
+        for parameter in net.parameters():
+            parameter.grad = np.full(parameter.shape, 0.5, np.float32)
+        optimizer.step()
+        moved[factor] = {name: array - 1 for name, array in net.state_dict().items()}
+    for name, whole in moved[1.0].items():
+        share = 0.25 if "loc_net" in name else 1
+        np.testing.assert_allclose(moved[0.25][name], share * whole, rtol=2e-3)
+    assert any("loc_net" in name for name in moved[1.0]) and any("cls_net" in name for name in moved[1.0])
