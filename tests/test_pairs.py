@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("small_world")
 
 
 def test_every_task_of_digits_and_every_transformer_has_its_place():
-    assert set(pairs.ROWS) == TASKS.keys() - {Pictures.name}
+    assert {row.task for row in pairs.ROWS.values()} == TASKS.keys() - {Pictures.name}
     assert set(pairs.ALL) == {*TRANSFORMERS, "none"}
     assert all(row.transformers[0] == "none" and set(row.transformers) <= set(pairs.ALL) for row in pairs.ROWS.values())
 
@@ -20,14 +20,14 @@ def test_every_task_of_digits_and_every_transformer_has_its_place():
 def test_a_task_is_run_once_and_the_page_has_its_numbers(tmp_path, monkeypatch):
     use_mnist(monkeypatch, lambda folder=None, train=True: few_digits(4_000, 8 + train))
     monkeypatch.setitem(SOURCES, "mnist", SOURCES["mnist"])  # put back afterwards
-    monkeypatch.setitem(pairs.ROWS, "R", pairs.Row(("none", "tps"), "blog", parallel=2))
+    monkeypatch.setitem(pairs.ROWS, "R", pairs.Row("R", ("none", "tps"), "blog", parallel=2, epochs=2))
     given = ["--images", "35", "--only", "R", "--out", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")]
     pairs.main(given)
     page = (tmp_path / "page.md").read_text()
-    assert "one epoch on 35 MNIST digits" in page and "This is a trial" in page
+    assert "trained on 35 MNIST digits" in page and "This is a trial" in page
     assert "2 of " in page and "commit: " in page and "cores: " in page
-    row = next(line for line in page.splitlines() if line.startswith("| R, 2 side by side | blog |"))
-    cells = row.split("|")[3:-1]
+    accuracies, *_ = (line for line in page.splitlines() if line.startswith("| R, 2 side by side | blog | fast, 2 |"))
+    cells = accuracies.split("|")[4:-1]
     assert [cell.strip() != "" for cell in cells] == [kind in ("none", "tps") for kind in pairs.ALL]
 
     monkeypatch.setattr(pairs, "npstn", lambda arguments: pytest.fail("a finished pair was run again"))
