@@ -25,8 +25,8 @@
 4. Small images make short pieces, and short loops are slow. So a few samples are stacked, pixel by pixel: `stack`.
 
 Stacks are shared out to threads. For dF each of at most RUNS runs of stacks adds up a part. How many runs there are
-follows from the shapes alone, and the parts are added in order: the number of threads changes no bit. Where a run
-has many stacks, its part is float64: a long sum in float32 loses digits.
+follows from the shapes alone, and the parts are added in order: the number of threads changes no bit. A long sum in
+float32 loses digits. So a part is float64 where it adds up many stretches, of LONG numbers at most.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.arguments import contiguous, rows
 
-FEW = 512  # stacks in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
+FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
+LONG = 2**14  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not get into their stride
 
@@ -174,18 +175,18 @@ def add_products(factors, read, read_start, written, write_start, samples, lengt
 
 
 @kernel(fastmath={"contract", "reassoc"})
-def add_products_transposed(dV, V_start, R, R_start, samples, length, dF):
-    """dF[o, q] += sum_p dV[V_start[o] + p] R[R_start[q] + p], with the starts counted in `samples`.
+def add_products_transposed(dV, V_start, R, R_start, samples, offset, length, dF):
+    """dF[o, q] += sum_p dV[V_start[o] + offset + p] R[R_start[q] + offset + p], with the starts counted in `samples`.
 
     GROUP outputs and NARROW_GROUP taps at a time.
     """
     zero = dV.dtype.type(0)
     for o in range(0, dF.shape[0] - SPARE, GROUP):
-        dV0, dV1 = dV[V_start[o] * samples :][:length], dV[V_start[o + 1] * samples :][:length]
-        dV2, dV3 = dV[V_start[o + 2] * samples :][:length], dV[V_start[o + 3] * samples :][:length]
+        dV0, dV1 = dV[V_start[o] * samples + offset :][:length], dV[V_start[o + 1] * samples + offset :][:length]
+        dV2, dV3 = dV[V_start[o + 2] * samples + offset :][:length], dV[V_start[o + 3] * samples + offset :][:length]
         for q in range(0, dF.shape[1] - SPARE, NARROW_GROUP):
-            R0, R1 = R[R_start[q] * samples :][:length], R[R_start[q + 1] * samples :][:length]
-            R2 = R[R_start[q + 2] * samples :][:length]
+            R0, R1 = R[R_start[q] * samples + offset :][:length], R[R_start[q + 1] * samples + offset :][:length]
+            R2 = R[R_start[q + 2] * samples + offset :][:length]
             f00 = f10 = f20 = f30 = f01 = f11 = f21 = f31 = f02 = f12 = f22 = f32 = zero
             for p in range(length):
                 f00 += R0[p] * dV0[p]
@@ -241,7 +242,9 @@ def conv2d_fast_backward(first, end, U, dV, F_transposed, tap_start, output_star
             if dF.size > 0:
                 stack(U, b, samples, stacked)
                 spread(stacked, sizes, samples, R)
-                add_products_transposed(dV_stacked, output_start, R, tap_start, samples, length, dF[run])
+                for offset in range(0, length, LONG):
+                    some = min(LONG, length - offset)
+                    add_products_transposed(dV_stacked, output_start, R, tap_start, samples, offset, some, dF[run])
             if dU.size > 0:
                 for p in range((tap_start[-1] + h * w) * samples):
                     R[p] = 0
@@ -277,7 +280,8 @@ def backward(layout: tuple, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     shape, (O, C, K, L), windows, stacks, places, sizes = layout
     (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
-    dtype = F.dtype if stacks <= RUNS * FEW else np.float64
+    stretches = stacks * -(-sizes[4] * sizes[5] * sizes[6] // LONG)
+    dtype = F.dtype if stretches <= RUNS * FEW else np.float64
     parts = np.zeros((min(stacks, RUNS), *(F.shape if need_weight or need_bias else (0, 0))), dtype)
     arrays = rows(U_phases), rows(dV), F.T.copy(), *places, sizes, rows(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)

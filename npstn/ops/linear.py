@@ -34,10 +34,21 @@ from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.summation import total
 
 
+LONG = 2**12  # numbers that BLAS adds up in float32; the sums of so many are added up in float64
+
+
 def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
     """y += left right. These lie in memory row after row or column after column, y row after row."""
     if 0 in (*left.shape, *right.shape):
         return  # BLAS refuses matrices without rows
+    if y.dtype == np.float32 and len(right) > LONG:
+        sums = y.astype(np.float64)
+        for first in range(0, len(right), LONG):
+            some = np.zeros_like(y)
+            add_product(left[:, first : first + LONG], right[first : first + LONG], some)
+            sums += some
+        y[...] = sums
+        return
     blas = blas_of_one_thread()
     gemm = blas.sgemm if y.dtype == np.float32 else blas.dgemm
     # BLAS reads matrices column after column, as the transposes of ours lie: y^T += right^T left^T.

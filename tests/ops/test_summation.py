@@ -32,6 +32,24 @@ def test_the_gradients_of_a_bias_and_of_a_broadcast_operand():
     assert_allclose(factor.grad, np.multiply(wanted, 2), rtol=3e-7)
 
 
+TENTHS = np.full(MANY, 0.1, np.float32)  # a float32 counts on by 0.1 with an error: BLAS and plain loops lose 4e-4
+WANTED = MANY * float(np.float32(0.1))
+
+
+def test_a_linear_layer_of_many_rows_or_features():
+    weight = Tensor(np.ones((1, 1), np.float32), requires_grad=True)
+    F.linear(Tensor._wrap(TENTHS[:, None]), weight).sum().backward()
+    assert_allclose(weight.grad, [[WANTED]], rtol=6e-5)
+    ones = Tensor._wrap(np.broadcast_to(np.float32(1), (1, MANY)))
+    assert_allclose(F.linear(Tensor._wrap(TENTHS[None]), ones, Tensor([5.0])), [[WANTED + 5]], rtol=6e-5)
+
+
+def test_the_gradient_of_a_filter_over_many_pixels():
+    filters = Tensor(np.ones((1, 1, 1, 1), np.float32), requires_grad=True)
+    F.conv2d(Tensor._wrap(TENTHS.reshape(20, 1, 1000, 1000)), filters).sum().backward()
+    assert_allclose(filters.grad.item(), WANTED, rtol=2e-5)
+
+
 @pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
 def test_softmax_over_many(function):
     x = np.full((300_000, 2), np.log(0.1), np.float32)
