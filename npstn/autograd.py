@@ -231,6 +231,7 @@ class Function:
                     source = x._context or x
                 x = x._array
             elif isinstance(x, np.ndarray):
+                x = native(x)
                 given.append(x)
             arrays.append(x)
             sources.append(source)

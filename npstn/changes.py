@@ -127,6 +127,15 @@ def changed(saved: Sequence[Any], copies: dict[int, bytes], time: int) -> int | 
             if memory is not None:
                 if memory.changed > time:
                     return place
-                if memory.copy is not None and place not in copies and owner.tobytes() != memory.copy:
+                if memory.copy is not None and place not in copies and _differs(array, owner, memory.copy):
                     return place
     return None
+
+
+def _differs(array: np.ndarray, owner: np.ndarray, copy: bytes) -> bool:
+    """Whether an array differs from what it was when its owner's numbers were copied."""
+    before = np.frombuffer(copy, owner.dtype).reshape(owner.shape)
+    if owner.flags.c_contiguous and array is not owner:  # the rest of the owner may have changed
+        offset = array.ctypes.data - owner.ctypes.data
+        before, owner = np.ndarray(array.shape, array.dtype, before, offset, array.strides), array
+    return owner.tobytes() != before.tobytes()

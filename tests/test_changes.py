@@ -80,6 +80,19 @@ def test_an_input_that_needs_no_gradient_and_is_used_through_a_view():
         y.backward()
 
 
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, lambda x: x[:, ::-1]], ids=["rows", "backwards"])
+def test_a_change_next_to_what_was_used_is_none(layout):
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    used = x[0]
+    y, z = (used * used).sum(), (used * used).sum()
+    layout(x.data)[1] = 9
+    y.backward()
+    assert_array_equal(x.grad, [[0, 2, 4], [0, 0, 0]])
+    layout(x.data)[0, 1] = 9
+    with refuses("mul", "input", r"\(3,\)"):
+        z.backward()
+
+
 def test_a_tensor_that_was_detached_before_it_was_used():
     w = leaf(2.0)
     shared = w.detach()

@@ -66,17 +66,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def suggestion(given: str, known: Iterable[str], prefix: str = "") -> str:
-    """The end of an error: the known name that is most like the one that was given; "" where none is.
+    """The end of an error: the known name that is most like the one that was given, or two; "" where none is.
 
     Args:
-        prefix: put before the name that is suggested.
+        prefix: put before a name that is suggested.
 
-    >>> suggestion("rts", ["R", "RTS"]), suggestion("x", ["R", "RTS"])
-    ('; did you mean RTS?', '')
+    >>> suggestion("rts", ["R", "RTS"]), suggestion("cn", ["cnn", "fcn"]), suggestion("x", ["R", "RTS"])
+    ('; did you mean RTS?', '; did you mean cnn or fcn?', '')
     """
-    names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
-    return f"; did you mean {prefix}{names[close[0]]}?" if close else ""
+    alike = {name: difflib.SequenceMatcher(None, name.lower(), given.lower()).ratio() for name in known}
+    best = max(alike.values(), default=0)
+    close = [prefix + name for name, ratio in alike.items() if ratio == best >= 0.6]
+    return f"; did you mean {' or '.join(close[:2])}?" if close else ""
 
 
 def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> Callable[[str], Any]:

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     for name, file in _files(options.pictures):
         try:
             if file is None:
-                raise DataError(f"expected PNG or JPEG files in {name}, got none")
+                raise DataError(f"expected PNG or JPEG files in {name}, got {_instead(name, options.folder)}")
             predictions.append(predict(net, config, file, name))
         except DataError as error:
             print(f"npstn: error: {error}", file=sys.stderr, flush=True)
@@ -75,6 +75,15 @@ def _files(pictures: Sequence[str]) -> Iterator[tuple[str, Path | io.BytesIO | N
         else:
             inside = [file for file in visible(Path(name)) if file.suffix.lower() in SUFFIXES]
             yield from ((str(file), file) for file in inside) if inside else [(name, None)]
+
+
+def _instead(folder: str, run: Path) -> str:
+    """What a folder without pictures has, and what to do."""
+    inside = [path for path in visible(Path(folder)) if path.is_dir()]
+    if not inside:
+        return "none"
+    all_of_them = f"score all of them with npstn eval {run} --data {folder}"
+    return f"folders: give one of them, such as {inside[0]}, or {all_of_them}"
 
 
 def _entry(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:

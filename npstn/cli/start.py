@@ -118,7 +118,7 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> t
     before = config.versions
     others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
     if others:
-        say(f"note: the run was started with {'; '.join(others)}: its last digits may differ")
+        say(f"note: the run was started with {'; '.join(others)}: it will end with other weights than there")
     return out, config, task
 
 

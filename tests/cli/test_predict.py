@@ -123,6 +123,15 @@ def test_a_bad_picture_is_a_line(trained, bad, name):
     assert message.startswith(SAID[name].format(bad / name)) and str(bad / name) in message
 
 
+def test_a_folder_of_folders_says_how_to_read_them(trained, tmp_path):
+    for name in ("one", "two", ".hidden"):
+        (tmp_path / name).mkdir()
+    assert refusal(1, "predict", trained[0], tmp_path) == (
+        f"expected PNG or JPEG files in {tmp_path}, got folders: give one of them, such as {tmp_path / 'one'}, or score "
+        f"all of them with npstn eval {trained[0]} --data {tmp_path}"
+    )
+
+
 def test_a_bad_picture_does_not_stop_the_rest(trained, bad, pictures):
     said = npstn_("predict", trained[0], bad / "white.png", pictures / "a.png", bad / "no.png", pictures / "c.jpeg")
     assert said.status == 1
