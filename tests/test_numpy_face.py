@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import npstn.functional as F
 from npstn import Tensor, nn, optim
 
 X = np.array([[1.0, -2.0, 3.0], [0.5, 5.0, -6.0]], np.float32)
@@ -204,6 +205,7 @@ def test_the_other_byte_order_in_constants_weights_and_gradients():
     t = Tensor(X, requires_grad=True)
     other = X.astype(">f4")
     assert_array_equal((t * other + other), X * X + X)
+    assert_array_equal(F.linear(other, other[:2, ::-1]), X @ X[:2, ::-1].T)
     (t * 2).backward(other)
     assert_array_equal(t.grad, 2 * X)
     t.data = other

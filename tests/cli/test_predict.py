@@ -127,8 +127,8 @@ def test_a_folder_of_folders_says_how_to_read_them(trained, tmp_path):
     for name in ("one", "two", ".hidden"):
         (tmp_path / name).mkdir()
     assert refusal(1, "predict", trained[0], tmp_path) == (
-        f"expected PNG or JPEG files in {tmp_path}, got folders: give one of them, such as {tmp_path / 'one'}, or score "
-        f"all of them with npstn eval {trained[0]} --data {tmp_path}"
+        f"expected PNG or JPEG files in {tmp_path}, got folders: give one of them, such as {tmp_path / 'one'}, or "
+        f"score all of them with npstn eval {trained[0]} --data {tmp_path}"
     )
 
 

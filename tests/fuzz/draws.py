@@ -11,7 +11,7 @@ import numpy as np
 from npstn.gradcheck import contracts
 
 FLOATS = (np.float32, np.float64)
-OTHER_DTYPES = (np.float16, np.complex64, np.int64, np.bool_, ">f4", "U3", object)
+OTHER_DTYPES = (np.float16, np.complex64, np.int64, np.bool_, np.longdouble, "U3", object)
 STRANGE = (None, -1, 0, 1.5, float("nan"), "2", (), (1,), (1, 2, 3), (2, -1), [2, 1], 2**31, 2**63, 10**30, np.int8(2))
 # For operations only: as the size of a layer some of these would take all memory.
 NONSENSE = (*STRANGE, 2**30, 10**9, -100, 100, 1e300, float("inf"), 1j, [], {}, [True], [100], "a", (0,) * 9)
