@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,16 @@ def installed() -> list[str]:
 
 
 class Worker:
-    """A process that runs cases in one library, for use in a `with`."""
+    """A process that runs cases in one library, for use in a `with`.
 
-    def __init__(self, library: str, threads: int) -> None:
+    Args:
+        path: a folder in which the library is looked for first.
+    """
+
+    def __init__(self, library: str, threads: int, path: Path | None = None) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would share what the parent has loaded
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, library, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, library, threads, path), daemon=True)
         self._process.start()
         other.close()
 
@@ -68,8 +73,10 @@ class Worker:
         return self._pipe.recv()
 
 
-def _serve(pipe: Connection, library: str, threads: int) -> None:
+def _serve(pipe: Connection, library: str, threads: int, path: Path | None) -> None:
     """Run in the worker's process: answer requests until the pipe is closed."""
+    if path is not None:
+        sys.path.insert(0, str(path))
     side = importlib.import_module(f"benchmarks.{library}_side")
     side.set_num_threads(threads)
     opened: dict[str, Timed] = {}

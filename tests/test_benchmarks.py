@@ -1,6 +1,7 @@
 """The benchmark: both libraries do the same work, in separate processes, and a ratio below its goal is marked."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import npstn
-from benchmarks import cases, command_timings, scaling, tables, worker
+from benchmarks import against, cases, command_timings, scaling, tables, worker
 from npstn import data, models, optim, runs, tasks, training
 
 ROW = {"name": "work", "threads": 1, "at_least": 2, "aim": 4}
@@ -58,6 +59,21 @@ def test_turns_alternate_in_their_order():
     calls = [1, 1, max(1, int(worker.BLOCK / 0.01))]
     assert order == [(0, 1), (1, 1), (2, 1)] + [(i, calls[i]) for i in (2, 1, 0, 0, 1, 2)]
     assert times == [[1, 1], [0.1, 0.1], [0.01, 0.01]]
+
+
+def test_another_build_is_timed_in_turns_with_this_one(tmp_path):
+    """The other one is a copy that rests before each grid of a map."""
+    shutil.copytree(command_timings.ROOT / "npstn", tmp_path / "npstn", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(tmp_path / "npstn" / "ops" / "affine_grid.py", "a") as file:
+        file.write("\nimport time\nquick = AffineGrid.forward\n")
+        file.write("AffineGrid.forward = staticmethod(lambda *x: time.sleep(0.05) or quick(*x))\n")
+    (case,) = (case for case in cases.cases() if case.group == "grid")
+    assert against.ratio(case, tmp_path, threads=1) > 10
+
+
+def test_an_unknown_commit_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="^benchmarks.against: error: .*no-such-commit"):
+        against.sources("no-such-commit", tmp_path)
 
 
 def test_the_first_epoch_with_the_accuracy_is_found_in_a_growing_file(tmp_path):
