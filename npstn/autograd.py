@@ -232,7 +232,8 @@ class Function:
                 x = x._array
             elif isinstance(x, np.ndarray):
                 x = native(x)
-                given.append(x)
+                if x.flags.writeable or x.base is not None:  # else nobody can write to it
+                    given.append(x)
             arrays.append(x)
             sources.append(source)
         ctx = Context(cls, sources)

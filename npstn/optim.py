@@ -127,6 +127,10 @@ class Optimizer:
         """The arrays, not copies, that a step changes in addition to the parameters, by name."""
         return {}
 
+    def _shaped(self, name: str, vectors: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """The vectors that belong to the parameters, in their shapes and by name."""
+        return {f"{name}.{i}": v.reshape(p.shape) for i, (v, p) in enumerate(zip(vectors, self.params, strict=True))}
+
 
 def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
     """Parameters as groups, each with its "params" and its "lr"."""
@@ -147,12 +151,17 @@ def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
     return groups
 
 
-def _flat(p: Parameter, *state: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A parameter, its gradient and its state as vectors; those of parameter and state share their memory."""
+def _flat(p: Parameter) -> tuple[np.ndarray, np.ndarray]:
+    """A parameter and its gradient as vectors; that of the parameter shares its memory."""
     if not p._array.flags.carray:
         p._array = p._array.copy(order="C")
-    gradient = native(p.grad).ravel()  # type: ignore[arg-type]  # the caller may have put another one there
-    return p._array.reshape(-1), gradient, *(array.reshape(-1) for array in state)
+    gradient: np.ndarray = p.grad  # type: ignore[assignment]  # the caller may have put another one there
+    return p._array.reshape(-1), (gradient if gradient.dtype.isnative else native(gradient)).ravel()
+
+
+def _zeros_for(params: list[Parameter]) -> list[np.ndarray]:
+    """A vector of zeros for the state of each parameter."""
+    return [np.zeros(p._array.size, p._array.dtype) for p in params]
 
 
 class SGD(Optimizer):
@@ -181,17 +190,17 @@ class SGD(Optimizer):
         if not (momentum >= 0 and weight_decay >= 0):
             raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {momentum}, {weight_decay}")
         self.momentum, self.weight_decay = momentum, weight_decay
-        self._m = [np.zeros_like(p._array) for p in self.params]
+        self._m = _zeros_for(self.params)
 
     def step(self) -> None:
         self._steps.note([p._array for p in self.params if p.grad is not None])
         for p, m, ratio in zip(self.params, self._m, self._ratios, strict=True):
             if p.grad is not None:
                 numbers = self.lr * ratio, self.momentum, self.weight_decay
-                share_out(sgd_step, p._array.size, *_flat(p, m), *numbers, work=p._array.size // 5)  # ns
+                share_out(sgd_step, m.size, *_flat(p), m, *numbers, work=m.size // 5)  # ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {f"m.{i}": m for i, m in enumerate(self._m)}
+        return self._shaped("m", self._m)
 
 
 class Adam(Optimizer):
@@ -223,8 +232,7 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: expected betas from 0 to below 1 and eps of at least 0, got {betas}, {eps}")
         self.betas, self.eps = betas, eps
         self._t = np.zeros(len(self.params), np.int64)
-        self._m = [np.zeros_like(p._array) for p in self.params]
-        self._v = [np.zeros_like(p._array) for p in self.params]
+        self._m, self._v = _zeros_for(self.params), _zeros_for(self.params)
 
     def step(self) -> None:
         self._steps.note([p._array for p in self.params if p.grad is not None])
@@ -232,12 +240,11 @@ class Adam(Optimizer):
             if p.grad is not None:
                 numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
                 self._t[i] += 1
-                state = self._m[i], self._v[i]
-                share_out(adam_step, p._array.size, *_flat(p, *state), *numbers, self._t[i], work=p._array.size // 3)
+                m, v = self._m[i], self._v[i]
+                share_out(adam_step, m.size, *_flat(p), m, v, *numbers, self._t[i], work=m.size // 3)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        of_each = {f"{letter}.{i}": a for letter, of in (("m", self._m), ("v", self._v)) for i, a in enumerate(of)}
-        return {"t": self._t, **of_each}
+        return {"t": self._t, **self._shaped("m", self._m), **self._shaped("v", self._v)}
 
 
 class AdamW(Adam):
