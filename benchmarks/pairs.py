@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks import tables
 from npstn import runs
+from npstn.backend.parallel import get_num_threads
 from npstn.cli.parser import main as npstn
 from npstn.data import SOURCES, Source
 from npstn.data.sources import mnist
@@ -88,7 +89,8 @@ def train(name: str, transformer: str, folder: Path, data_dir: Path | None) -> N
         status = npstn([*started, *where, *kind, *again])
     if status:
         raise SystemExit(status)
-    (run / ABOUT).write_text(json.dumps({**tables.machine(), "commit": commit()}) + "\n")
+    about = {**tables.machine(), "threads": get_num_threads(), "commit": commit()}
+    (run / ABOUT).write_text(json.dumps(about) + "\n")
 
 
 def commit() -> str:
@@ -145,6 +147,7 @@ MACHINE = {
     "date": "date",
     "processor": "processor",
     "cores": "cores",
+    "threads": "threads of a run",
     "system": "system",
     "python": "Python",
     "numpy": "NumPy",
