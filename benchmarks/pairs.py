@@ -59,7 +59,7 @@ ROWS = {
     "P": Row("P", MOVED, "blog"),
     "E": Row("E", MOVED, "blog"),
     "RTS": Row("RTS", ALL, "cnn"),
-    "RTS_paper": Row("RTS", ALL, "cnn", recipe="paper", epochs=4),
+    "RTS_paper": Row("RTS", ALL, "cnn", recipe="paper", epochs=2),
     "cluttered": Row("cluttered", MOVED, "cnn"),
     "addition": Row("addition", ALL, "cnn", parallel=2),
 }
