@@ -113,7 +113,7 @@ def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -
                 npstn.save(net.state_dict(), out / WEIGHTS)
                 _keep_frame(out, len(state.epochs), net, task)
                 say(line(event, recipe.epochs, task))
-                for alarm in filter(None, (task.alarm(task.test(), score.found), chance(score, task))):
+                for alarm in filter(None, (task.alarm(task.test(), score.found), no_better_than_chance(score, task))):
                     say(f"warning: {alarm}")
                 saver.save()  # last: a run that is killed before this does the epoch's end again
         score = score or evaluate(net, task.test())  # nothing was left to train: only the score is missing
@@ -134,7 +134,7 @@ def line(epoch: Epoch, epochs: int, task: Task) -> str:
     return f"{', '.join(parts)} ({row['seconds']:.0f} s)"
 
 
-def chance(score: Score, task: Task) -> str:
+def no_better_than_chance(score: Score, task: Task) -> str:
     """A warning where the network reads as many test images as one that has learned nothing; "" where all is well."""
     share = 100 * np.bincount(task.test().labels).max() / len(task.test().labels)
     if not score.accuracy <= share < 100:

@@ -25,7 +25,7 @@ from processes import run_python
 import npstn
 from npstn import models, runs, training
 from npstn.backend.parallel import get_num_threads
-from npstn.cli.train import chance, line
+from npstn.cli.train import line, no_better_than_chance
 from npstn.data.sources import drawn
 from npstn.tasks import Rotated
 from npstn.training import RECIPES, Epoch
@@ -103,7 +103,7 @@ def test_the_line_after_an_epoch():
 @pytest.mark.parametrize(("accuracy", "warned"), [(9.0, True), (10.0, True), (10.1, False)])
 def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warned):
     """The drawn test digits are 10 % of each class."""
-    said = chance(training.Score(2.3, accuracy, {}), Rotated(drawn()))
+    said = no_better_than_chance(training.Score(2.3, accuracy, {}), Rotated(drawn()))
     if warned:
         assert said.startswith("the network reads no more test images right than one that always answers the most ")
         assert "class (10.00 %)" in said and "--localiser-factor" in said
