@@ -37,11 +37,12 @@ from npstn.ops.arguments import array_of, MOST, check_floats, check_shape, conti
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.ndarray:
-    """x_j for j = 0 .. n-1: rounded once, from float64."""
+    """x_j for j = 0 .. n-1: rounded once, from float64. They are for everybody, and cannot be written to."""
     j = np.arange(n, dtype=np.float64)
-    if align_corners:
-        return (2 * j / (n - 1) - 1 if n > 1 else 0 * j).astype(dtype)
-    return ((2 * j + 1) / n - 1).astype(dtype)
+    x = (2 * j + 1) / n - 1 if not align_corners else 2 * j / (n - 1) - 1 if n > 1 else 0 * j
+    x = x.astype(dtype)
+    x.setflags(write=False)
+    return x
 
 
 @kernel
