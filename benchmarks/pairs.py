@@ -168,7 +168,7 @@ Test accuracy in percent:
 
 {accuracy}
 
-Seconds for the epochs, each with the test after it:
+Seconds for the epochs, each with the test after it. Where the machine does other work they mean little:
 
 {seconds}
 
