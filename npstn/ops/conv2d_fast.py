@@ -41,7 +41,7 @@ from npstn.backend.parallel import share_out
 from npstn.ops.arguments import contiguous, rows
 
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
-LONG = 2**14  # numbers in a stretch, which are added up in float32
+LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not get into their stride
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,10 +45,11 @@ def test_a_linear_layer_of_many_rows_or_features():
     assert_allclose(F.linear(Tensor._wrap(TENTHS[None]), ones, Tensor([5.0])), [[WANTED + 5]], rtol=6e-5)
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python takes minutes")
 def test_the_gradient_of_a_filter_over_many_pixels():
     filters = Tensor(np.ones((1, 1, 1, 1), np.float32), requires_grad=True)
     F.conv2d(Tensor._wrap(TENTHS.reshape(20, 1, 1000, 1000)), filters).sum().backward()
-    assert_allclose(filters.grad.item(), WANTED, rtol=2e-5)
+    assert_allclose(filters.grad.item(), WANTED, rtol=6e-5)
 
 
 @pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
