@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.cases import Case, cases
 from benchmarks.worker import Worker, duel
+from npstn.cli.arguments import COUNT
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,8 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("commit", help="of which the package is timed next to the files that are here")
     parser.add_argument("--only", choices=sorted({case.group for case in cases()}), help="measure only this group")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="how many threads; 1 by default")
-    parser.add_argument("--pairs", type=int, default=5, metavar="N", help="how many pairs of processes; 5 by default")
+    parser.add_argument("--threads", type=COUNT, default=1, metavar="N", help="how many threads; 1 by default")
+    parser.add_argument("--pairs", type=COUNT, default=5, metavar="N", help="how many pairs of processes; 5 by default")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         old = sources(options.commit, Path(folder))

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import tables
 from npstn import runs
 from npstn.backend.parallel import get_num_threads
+from npstn.cli.arguments import number
 from npstn.cli.parser import main as npstn
 from npstn.data import SOURCES, Source
 from npstn.data.sources import mnist
@@ -178,13 +179,13 @@ upright:
 {angles}
 
 Transformers that can undo nothing of a distortion are left out: attention does not turn, and rotation does nothing
-else. The network is the blog post's for images of 28 x 28 pixels, and the paper's CNN for larger ones, as
-`npstn train --network` has them. One epoch is short: a transformer that is ahead here need not be ahead at the end, and
-`addition` has hardly begun.
+else. For images of 28 x 28 pixels the blog post's network was trained, and for larger ones the paper's CNN
+(`npstn train --network cnn`). One epoch is short: a transformer that is ahead here need not be ahead at the end. On
+`cluttered` they have only begun to find the digit, and `addition` has hardly begun, with and without them.
 
 In `RTS` the recipe decides what a transformer learns. With `fast` (AdamW) the classifier soon reads a digit at any
-angle, once it is in the centre and of one size; nothing is left to be gained by turning it. With `paper` (SGD) the
-classifier learns more slowly, and the transformers turn digits upright, too.
+angle, once it is in the centre and of one size: transformers that bring it there hardly turn it. With `paper` (SGD) the
+classifier learns more slowly, and they turn digits upright, too.
 
 {done}; seed 0.
 
@@ -212,14 +213,17 @@ def few(count: int, data_dir: str | os.PathLike[str] | None) -> Source:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
-    parser.add_argument("--images", type=int, metavar="N", default=60_000, help="train on N digits only: a trial")
+    some = number(int, 1, 60_000, "a whole number of digits from 1 to 60,000")
+    trials = "train on N digits only: a trial, which writes its page next to its runs"
+    parser.add_argument("--images", type=some, metavar="N", default=60_000, help=trials)
     parser.add_argument("--only", choices=ROWS, action="append", help="this row; may be given several times")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the runs are kept; runs/pairs by default")
-    parser.add_argument("--page", type=Path, metavar="FILE", default=PAGE, help="the page to write; docs/pairs.md")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="the page to write; docs/pairs.md")
     options = parser.parse_args(arguments)
     trial = options.images < 60_000
     folder = options.out or Path("runs", f"pairs_{options.images}" if trial else "pairs")
     folder.mkdir(parents=True, exist_ok=True)
+    written = options.page or (folder / "pairs.md" if trial else PAGE)
     images = folder / IMAGES
     if images.exists() and json.loads(images.read_text()) != options.images:
         parser.error(f"argument --images: the pairs in {folder} were trained on {images.read_text()} digits")
@@ -229,8 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, transformer in pairs():
         if options.only is None or name in options.only:
             train(name, transformer, folder, options.data_dir)
-            options.page.write_text(page(folder), encoding="utf-8")
-    print(options.page)
+            written.write_text(page(folder), encoding="utf-8")
+    print(written)
 
 
 if __name__ == "__main__":

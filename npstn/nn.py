@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -42,19 +43,18 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Each module among the attributes, after its name.
 
-        Raises TypeError for a module or a parameter in a plain list or dict: its weights would not be found.
+        Raises TypeError for a module or a parameter in a plain list or dict, also in one inside another: its weights
+        would not be found.
         """
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, (list, tuple, set, dict)):
-                inside = value.values() if isinstance(value, dict) else value
-                if any(isinstance(item, (Module, Parameter)) for item in inside):
-                    kind, where = type(value).__name__, f"{type(self).__name__}.{name}"
-                    raise TypeError(
-                        f"{where}: expected modules as attributes or in an nn.ModuleList, got them in a {kind}, where "
-                        f"their weights would be neither trained nor saved"
-                    )
+            elif _holds_weights(value):
+                kind, where = type(value).__name__, f"{type(self).__name__}.{name}"
+                raise TypeError(
+                    f"{where}: expected modules as attributes or in an nn.ModuleList, got them in a {kind}, where "
+                    f"their weights would be neither trained nor saved"
+                )
 
     def modules(self) -> Iterator[Module]:
         """This module and all modules inside it, in the order in which they were set. Raises as `named_children`."""
@@ -148,6 +148,15 @@ def _uniform(fan_in: int, *shape: int) -> Parameter:
     return Parameter(generator().uniform(-bound, bound, shape).astype(np.float32))
 
 
+def _holds_weights(value: Any) -> bool:
+    """Whether a plain container has a module or a parameter in it."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set, frozenset, deque)):
+        return False
+    return any(isinstance(item, (Module, Parameter)) or _holds_weights(item) for item in value)
+
+
 class ModuleList(Module):
     """Modules in a list: their weights belong to the module that holds the list.
 
@@ -175,8 +184,9 @@ class ModuleList(Module):
     def __iter__(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
 
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]
+    def __getitem__(self, index: int | slice) -> Any:
+        found = list(self)[index]
+        return ModuleList(found) if isinstance(found, list) else found
 
 
 class Sequential(ModuleList):
@@ -189,6 +199,10 @@ class Sequential(ModuleList):
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        found = super().__getitem__(index)
+        return Sequential(*found) if isinstance(index, slice) else found
 
     def forward(self, input: Any) -> Any:
         for module in self:

@@ -70,6 +70,8 @@ class Optimizer:
             raise ValueError(f"{name}: expected lr of at least 0, got {lr}")
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: expected several parameters, got one Tensor: put it in a list")
+        if isinstance(params, Module):
+            raise TypeError(f"{name}: expected parameters, got a {type(params).__name__}: give its parameters()")
         self.lr = lr
         self._steps = Steps()
         self.params: list[Parameter] = []
@@ -79,6 +81,11 @@ class Optimizer:
             self._ratios += [group["lr"] / lr if group["lr"] != lr else 1.0] * len(group["params"])
         if not self.params:
             raise ValueError(f"{name}: expected at least one parameter, got none")
+        for parameter in self.params:
+            if not isinstance(parameter, Tensor):
+                got = type(parameter).__name__
+                raise TypeError(f"{name}: expected parameters, such as net.parameters(), got a {got} among them")
+        self._shapes = [parameter.shape for parameter in self.params]
         if len({id(parameter) for parameter in self.params}) < len(self.params):
             raise ValueError(f"{name}: expected each parameter once, got one that is in two groups or twice in one")
 
@@ -88,7 +95,10 @@ class Optimizer:
             parameter.grad = None
 
     def step(self) -> None:
-        """Change each parameter that has a gradient."""
+        """Change each parameter that has a gradient.
+
+        Raises ValueError for a gradient of another shape, TypeError for one of another dtype. Then none is changed.
+        """
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines step, got one without")
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,7 +139,38 @@ class Optimizer:
 
     def _shaped(self, name: str, vectors: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The vectors that belong to the parameters, in their shapes and by name."""
-        return {f"{name}.{i}": v.reshape(p.shape) for i, (v, p) in enumerate(zip(vectors, self.params, strict=True))}
+        return {f"{name}.{i}": v.reshape(self._shapes[i]) for i, v in enumerate(vectors)}
+
+    def _ready(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """The parameters that have a gradient: number, values and gradient as vectors, to be changed in place.
+
+        All are checked before any is changed. Raises ValueError and TypeError for gradients that do not fit.
+        """
+        ready = [(i, *self._flat(i, p)) for i, p in enumerate(self.params) if p.grad is not None]
+        self._steps.note([self.params[i]._array for i, *_ in ready])
+        return ready
+
+    def _flat(self, i: int, p: Parameter) -> tuple[np.ndarray, np.ndarray]:
+        gradient, shape = p.grad, self._shapes[i]
+        if not (isinstance(gradient, np.ndarray) and gradient.shape == shape == p.shape and gradient.dtype == p.dtype):
+            gradient = self._gradient(p, shape)
+        if not p._array.flags.carray:
+            p._array = p._array.copy(order="C")
+        return p._array.reshape(-1), gradient.ravel()
+
+    def _gradient(self, p: Parameter, shape: tuple[int, ...]) -> np.ndarray:
+        """The gradient that the caller has put there, if it fits in the byte order of this machine."""
+        step = f"{type(self).__name__}.step"
+        if p.shape != shape:
+            raise ValueError(f"{step}: expected a parameter of shape {shape}, as at first, got one of {p.shape}")
+        if not isinstance(p.grad, np.ndarray):
+            raise TypeError(f"{step}: expected a gradient that is an array, got a {type(p.grad).__name__}")
+        gradient = native(p.grad)
+        if gradient.shape != shape:
+            raise ValueError(f"{step}: expected a gradient of shape {shape}, got {gradient.shape}")
+        if gradient.dtype != p.dtype:
+            raise TypeError(f"{step}: expected a gradient of {p.dtype}, got {gradient.dtype}")
+        return gradient
 
 
 def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
@@ -149,14 +190,6 @@ def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
         inside = item["params"]
         groups.append({"params": [inside] if isinstance(inside, Tensor) else list(inside), "lr": rate})
     return groups
-
-
-def _flat(p: Parameter) -> tuple[np.ndarray, np.ndarray]:
-    """A parameter and its gradient as vectors; that of the parameter shares its memory."""
-    if not p._array.flags.carray:
-        p._array = p._array.copy(order="C")
-    gradient: np.ndarray = p.grad  # type: ignore[assignment]  # the caller may have put another one there
-    return p._array.reshape(-1), (gradient if gradient.dtype.isnative else native(gradient)).ravel()
 
 
 def _zeros_for(params: list[Parameter]) -> list[np.ndarray]:
@@ -193,11 +226,9 @@ class SGD(Optimizer):
         self._m = _zeros_for(self.params)
 
     def step(self) -> None:
-        self._steps.note([p._array for p in self.params if p.grad is not None])
-        for p, m, ratio in zip(self.params, self._m, self._ratios, strict=True):
-            if p.grad is not None:
-                numbers = self.lr * ratio, self.momentum, self.weight_decay
-                share_out(sgd_step, m.size, *_flat(p), m, *numbers, work=m.size // 5)  # ns
+        for i, p, g in self._ready():
+            numbers = self.lr * self._ratios[i], self.momentum, self.weight_decay
+            share_out(sgd_step, p.size, p, g, self._m[i], *numbers, work=p.size // 5)  # ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return self._shaped("m", self._m)
@@ -235,13 +266,10 @@ class Adam(Optimizer):
         self._m, self._v = _zeros_for(self.params), _zeros_for(self.params)
 
     def step(self) -> None:
-        self._steps.note([p._array for p in self.params if p.grad is not None])
-        for i, p in enumerate(self.params):
-            if p.grad is not None:
-                numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
-                self._t[i] += 1
-                m, v = self._m[i], self._v[i]
-                share_out(adam_step, m.size, *_flat(p), m, v, *numbers, self._t[i], work=m.size // 3)
+        for i, p, g in self._ready():
+            numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
+            self._t[i] += 1
+            share_out(adam_step, p.size, p, g, self._m[i], self._v[i], *numbers, self._t[i], work=p.size // 3)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"t": self._t, **self._shaped("m", self._m), **self._shaped("v", self._v)}
@@ -307,12 +335,21 @@ class AveragedModel:
 
     @np.errstate(under="ignore")
     def update_parameters(self, model: Module) -> None:
-        """Take the present weights of the network into the average. Call it after each step of the optimiser."""
-        keep = self.decay if self.updates else 0.0
-        note_changes(average._array for average in self.module.parameters())
-        for average, weight in zip(self.module.parameters(), model.parameters(), strict=True):
-            average._array *= average.dtype.type(keep)
-            average._array += average.dtype.type(1 - keep) * weight._array
+        """Take the present weights of the network into the average. Call it after each step of the optimiser.
+
+        Raises ValueError for a network whose weights have other shapes.
+        """
+        averages, weights = list(self.module.parameters()), list(model.parameters())
+        expected, got = [a.shape for a in averages], [w.shape for w in weights]
+        if got != expected:
+            raise ValueError(f"AveragedModel.update_parameters: expected weights of shapes {expected}, got {got}")
+        note_changes(average._array for average in averages)
+        for average, weight in zip(averages, weights, strict=True):
+            if self.updates:
+                average._array *= average.dtype.type(self.decay)
+                average._array += average.dtype.type(1 - self.decay) * weight._array
+            else:
+                average._array[...] = weight._array
         self.updates += 1
 
 

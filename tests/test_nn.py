@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import deque
 
 import numpy as np
 import pytest
@@ -363,6 +364,17 @@ def test_a_list_of_modules_is_a_list():
     assert len(nn.ModuleList()) == 0 and list(nn.ModuleList()) == []
 
 
+def test_a_slice_of_modules_is_a_list_of_modules(torch):
+    for library in (nn, torch.nn):
+        net = library.Sequential(library.Flatten(), library.Linear(4, 3), library.ReLU())
+        assert type(net[1:]) is library.Sequential and list(net[1:]) == [net[1], net[2]]
+        layers = library.ModuleList(net)
+        assert type(layers[::-1]) is library.ModuleList and list(layers[::-1]) == [net[2], net[1], net[0]]
+    x = Tensor(np.ones((2, 2, 2), np.float32))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
+    assert_array_equal(net[:2](x), net[1](net[0](x)))
+
+
 @pytest.mark.parametrize("make", [lambda x: nn.ModuleList([x]), nn.Sequential, lambda x: nn.ModuleList().append(x)])
 @pytest.mark.parametrize("given", [np.tanh, 3, None, nn.Linear])
 def test_a_list_of_modules_takes_modules_only(make, given):
@@ -397,6 +409,9 @@ def test_flatten_keeps_the_batch():
         ("dict", lambda module: {"first": module}),
         ("set", lambda module: {module}),
         ("list", lambda module: [module.weight]),
+        ("list", lambda module: [[nn.ReLU()], ["a", (module,)]]),
+        ("dict", lambda module: {"first": [3, {"second": module}]}),
+        ("deque", lambda module: deque([module])),
     ],
 )
 @pytest.mark.parametrize(

@@ -206,6 +206,12 @@ def test_the_other_byte_order_in_constants_weights_and_gradients():
     other = X.astype(">f4")
     assert_array_equal((t * other + other), X * X + X)
     assert_array_equal(F.linear(other, other[:2, ::-1]), X @ X[:2, ::-1].T)
+    theta, size = np.array([[[1, 0, 0.5], [0, 1, 0]]], np.float32), (1, 1, 2, 3)
+    grid = F.affine_grid(Tensor(theta), size, align_corners=True)
+    assert_array_equal(F.affine_grid(theta.astype(">f4"), size, align_corners=True), grid)
+    image = np.arange(6, dtype=np.float32).reshape(1, 1, 2, 3)
+    there = F.grid_sample(Tensor(image), grid, align_corners=True)
+    assert_array_equal(F.grid_sample(image.astype(">f4"), grid.data.astype(">f4"), align_corners=True), there)
     (t * 2).backward(other)
     assert_array_equal(t.grad, 2 * X)
     t.data = other

@@ -611,3 +611,71 @@ def test_another_network_is_refused():
     average = optim.AveragedModel(nn.Linear(1, 1), 0.5)
     with pytest.raises(ValueError):
         average.update_parameters(nn.Linear(1, 1, bias=False))
+
+
+# Gradients and parameters that do not fit
+
+UNFIT = {
+    "a shorter one": (np.ones(2, np.float32), ValueError, r"a gradient of shape \(4, 64\), got \(2,\)"),
+    "the same size": (np.ones((64, 4), np.float32), ValueError, r"a gradient of shape \(4, 64\), got \(64, 4\)"),
+    "no axes": (np.ones((), np.float32), ValueError, r"a gradient of shape \(4, 64\), got \(\)"),
+    "float64": (np.ones((4, 64)), TypeError, "a gradient of float32, got float64"),
+    "float16": (np.ones((4, 64), np.float16), TypeError, "a gradient of float32, got float16"),
+    "a list": ([[1.0] * 64] * 4, TypeError, "a gradient that is an array, got a list"),
+    "a Tensor": (Tensor(np.ones((4, 64), np.float32)), TypeError, "a gradient that is an array, got a Tensor"),
+}
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize(("gradient", "error", "said"), UNFIT.values(), ids=UNFIT)
+def test_a_gradient_that_does_not_fit_is_refused_and_nothing_is_changed(make, gradient, error, said):
+    first, second = nn.Parameter([1.0]), nn.Parameter(np.ones((4, 64), np.float32))
+    opt = make([first, second], lr=1.0)
+    first.grad, second.grad = np.ones(1, np.float32), gradient
+    before = opt.state_dict()
+    with pytest.raises(error, match=f"^{make.__name__}.step: expected {said}$"):
+        opt.step()
+    assert first.item() == 1 and (second.data == 1).all()
+    assert all(np.array_equal(array, before[name]) for name, array in opt.state_dict().items())
+
+
+def test_a_parameter_of_another_shape_than_at_first_is_refused():
+    p = nn.Parameter([1.0, 2.0])
+    opt = optim.SGD([p], lr=1.0)
+    p.data = np.ones(3, np.float32)
+    p.grad = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match=r"^SGD.step: expected a parameter of shape \(2,\), as at first, got one of "):
+        opt.step()
+    assert opt.state_dict()["m.0"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (nn.Linear(1, 1), r"SGD: expected parameters, got a Linear: give its parameters\(\)"),
+        ([np.ones(3)], r"SGD: expected parameters, such as net.parameters\(\), got a ndarray among them"),
+        (nn.Linear(1, 1).named_parameters(), "SGD: expected parameters, .* got a tuple among them"),
+        (nn.Linear(1, 1).state_dict(), "SGD: expected parameters, .* got a str among them"),
+    ],
+)
+def test_what_is_no_parameter_is_refused(params, said):
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        optim.SGD(params, lr=1.0)
+
+
+def test_the_first_average_is_the_weights_whatever_was_there():
+    net = nn.Linear(2, 1)
+    net.weight.data[...] = np.inf
+    average = optim.AveragedModel(net, decay=0.5)
+    net.weight.data[...] = 3
+    average.update_parameters(net)
+    assert (average.module.weight.data == 3).all()
+
+
+@pytest.mark.parametrize("other", [nn.Linear(2, 2), nn.Linear(2, 1, bias=False)])
+def test_a_network_of_other_shapes_is_not_averaged(other):
+    average = optim.AveragedModel(nn.Linear(2, 1))
+    before = average.module.state_dict()
+    with pytest.raises(ValueError, match=r"^AveragedModel.update_parameters: expected weights of shapes \[\(1, 2\), "):
+        average.update_parameters(other)
+    assert average.updates == 0 and all(np.array_equal(a, before[n]) for n, a in average.module.state_dict().items())

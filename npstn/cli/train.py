@@ -38,7 +38,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_settings(parser, TASKS)
     arguments.add_settings(parser, TRANSFORMERS)
     several = arguments.number(int, 1, MOST_PARALLEL, f"a whole number from 1 to {MOST_PARALLEL}")
-    side = "how many transformers read the images side by side; 1"
+    side = "how many transformers read the images side by side; 1 by default"
     parser.add_argument("--parallel", type=several, metavar="N", help=side)
     networks = "the networks: the blog post's, the default, or the paper's CNN or FCN"
     parser.add_argument("--network", choices=tuple(NETWORKS), help=networks)
@@ -46,9 +46,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
-    rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0")
+    rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0 and at most 1000")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
-    times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0")
+    times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0 and at most 1000")
     slower = "the learning rate of localisation networks is X times --lr; by default 1, and for fast "
     slower += " and ".join(f"{c.localiser_factor:g} ({name})" for name, c in TASKS.items() if c.localiser_factor != 1)
     parser.add_argument("--localiser-factor", type=times, metavar="X", help=slower)
@@ -139,10 +139,13 @@ def no_better_than_chance(score: Score, task: Task) -> str:
     share = 100 * np.bincount(task.test().labels).max() / len(task.test().labels)
     if not score.accuracy <= share < 100:
         return ""
+    behind = bool(score.found)  # a transformer
+    or_lost = ", or its transformer loses the image" if behind else ""
+    or_factor = ", or a lower --localiser-factor" if behind else ""
     return (
         f"the network reads no more test images right than one that always answers the most frequent class "
-        f"({share:.2f} %). It has learned nothing, or its transformer loses the image. Early in training this may "
-        f"change; otherwise try a lower --lr, or a lower --localiser-factor"
+        f"({share:.2f} %): it has learned nothing{or_lost}. Early in training this may change; otherwise try a lower "
+        f"--lr{or_factor}"
     )
 
 

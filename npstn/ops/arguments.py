@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.numpy_face import FLOATS
+from npstn.numpy_face import FLOATS, native
 
 MOST = 2**31  # an image has fewer pixels than this: kernels keep places in it in 32 bits
 
 
 def array_of(x: Any) -> Any:
-    """The array of a Tensor, to look at; anything else as it is."""
-    return x._array if isinstance(x, Tensor) else x
+    """The array of a Tensor, to look at; an array in the byte order of this machine; anything else as it is."""
+    if isinstance(x, Tensor):
+        return x._array
+    return native(x) if isinstance(x, np.ndarray) else x
 
 
 def check_floats(operation: str, **arrays: Any) -> None:

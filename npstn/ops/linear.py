@@ -33,19 +33,21 @@ from npstn.backend.blas import blas_of_one_thread
 from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.summation import total
 
-
 LONG = 2**12  # numbers that BLAS adds up in float32; the sums of so many are added up in float64
+VERY_LONG = 2**16  # the same where a piece of so many must be copied first, which takes up to half of the time
 
 
 def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
     """y += left right. These lie in memory row after row or column after column, y row after row."""
     if 0 in (*left.shape, *right.shape):
         return  # BLAS refuses matrices without rows
-    if y.dtype == np.float32 and len(right) > LONG:
+    together = left.flags.f_contiguous and right.flags.c_contiguous
+    if y.dtype == np.float32 and len(right) > (LONG if together else VERY_LONG):
         sums = y.astype(np.float64)
         for first in range(0, len(right), LONG):
             some = np.zeros_like(y)
-            add_product(left[:, first : first + LONG], right[first : first + LONG], some)
+            piece = slice(first, first + LONG)
+            add_product(contiguous(left.T[piece]).T, contiguous(right[piece]), some)
             sums += some
         y[...] = sums
         return

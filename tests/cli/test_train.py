@@ -101,14 +101,16 @@ def test_the_line_after_an_epoch():
 
 
 @pytest.mark.parametrize(("accuracy", "warned"), [(9.0, True), (10.0, True), (10.1, False)])
-def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warned):
+@pytest.mark.parametrize("found", [{}, {"angle_deg": np.zeros(3)}], ids=["alone", "behind a transformer"])
+def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warned, found):
     """The drawn test digits are 10 % of each class."""
-    said = no_better_than_chance(training.Score(2.3, accuracy, {}), Rotated(drawn()))
+    said = no_better_than_chance(training.Score(2.3, accuracy, found), Rotated(drawn()))
     if warned:
         assert said.startswith("the network reads no more test images right than one that always answers the most ")
-        assert "class (10.00 %)" in said and "--localiser-factor" in said
+        assert "class (10.00 %): it has learned nothing" in said and "a lower --lr" in said
     else:
         assert said == ""
+    assert ("--localiser-factor" in said) == ("its transformer" in said) == (warned and found != {})
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,6 @@ def test_config_says_what_was_run(trained):
             "batch_size": 32,
             "epochs": 2,
             "dropout": RECIPES["fast"].dropout,
-            "localiser_factor": 1.0,
         },
         "recipe_name": "fast",
         "seed": 3,

@@ -365,3 +365,11 @@ def test_a_size_outside_1_to_10_000_is_refused(tmp_path, size):
     with pytest.raises(ValueError, match="^load_images: expected a size of 1 to 10,000 pixels, got ") as caught:
         load_images(tmp_path, size)
     assert str(caught.value).endswith(f"got {size!r}")
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x00" * 200])
+def test_what_is_no_npz_at_all_is_not_advised_to_be_unpickled(tmp_path, content):
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_images(tmp_path / "mine.npz")
+    assert str(caught.value) == f"expected an .npz in {tmp_path / 'mine.npz'}, got one that cannot be read (it is no .npz)"

@@ -85,7 +85,6 @@ def test_each_missing_entry_is_refused(copy):
     config = read_config(copy)
     names = [(None, name) for name in config]
     names += [(part, name) for part in ("task", "model", "recipe") for name in config[part]]
-    names.remove(("recipe", "localiser_factor"))  # see the next test
     assert len(names) > 15
     for part, name in names:
         damaged = copying.deepcopy(config)
@@ -95,11 +94,14 @@ def test_each_missing_entry_is_refused(copy):
             runs.read_config(copy)
 
 
-def test_localisers_of_early_runs_learned_at_the_rate_of_the_classifier(copy):
-    config = read_config(copy)
-    del config["recipe"]["localiser_factor"]
-    (copy / "config.json").write_text(json.dumps(config))
+def test_the_factor_of_localisers_is_written_unless_it_is_1(copy):
+    """Early runs do not have the entry; and their checkpoints hold the config as it was written."""
+    assert "localiser_factor" not in read_config(copy)["recipe"]
     assert runs.read_config(copy).recipe.localiser_factor == 1
+    config = read_config(copy)
+    config["recipe"]["localiser_factor"] = 0.25
+    (copy / "config.json").write_text(json.dumps(config))
+    assert runs.read_config(copy).as_json() == config
 
 
 @pytest.mark.parametrize(
