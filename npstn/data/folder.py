@@ -170,7 +170,7 @@ def _read_npz(file: Path, size: Size | None, grey: bool) -> tuple[np.ndarray, np
                 f"they are read: save the images as uint8, the labels as integers or strings"
             ) from None
         why = " ".join(str(error).split())
-        if "allow_pickle" in why:  # NumPy takes what it does not know for a pickle, and says how to load it all the same
+        if "allow_pickle" in why:  # NumPy takes what it does not know for a pickle
             why = "it is no .npz"
         raise DataError(f"expected an .npz in {file}, got one that cannot be read ({why})") from None
     colours = images.ndim == 4 and images.shape[3] == 3

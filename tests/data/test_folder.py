@@ -372,4 +372,5 @@ def test_what_is_no_npz_at_all_is_not_advised_to_be_unpickled(tmp_path, content)
     (tmp_path / "mine.npz").write_bytes(content)
     with pytest.raises(DataError) as caught:
         load_images(tmp_path / "mine.npz")
-    assert str(caught.value) == f"expected an .npz in {tmp_path / 'mine.npz'}, got one that cannot be read (it is no .npz)"
+    file = tmp_path / "mine.npz"
+    assert str(caught.value) == f"expected an .npz in {file}, got one that cannot be read (it is no .npz)"
