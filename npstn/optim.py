@@ -146,17 +146,19 @@ class Optimizer:
 
         All are checked before any is changed. Raises ValueError and TypeError for gradients that do not fit.
         """
-        ready = [(i, *self._flat(i, p)) for i, p in enumerate(self.params) if p.grad is not None]
-        self._steps.note([self.params[i]._array for i, *_ in ready])
+        ready, arrays = [], []
+        for i, p in enumerate(self.params):
+            g, x, shape = p.grad, p._array, self._shapes[i]
+            if g is None:
+                continue
+            if type(g) is not np.ndarray or not g.shape == shape == x.shape or g.dtype != x.dtype:
+                g = self._gradient(p, shape)
+            if not x.flags.carray:
+                p._array = x = x.copy(order="C")
+            arrays.append(x)
+            ready.append((i, x.reshape(-1), g.ravel()))
+        self._steps.note(arrays)
         return ready
-
-    def _flat(self, i: int, p: Parameter) -> tuple[np.ndarray, np.ndarray]:
-        gradient, shape = p.grad, self._shapes[i]
-        if not (isinstance(gradient, np.ndarray) and gradient.shape == shape == p.shape and gradient.dtype == p.dtype):
-            gradient = self._gradient(p, shape)
-        if not p._array.flags.carray:
-            p._array = p._array.copy(order="C")
-        return p._array.reshape(-1), gradient.ravel()
 
     def _gradient(self, p: Parameter, shape: tuple[int, ...]) -> np.ndarray:
         """The gradient that the caller has put there, if it fits in the byte order of this machine."""
