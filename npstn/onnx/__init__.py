@@ -21,6 +21,7 @@ from npstn.onnx.grids import GRIDS
 from npstn.onnx.layers import LAYERS
 from npstn.onnx.shaping import SHAPING
 from npstn.onnx.trace import trace
+from npstn.ops.arguments import whole
 from npstn.storage import write_whole
 
 __all__ = ["NODES", "OPSET", "ExportError", "Graph", "Value", "Varies", "save"]
@@ -40,8 +41,9 @@ def save(net: Module, path: str | os.PathLike[str], image: tuple[int, ...]) -> N
         path: the file; one that is there is replaced.
         image: the shape of an input, (C, H, W) for images.
 
-    Raises ExportError, a ValueError, where the package onnx is missing, for an operation that `NODES` lacks, and for a
-    network whose constants depend on the images; OSError where the file cannot be written.
+    Raises ExportError, a ValueError, where the package onnx is missing, for an operation that `NODES` lacks, for nodes
+    that onnx refuses, and for a network whose constants depend on the images, or that writes to its arrays; ValueError
+    or TypeError for another `net` or `image`; OSError where the file cannot be written.
 
     >>> import onnx, tempfile, npstn
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -51,5 +53,10 @@ def save(net: Module, path: str | os.PathLike[str], image: tuple[int, ...]) -> N
     ('npstn', ['output'])
     """
     check_package()
-    graph, result = trace(net, tuple(image), NODES)
-    write_whole(Path(path), as_bytes(graph, tuple(image), result))
+    if not isinstance(net, Module):
+        raise TypeError(f"onnx.save: expected net to be a Module, got {type(net).__name__}")
+    if not isinstance(image, (tuple, list)):
+        raise TypeError(f"onnx.save: expected image to be a shape such as (1, 28, 28), got {image!r}")
+    shape = tuple(whole("onnx.save", "each length of image", length, 1) for length in image)
+    graph, result = trace(net, shape, NODES)
+    write_whole(Path(path), as_bytes(graph, shape, result))

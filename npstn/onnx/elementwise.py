@@ -4,7 +4,8 @@
 |---------------------------------------|------------------------------------------------------------|
 | a + b, a - b, a b, a / b, a^b         | Add, Sub, Mul, Div, Pow                                    |
 | exp, log, sqrt, sin, cos              | Exp, Log, Sqrt, Sin, Cos                                   |
-| relu, tanh, abs                       | Relu, Tanh, Abs                                            |
+| relu, tanh                            | Relu, Tanh                                                 |
+| abs: max(x, -x)                       | Neg, Max: OpenVINO takes Abs through a MaxPool before it   |
 | sigmoid: 1 / (1 + e^-x)               | Neg, Exp, Add, Div: onnxruntime's Sigmoid is 0 from -18 on |
 | clamp: min(max(x, low), high)         | Max, Min                                                   |
 """
@@ -54,6 +55,6 @@ ELEMENTWISE: Table = {
     activation.Relu: same("Relu"),
     activation.Tanh: same("Tanh"),
     activation.Sigmoid: sigmoid,
-    clamp.Abs: same("Abs"),
+    clamp.Abs: lambda graph, x: graph.node("Max", x, graph.node("Neg", x)),
     clamp.Clamp: clamp_nodes,
 }

@@ -16,11 +16,11 @@ def check_package() -> None:
     try:
         import onnx  # noqa: F401
     except ImportError:
-        raise ExportError('onnx.save: expected the package onnx, got none; pip install "npstn[onnx]"') from None
+        raise ExportError("onnx.save: expected the package onnx, got none; pip install onnx") from None
 
 
 def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
-    """The content of the file, checked by onnx.checker."""
+    """The content of the file. Raises ExportError where onnx.checker refuses it."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -40,5 +40,8 @@ def as_bytes(graph: Graph, image: tuple[int, ...], result: Value) -> bytes:
         producer_name="npstn",
         producer_version=__version__,
     )
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"onnx.save: expected nodes that onnx accepts, got some that it refuses: {error}") from None
     return model.SerializeToString(deterministic=True)

@@ -18,29 +18,35 @@ from npstn.autograd import Function
 Table = dict[type[Function], Callable[..., str]]
 
 INPUT, OUTPUT = "images", "output"
+BATCH, COUNT = "input/batch", "input/count"  # nodes of lengths
 
 
 class ExportError(ValueError):
     """Why a network cannot be written as ONNX, in one line."""
 
 
-class Value(NamedTuple):
-    """A tensor that flows between nodes; in its shape, None stands for a length that the number of images decides."""
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that flows between nodes."""
 
     name: str
-    shape: tuple[int | None, ...]
+    shapes: tuple[tuple[int, ...], ...]  # in each run of the network
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Its shape, with None for a length that the number of images decides."""
+        return tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*self.shapes, strict=True))
 
     @property
     def ndim(self) -> int:
-        return len(self.shape)
+        return len(self.shapes[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Varies:
-    """What differed between the two runs of a network: it depends on the images, or on how many there are."""
+    """What differed between the runs of a network: it depends on the images, or on how many there are."""
 
-    first: Any
-    second: Any
+    values: tuple[Any, ...]  # in each run
 
 
 class Node(NamedTuple):
@@ -66,7 +72,9 @@ class Graph:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
         self.operation = ""
-        self._weights = {id(array): name for name, array in weights.items()}
+        # No name of a parameter has a slash in it, and all names that are made up here have one.
+        taken = {INPUT: f"weights/{INPUT}", OUTPUT: f"weights/{OUTPUT}"}
+        self._weights = {id(array): taken.get(name, name) for name, array in weights.items()}
 
     def node(self, operator: str, *inputs: Any, output: Any = None, **attributes: Any) -> str:
         """Add a node of an ONNX operator; gives the name of its output.
@@ -90,8 +98,15 @@ class Graph:
             return x.name if isinstance(x, Value) else x
         array = np.asarray(self.fixed("constants", x), np.int64 if isinstance(x, list) else None)
         name = self._weights.get(id(x), f"{self.operation}/constant_{len(self.constants)}")
-        self.constants[name] = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        self.constants[name] = array.astype(np.int64) if array.dtype.kind != "f" else self._single(array)
         return name
+
+    def _single(self, array: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            single = array.astype(np.float32)
+        if (np.isinf(single) & ~np.isinf(array)).any():
+            raise self.refusal("constants that float32 can hold", f"{np.abs(array).max():.3g}")
+        return single
 
     def fixed(self, what: str, x: Any) -> Any:
         """Return x. Raises ExportError, which calls it `what`, where it varies, or a part of it."""

@@ -13,8 +13,9 @@ or NaN, by engine. Likewise GridSample itself, of a point that is NaN or far awa
 points near the image, and put NaN where it belongs afterwards:
 
     lost = G is NaN or infinite; with "border" G is NaN, as an infinite point is far outside like any other
-    near = 0 where lost, else clip(G, -5, 5), from where no tap reaches the image, or all taps the border;
-           with "reflection" the remainder of G / 4: after that distance the mirror images repeat
+    near = 0 where lost, else clip(G, -8, 8), from where no tap reaches the image, or all taps the border;
+           with "reflection" the remainder of G / 4: after that distance the mirror images repeat; and for the nearest
+           pixel mirrored into the image, twice by 2 clip(G, -1, 1) - G: engines round before they mirror
     V = GridSample(U, near) + (NaN where lost, else 0)
 
 Two combinations take a larger image U, so that all engines do what npstn does:
@@ -43,7 +44,7 @@ from npstn.ops.rotation import RotationTheta
 from npstn.ops.tps_grid import TpsGrid, spline_matrix
 
 ZERO = np.float32(0)
-FAR = 5.0
+FAR = 8.0
 PERIOD = 4.0  # of an image and its mirror image, normalised
 RING = 2  # pixels
 
@@ -97,6 +98,9 @@ def _sample(graph: Graph, U: Any, G: Any, mode: str, padding: int, align_corners
     near = graph.node("Where", lost, ZERO, G)
     if padding == REFLECTION:
         near = graph.node("Mod", near, np.float32(PERIOD), fmod=1)
+        for _ in range(2 if mode == "nearest" else 0):
+            inside = graph.node("Clip", near, np.float32(-1), np.float32(1))
+            near = graph.node("Sub", graph.node("Mul", inside, np.float32(2)), near)
     else:
         near = graph.node("Clip", near, np.float32(-FAR), np.float32(FAR))
     if padding == BORDER and mode == "cubic":

@@ -40,13 +40,21 @@ def max_along(graph: Graph, x: Value, indices: Any, dim: int) -> str:
 
 
 def reshape(graph: Graph, x: Value, shape: Any) -> str:
-    lengths = []
-    for axis, length in enumerate(shape if isinstance(shape, tuple) else (shape,)):
-        as_in_input = axis < x.ndim and x.shape[axis] is None
-        lengths.append((0 if as_in_input else -1) if isinstance(length, Varies) else int(length))
-    if lengths.count(-1) > 1:
+    asked = shape if isinstance(shape, tuple) else (shape,)
+    of_runs = []
+    for run, before in enumerate(x.shapes):
+        lengths = [length.values[run] if isinstance(length, Varies) else length for length in asked]
+        of_runs.append(np.empty(before, bool).reshape(lengths).shape)
+    written = []
+    for axis, lengths_of_axis in enumerate(zip(*of_runs, strict=True)):
+        if len(set(lengths_of_axis)) == 1:
+            written.append(lengths_of_axis[0])
+        else:  # it is that of the input in every run, or the rest
+            as_in_input = axis < x.ndim and all(x.shapes[run][axis] == n for run, n in enumerate(lengths_of_axis))
+            written.append(0 if as_in_input else -1)
+    if written.count(-1) > 1:
         raise graph.refusal("at most one length that is left open", "two")
-    return graph.node("Reshape", x, lengths)
+    return graph.node("Reshape", x, written)
 
 
 def transpose(graph: Graph, x: Value, dim0: int, dim1: int) -> str:
@@ -73,9 +81,7 @@ def index(graph: Graph, x: Value, index: Any) -> str:
             continue
         if isinstance(entry, slice):
             if entry != slice(None):
-                step = 1 if entry.step is None else entry.step
-                start = (0 if step > 0 else END) if entry.start is None else entry.start
-                stop = (END if step > 0 else -END) if entry.stop is None else entry.stop
+                start, stop, step = _ends(entry, x.shape[axis])
                 name = graph.node("Slice", name, [start], [stop], [axis], [step])
         else:
             places = np.asarray(entry)
@@ -95,6 +101,19 @@ def index(graph: Graph, x: Value, index: Any) -> str:
     if new:
         name = graph.node("Unsqueeze", name, new)
     return name
+
+
+def _ends(entry: slice, length: int | None) -> tuple[int, int, int]:
+    """Start, stop and step of a slice as ONNX counts, which has no place before the first element."""
+    step = 1 if entry.step is None else entry.step
+    if length is None:
+        start = (0 if step > 0 else END) if entry.start is None else entry.start
+        stop = (END if step > 0 else -END) if entry.stop is None else entry.stop
+        return start, stop, step
+    start, stop, step = entry.indices(length)
+    if start < 0:
+        return 0, 0, 1  # backwards from before the first: nothing
+    return start, stop if stop >= 0 else -END, step
 
 
 def cat(graph: Graph, dim: int, *xs: Any) -> str:

@@ -59,6 +59,6 @@ def test_a_model_in_place_of_a_folder(trained, tmp_path):
 
 def test_the_extra_is_missing(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    message = 'onnx.save: expected the package onnx, got none; pip install "npstn[onnx]"'
+    message = "onnx.save: expected the package onnx, got none; pip install onnx"
     assert refusal(1, "export", trained[0], tmp_path / "model.onnx") == message
     assert list(tmp_path.iterdir()) == []

@@ -51,6 +51,19 @@ def test_the_sampler_at_points_of_all_kinds(size, mode, padding_mode, align_corn
 
 
 @every_engine
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_the_nearest_pixel_is_that_of_the_point_in_the_image(align_corners, engine):
+    """Halves outside the image, where an engine would round first and mirror then."""
+    x = np.arange(-24, 25) / 4
+
+    def net(images):
+        G = np.repeat(np.stack([x, 0 * x], axis=1)[None, None].astype(np.float32), len(images), axis=0)
+        return F.grid_sample(images, Tensor(G), "nearest", "reflection", align_corners)
+
+    agree(net, np.float32([[[[1, 2, 3, 4]]]]), engine)
+
+
+@every_engine
 def test_a_mirror_image_that_lies_far_away(engine):
     """4 is the distance after which mirror images repeat, and so 2^100 is 0."""
     image = np.float32([[[[1, 2, 3, 4]]]])

@@ -88,10 +88,40 @@ def test_a_clamp_whose_limits_are_crossed(engine):
 @every_engine
 @pytest.mark.parametrize("index", [
     np.s_[:, 1], np.s_[:, -1:], np.s_[:, ::-1], np.s_[:, 1:, None, ..., 2], np.s_[..., 0], np.s_[:, [2, 0]],
-    np.s_[:, -1, None, -2:], np.s_[:, :, 3:0:-2], np.s_[:],
+    np.s_[:, -1, None, -2:], np.s_[:, :, 3:0:-2], np.s_[:, -9::-1], np.s_[:, :, 9::-3], np.s_[:, -9:2], np.s_[:],
 ], ids=str)
 def test_an_index(index, engine):
     agree(lambda x: x[index] * 1, np.float32(np.arange(48).reshape(4, 3, 4)), engine)
+
+
+@every_engine
+@pytest.mark.parametrize("net", [
+    lambda x: x.reshape(len(x) * 2, 12).max(dim=1).values.reshape(len(x), 2),
+    lambda x: x.reshape(len(x) * 6, 4).reshape(len(x), 12, -1).sum(dim=2),
+    lambda x: x.reshape(-1, 1, 4).reshape(len(x), 3, 8),
+    lambda x: x.reshape(6, len(x), 4).transpose(0, 1),
+], ids=["halves", "there and back", "rows", "other axis"])
+def test_a_reshape_of_the_batch(net, engine):
+    """0, "as in the input", is right for a length only where the input has it at this axis."""
+    agree(net, np.float32(np.arange(96).reshape(4, 6, 4)), engine)
+
+
+@every_engine
+def test_channels_that_are_images_for_a_while(engine):
+    rng = np.random.default_rng(0)
+    weight, images = Tensor(np.float32(rng.normal(size=(3, 1, 3, 3)))), np.float32(rng.random((4, 2, 6, 5)))
+
+    def net(x):
+        return F.conv2d(x.reshape(-1, 1, 6, 5), weight).reshape(-1, 72).max(dim=1).values
+
+    agree(net, images, engine)
+
+
+@every_engine
+def test_abs_after_a_max_pool(engine):
+    """OpenVINO takes Abs through the MaxPool before it: max(|-3|, |1|) for |max(-3, 1)|."""
+    weight = Tensor(np.ones((1, 1, 1, 1), np.float32))
+    agree(lambda x: F.max_pool2d(F.conv2d(x, weight), (1, 2)).abs(), np.float32([[[[-3, 1]]], [[[-3, -1]]]]), engine)
 
 
 @every_engine

@@ -99,7 +99,7 @@ def test_without_the_package_it_says_what_to_install(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExportError) as refused:
         npstn.onnx.save(models.ClsNet(), path, IMAGE)
-    assert str(refused.value) == 'onnx.save: expected the package onnx, got none; pip install "npstn[onnx]"'
+    assert str(refused.value) == "onnx.save: expected the package onnx, got none; pip install onnx"
     assert not path.exists()
 
 
@@ -107,3 +107,22 @@ def test_images_of_another_size_are_refused_by_the_network(path):
     with pytest.raises(ValueError, match="^CNN: expected images of shape"):
         npstn.onnx.save(models.ClsNet(), path, (1, 20, 20))
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("net", "image", "error", "message"),
+    [
+        (models.ClsNet(), 784, TypeError, "image to be a shape such as (1, 28, 28), got 784"),
+        (models.ClsNet(), (1, 0, 28), ValueError, "each length of image to be an integer from 1 to below 2^31, got 0"),
+        (npstn.functional.relu, IMAGE, TypeError, "net to be a Module, got function"),
+    ],
+)
+def test_other_arguments_are_refused(path, net, image, error, message):
+    with pytest.raises(error) as refused:
+        npstn.onnx.save(net, path, image)
+    assert str(refused.value) == f"onnx.save: expected {message}" and not path.exists()
+
+
+def test_a_shape_of_numpys_integers(path):
+    npstn.onnx.save(models.ClsNet(), path, tuple(np.array(IMAGE)))
+    assert axes(package.load(path).graph.input[0]) == ["batch", 1, 28, 28]

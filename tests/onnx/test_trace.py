@@ -17,6 +17,17 @@ ENGINE = "onnxruntime"
 IMAGES = np.random.default_rng(0).random((4, 2, 5, 6)).astype(np.float32)
 
 
+class Counts(nn.Module):
+    """A network that does something else each time."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def forward(self, images):
+        self.mean.data[...] = 0.9 * self.mean.data + 0.1 * images.data.mean()
+        return images - self.mean
+
+
 class Cube(npstn.Function):
     @staticmethod
     def forward(ctx, x):
@@ -74,12 +85,123 @@ def test_an_operation_of_ones_own(monkeypatch):
         (lambda x: (x * 2, x), "output: expected a Tensor that was computed from the images, got tuple"),
         (lambda x: x.sum(0), "output: expected a row for each image"),
         (lambda x: x.transpose(0, 1), "output: expected a row for each image"),
-        (lambda x: x.transpose(0, 1).reshape(len(x) * 6, -1), "reshape: expected at most one length"),
+        (lambda x: x.transpose(0, 1).reshape(len(x) * 6, -1), "output: expected a row for each image"),
+        (lambda x: (x[:, 0, 0] @ x[:, 0, 0].T).reshape(1, 1, len(x), len(x)), "reshape: expected at most one length"),
+        (lambda x: F.cat([x, x]), "output: expected a row for each image, got a tensor of shape (4, 2, 5, 6) for 2"),
+        (lambda x: F.cat([x[: len(x) // 2] * 2, x[len(x) // 2 :]]), "index: expected indices that do not"),
+        (lambda x: x * float(min(len(x), 2)), "mul: expected constants that do not"),
+        (lambda x: x * 2 if len(x) == 1 else x, "expected a network that takes the same steps"),
+        (lambda x: x * 2 if len(x) > 8 else x, "expected a network that takes the same steps"),
+        (lambda x: F.cat([x[i : i + 64] for i in range(0, len(x), 64)]), "expected a network that takes the same"),
+        (lambda x: x + Tensor(np.float32(x.data > 0)), "add: expected constants that do not"),
+        (lambda x: x * Tensor(np.sign(x.data)), "mul: expected constants that do not"),
+        (lambda x: x if x.data.min() >= 0 else x * 0, "expected a network that takes the same steps"),
+        (lambda x: x * float(round(float(x.data.mean()) * 2)), "mul: expected constants that do not"),
+        (
+            lambda x: x * Tensor(np.float32((x.data > 0.5).any(axis=(1, 2, 3), keepdims=True))),
+            "mul: expected constants that do not",
+        ),
     ],
 )
 def test_what_other_images_would_change_is_refused(net, message):
     with pytest.raises(ExportError) as refused:
         exported(net, (2, 5, 6), ENGINE)
+    assert str(refused.value).removeprefix("onnx.save: ").startswith(message)
+
+
+def writes_to_a_result(x):
+    y = x * 2
+    y.data[...] *= 3
+    return y + 1
+
+
+def puts_another_array_in_a_result(x):
+    y = x * 2
+    y.data = y.data + 1
+    return y + 1
+
+
+def writes_to_a_view(x):
+    y = x * 2
+    rows = y.reshape(len(y), 60)
+    y.data[...] = 1
+    return rows + 1
+
+
+def writes_to_the_images(x):
+    x.data[...] -= 0.5
+    return x * 2
+
+
+def puts_others_in_place_of_the_images(x):
+    x.data = x.data - 0.5
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (writes_to_a_result, "mul: expected arrays that nobody writes to, got numbers that changed after the step"),
+        (puts_another_array_in_a_result, "mul: expected arrays that nobody writes to, got numbers that changed after"),
+        (writes_to_a_view, "mul: expected arrays that nobody writes to, got numbers that changed after the step"),
+        (writes_to_the_images, "expected a network that leaves the images as they are, got one that writes to them"),
+        (puts_others_in_place_of_the_images, "expected a network that leaves the images as they are, got one that"),
+        (Counts(Tensor([0.0])), "sub: expected arrays that nobody writes to, got numbers that changed after the step"),
+        (Counts(nn.Parameter([0.0])), "expected a network that leaves its parameters as they are, got one that"),
+    ],
+    ids=lambda net: getattr(net, "__name__", ""),
+)
+def test_a_network_that_writes_to_its_arrays_is_refused(net, message):
+    with pytest.raises(ExportError) as refused:
+        exported(net, (2, 5, 6), ENGINE)
+    assert str(refused.value).removeprefix("onnx.save: ").startswith(message)
+    assert all((parameter.data == 0).all() for parameter in getattr(net, "parameters", list)())
+
+
+def test_what_a_network_makes_once_and_keeps():
+    """The first export has the steps of a constant, the second has not."""
+    pytest.importorskip("onnxruntime")
+
+    class Keeps(nn.Module):
+        grid = None
+
+        def forward(self, x):
+            if self.grid is None:
+                self.grid = F.affine_grid(Tensor([[[0.5, 0, 0], [0, 0.5, 0]]]), (1, 1, 4, 4), align_corners=True)
+            return F.grid_sample(x, Tensor(np.repeat(self.grid.data, len(x), 0)), align_corners=True)
+
+    net = Keeps()
+    for _ in range(2):
+        agree(net, IMAGES, ENGINE)
+
+
+@pytest.mark.parametrize("name", ["images", "output", "batch", "count", "input"])
+def test_parameters_of_any_name(name):
+    pytest.importorskip("onnxruntime")
+    net = Calls(lambda x: x * getattr(net, name))
+    setattr(net, name, nn.Parameter(np.float32(np.arange(6))))
+    agree(net, IMAGES, ENGINE)
+
+
+def test_weights_that_float32_cannot_hold_are_refused():
+    net = Calls(lambda x: x * net.weight)
+    net.weight = nn.Parameter(np.array([1e39]))
+    with pytest.raises(ExportError, match="^onnx.save: mul: expected constants that float32 can hold, got 1e.39$"):
+        exported(net, (3,), ENGINE)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (lambda graph, x: None, "cube: expected the function in NODES to return the name of a node, got None"),
+        (lambda graph, x: graph.node("Mul", x, 2), "expected nodes that onnx accepts, got some that it refuses: "),
+        (lambda graph, x: graph.node("Cube", x), "expected nodes that onnx accepts, got some that it refuses: "),
+    ],
+)
+def test_a_row_that_is_wrong_is_refused(monkeypatch, row, message):
+    monkeypatch.setitem(NODES, Cube, row)
+    with pytest.raises(ExportError) as refused:
+        exported(Cube.apply, (3,), ENGINE)
     assert str(refused.value).removeprefix("onnx.save: ").startswith(message)
 
 
