@@ -3,8 +3,8 @@
     python -m benchmarks.against COMMIT                 every case of `python -m benchmarks`
     python -m benchmarks.against COMMIT --only step     the cases of one group
 
-Where a process happens to lay out its memory decides about a few percent, for as long as it lives. So each case is
-timed in several pairs of fresh processes, and the table has the median of the pairs, the least and the largest.
+A process can be some percent slower than the next, for as long as it lives. So each case is timed in several pairs of
+fresh processes, and the table has the median of the pairs, the least and the largest.
 """
 
 from __future__ import annotations
