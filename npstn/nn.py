@@ -11,9 +11,9 @@ import numpy as np
 
 import npstn.functional as F
 from npstn.autograd import Tensor
+from npstn.backend.random import generator
 from npstn.changes import note_changes
 from npstn.ops.arguments import check_probability, pair, whole
-from npstn.backend.random import generator
 from npstn.state_dict import Keys, as_array, compare_names
 
 

@@ -1,6 +1,7 @@
 """How a Tensor meets NumPy: as an array in NumPy's functions, and as a number where it holds only one.
 
-    np.asarray(t), np.testing, plt.imshow     the array itself, as `t.data`
+    np.asarray(t), plt.imshow, ...            the array itself, as `t.data`
+    np.testing.assert_allclose, ...           the array itself; assert_equal does not know what is an array, and raises
     t == x, t < x, ...                        an array of booleans, element by element, on either side of an array
     float(t), int(t), f"{t:.3f}"              the number; bool(t) as well, so that `if t:` needs a single number
     array * t, np.exp(t), np.add(x, t), ...   the Tensor's own operation, with its gradient

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
-from npstn.numpy_face import native
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.changes import Steps, note_changes
 from npstn.nn import Module, Parameter
+from npstn.numpy_face import native
+from npstn.ops.arguments import number
 
 # One loop over the numbers of a parameter: NumPy would take a call and a new array for each term of a formula.
 
@@ -66,8 +67,8 @@ class Optimizer:
 
     def __init__(self, params: Params, lr: float) -> None:
         name = type(self).__name__
-        if not lr >= 0:
-            raise ValueError(f"{name}: expected lr of at least 0, got {lr}")
+        if not number(lr) >= 0:
+            raise ValueError(f"{name}: expected lr of at least 0, got {lr!r}")
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: expected several parameters, got one Tensor: put it in a list")
         if isinstance(params, Module):
@@ -185,8 +186,8 @@ def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
             got = sorted(item) if isinstance(item, Mapping) else type(item).__name__
             raise ValueError(f"{name}: expected groups with the entries 'params' and 'lr', got {got}")
         rate = item.get("lr", lr)
-        if not rate >= 0:
-            raise ValueError(f"{name}: expected lr of at least 0 in each group, got {rate}")
+        if not number(rate) >= 0:
+            raise ValueError(f"{name}: expected lr of at least 0 in each group, got {rate!r}")
         if rate != lr and lr == 0:
             raise ValueError(f"{name}: expected lr above 0, to which the rates of the groups keep their ratio, got 0")
         inside = item["params"]
@@ -222,8 +223,9 @@ class SGD(Optimizer):
         self, params: Params, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr)
-        if not (momentum >= 0 and weight_decay >= 0):
-            raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {momentum}, {weight_decay}")
+        if not (number(momentum) >= 0 and number(weight_decay) >= 0):
+            got = f"{momentum!r}, {weight_decay!r}"
+            raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {got}")
         self.momentum, self.weight_decay = momentum, weight_decay
         self._m = _zeros_for(self.params)
 
@@ -260,9 +262,9 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(params, lr)
-        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps >= 0):
-            name = type(self).__name__
-            raise ValueError(f"{name}: expected betas from 0 to below 1 and eps of at least 0, got {betas}, {eps}")
+        if len(betas) != 2 or not all(0 <= number(beta) < 1 for beta in betas) or not number(eps) >= 0:
+            expected = "expected two betas from 0 to below 1 and eps of at least 0"
+            raise ValueError(f"{type(self).__name__}: {expected}, got {betas!r}, {eps!r}")
         self.betas, self.eps = betas, eps
         self._t = np.zeros(len(self.params), np.int64)
         self._m, self._v = _zeros_for(self.params), _zeros_for(self.params)
@@ -295,8 +297,8 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps)
-        if not weight_decay >= 0:
-            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay}")
+        if not number(weight_decay) >= 0:
+            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay!r}")
         self.weight_decay = weight_decay
 
 
@@ -327,8 +329,8 @@ class AveragedModel:
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {decay}")
+        if not 0 <= number(decay) < 1:
+            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {decay!r}")
         self.module, self.decay, self.updates = copy.deepcopy(model), decay, 0
         self.module.zero_grad()
 
@@ -362,7 +364,8 @@ class OneCycleLR:
     of the steps. Then it falls along half a cosine, to max_lr / div_factor / final_div_factor at the last step. Call
     `step()` after each step of the optimiser.
 
-    Raises ValueError for total_steps below 1 and for a pct_start outside 0 .. 1.
+    Raises ValueError for total_steps below 1, a pct_start outside 0 .. 1, a max_lr below 0, and factors that are not
+    above 0.
     """
 
     def __init__(
@@ -374,10 +377,14 @@ class OneCycleLR:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        if total_steps < 1:
-            raise ValueError(f"OneCycleLR: expected total_steps of at least 1, got {total_steps}")
-        if not 0 <= pct_start <= 1:
-            raise ValueError(f"OneCycleLR: expected pct_start from 0 to 1, got {pct_start}")
+        if not number(total_steps) >= 1:
+            raise ValueError(f"OneCycleLR: expected total_steps of at least 1, got {total_steps!r}")
+        if not 0 <= number(pct_start) <= 1:
+            raise ValueError(f"OneCycleLR: expected pct_start from 0 to 1, got {pct_start!r}")
+        if not number(max_lr) >= 0:
+            raise ValueError(f"OneCycleLR: expected max_lr of at least 0, got {max_lr!r}")
+        if not (number(div_factor) > 0 and number(final_div_factor) > 0):
+            raise ValueError(f"OneCycleLR: expected factors above 0, got {div_factor!r}, {final_div_factor!r}")
         self.optimizer, self.max_lr, self.total_steps, self.pct_start = optimizer, max_lr, total_steps, pct_start
         self.first_lr = max_lr / div_factor
         self.last_lr = self.first_lr / final_div_factor

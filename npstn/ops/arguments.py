@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from numbers import Real
 from typing import Any
@@ -97,9 +98,18 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
     return y, x
 
 
+def number(value: Any) -> float:
+    """Return the value of a number, and NaN for what is none: then no comparison holds.
+
+    >>> number(np.float32(0.5)) >= 0, number("0.5") >= 0
+    (True, False)
+    """
+    return float(value) if isinstance(value, Real) else math.nan
+
+
 def check_probability(operation: str, name: str, value: Any) -> None:
     """Raise ValueError unless `value` is a number from 0 to 1."""
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+    if not 0 <= number(value) <= 1:
         raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {value!r}")
 
 
