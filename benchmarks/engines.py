@@ -4,8 +4,9 @@
     python -m benchmarks.engines --data-dir DIR --only P        one task; the other rows stay as they are
 
 The network of each pair is trained for 150 steps, and on until it is sure of something, or for 600 with each of four
-seeds, so that its transformer does something to each image. Then it is exported, and 1,000 distorted MNIST test digits go through npstn and through each
-engine. ONNX's own evaluator is plain Python and takes a second an image: it gets the first few (`--reference`).
+seeds, so that its transformer does something to each image. Then it is exported, and 1,000 distorted MNIST test digits
+go through npstn and through each engine. ONNX's own evaluator is plain Python and takes a second an image: it gets the
+first few (`--reference`).
 """
 
 from __future__ import annotations

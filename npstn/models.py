@@ -16,7 +16,7 @@ import numpy as np
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
-from npstn.ops.arguments import check_probability
+from npstn.ops.arguments import check_probability, whole
 from npstn.ops.grid_sample import PADDINGS
 from npstn.ops.windows import output_size
 from npstn.transformers import TRANSFORMERS, Rotation, Transformer
@@ -26,31 +26,42 @@ MNIST: Image = (1, 28, 28)
 MOST_PARALLEL = 16  # transformers side by side
 
 
+def image_shape(network: str, image: Image) -> Image:
+    """Return (C, H, W), also of a list. Raises ValueError for what is no shape of an image.
+
+    >>> image_shape("CNN", [1, 28, 28])
+    (1, 28, 28)
+    """
+    if not isinstance(image, (tuple, list)) or len(image) != 3:
+        raise ValueError(f"{network}: expected image to be (channels, rows, columns), got {image!r}")
+    C, H, W = (whole(network, "each length of image", length, 1) for length in image)
+    return C, H, W
+
+
 class CNN(nn.Module):
     """Two convolutions and two linear layers: (B, C, H, W) -> (B, num_output).
 
     Args:
-        num_output: the numbers that each image gives.
+        num_output: the numbers that each image gives, at least 1.
         dropout: the probability of dropping a channel of conv2, and a number of fc1.
         image: (C, H, W) of the images; H and W at least 16.
 
-    Raises ValueError for another dropout and for smaller images; its `forward` raises ValueError for images of another
-    shape.
+    Raises ValueError for another dropout or num_output and for smaller images; its `forward` raises ValueError for
+    images of another shape.
     """
 
     def __init__(self, num_output: int, dropout: float = 0.5, image: Image = MNIST) -> None:
         check_probability(type(self).__name__, "dropout", dropout)
-        C, H, W = image
+        self.image = C, H, W = image_shape("CNN", image)
         h, w = (((n - 4) // 2 - 4) // 2 for n in (H, W))
         if h < 1 or w < 1:
             raise ValueError(f"CNN: expected images of at least 16 x 16 pixels, got {H} x {W}")
-        self.image = image
         self.conv1 = nn.Conv2d(C, 10, kernel_size=5)
         self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
         self.conv2_drop = nn.Dropout2d(dropout)
         self.fc1 = nn.Linear(20 * h * w, 50)
         self.fc1_drop = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(50, num_output)
+        self.fc2 = nn.Linear(50, whole("CNN", "num_output", num_output, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
@@ -353,8 +364,8 @@ def build(
         parallel: how many transformers read the image side by side.
         settings: of the transformer.
 
-    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, and for images that the network cannot
-    take.
+    Raises ValueError for other names and settings, for a dropout outside 0 .. 1, for fewer classes than one, and for
+    images that the network cannot take.
 
     >>> type(build("none", (1, 28, 28), 10)).__name__
     'ClsNet'
@@ -363,6 +374,7 @@ def build(
     (5, 19)
     """
     check_probability("build", "dropout", dropout)  # also where the network has none
+    image, classes = image_shape("build", image), whole("build", "classes", classes, 1)
     if network not in NETWORKS:
         raise ValueError(f"build: expected network to be one of {', '.join(NETWORKS)}; got {network!r}")
     make = NETWORKS[network]

@@ -272,6 +272,26 @@ def test_what_is_no_tensor_is_refused(net, x):
 # Other sizes, other places in a network
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((28, 28), 10), "expected image to be (channels, rows, columns), got (28, 28)"),
+        ((28, 10), "expected image to be (channels, rows, columns), got 28"),
+        (((1, 28.0, 28), 10), "expected each length of image to be an integer from 1 to below 2^31, got 28.0"),
+        (((1, 28, 28), 0), "expected classes to be an integer from 1 to below 2^31, got 0"),
+    ],
+)
+def test_what_is_no_image_or_no_class_is_refused(arguments, message):
+    with pytest.raises(ValueError) as refused:
+        models.build("affine", *arguments)
+    assert str(refused.value) == f"build: {message}"
+
+
+def test_a_list_is_a_shape():
+    net = models.build("affine", [1, 28, 28], 10).eval()
+    assert net(Tensor(np.zeros((2, 1, 28, 28), np.float32))).shape == (2, 10)
+
+
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 16, 16), (2, 17, 50)])
 def test_images_of_any_size_and_any_number_of_classes(image):
     npstn.manual_seed(0)
