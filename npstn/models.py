@@ -153,6 +153,10 @@ class SpatialTransformer(nn.Module):
     def look(self, U: Tensor) -> Look:
         """Read the input (B, C, H, W) where the localisation network says."""
         parameters = self.loc_net(U)
+        wanted = len(U), len(self.transformer.identity)
+        if parameters.shape != wanted:
+            expected = f"expected parameters of shape {wanted} for {self.transformer.name}"
+            raise ValueError(f"SpatialTransformer: {expected}, got {parameters.shape} from its localisation network")
         h, w = self.size or U.shape[2:]
         grid = self.transformer.grid(parameters, (h, w))
         V = F.grid_sample(U, grid, padding_mode=self.padding_mode, align_corners=True)

@@ -387,6 +387,15 @@ def test_watch_of_a_network_without_a_transformer():
     assert looks == []
 
 
+def test_another_number_of_parameters_is_refused():
+    """A localiser for another transformer."""
+    part = models.SpatialTransformer(models.LocNet(), models.TRANSFORMERS["affine"]())
+    with pytest.raises(ValueError) as refused:
+        part(Tensor(batch(2)[0]))
+    expected = "expected parameters of shape (2, 6) for affine"
+    assert str(refused.value) == f"SpatialTransformer: {expected}, got (2, 1) from its localisation network"
+
+
 @pytest.mark.parametrize("network", ["STNClsNet", "SpatialTransformer"])
 def test_the_name_of_a_transformer_is_none(network):
     given = {"loc_net": nn.Flatten()} if network == "SpatialTransformer" else {}

@@ -93,7 +93,8 @@ def picture_files(folder: Path) -> list[Path]:
     subfolders = [entry for entry in visible(folder) if entry.is_dir()]
     files = [file for subfolder in subfolders for file in visible(subfolder) if file.suffix.lower() in SUFFIXES]
     if not files:
-        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got none")
+        got = f"none in {reprlib.repr([entry.name for entry in subfolders])}" if subfolders else "none"
+        raise DataError(f"expected a subfolder of PNG or JPEG files for each label in {folder}, got {got}")
     return files
 
 

@@ -192,7 +192,7 @@ def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
         f"test image {seen.number}, class {classes[seen.label]}{truth}",
         f"{seen.whose}: {_kept(in_words(seen.found))}",
         f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
-        f"the loss is {seen.loss:.2g}",
+        f"the loss is {seen.loss + 0.0:.2g}",
         f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall + 0.0:.2g} if "
         f"{seen.whose} changes: {_kept(changes_in_words(seen.downhill))}",
     )

@@ -143,6 +143,9 @@ class TpsGrid(Function):
     @staticmethod
     def forward(ctx: Context, points: np.ndarray, control_points: np.ndarray, size: Any) -> np.ndarray:
         check_floats("tps_grid", points=points)
+        if ctx.needs_input_grad[1]:
+            expected = "expected control_points that do not require grad, as they have no gradient"
+            raise ValueError(f"tps_grid: {expected}, got some that do: give control_points.detach()")
         try:
             c = np.asarray(control_points)
             if c.dtype.kind not in "biuf":
@@ -182,7 +185,7 @@ def tps_grid(points: Tensor, control_points: np.ndarray, size: tuple[int, int]) 
 
     Returns the grid (B, h, w, 2) of (x, y), normalised: -1 and 1 are the centres of the corner pixels (align_corners);
     in the dtype of the points. Raises TypeError for dtypes other than float32 and float64, ValueError for other shapes
-    and sizes, and for control points that lie on one line or at one place.
+    and sizes, for control points that lie on one line or at one place, and for such that require a gradient.
 
     >>> corners = np.array([[-1.0, -1], [1, -1], [-1, 1], [1, 1]])
     >>> halved = Tensor(corners[None] / 2 + 0.25)

@@ -17,6 +17,7 @@ from npstn.transformers.words import of_each, sizes_in_words
 
 FEW = 3  # test images of each class, for the pictures
 AT_ONCE = 1000  # test images that are distorted at once: their grids take more memory than they
+ROUNDING = 1e-6  # degrees, pixels or ratios: what spreads less over the images is the same for all
 
 
 class Batch(NamedTuple):
@@ -58,7 +59,7 @@ class Task:
         seed: of the test set's distortions; an integer of at least 0.
         settings: values for `settings`, each within its limits; those not given have their defaults.
 
-    Raises ValueError for a value outside its limits and for an unknown name.
+    Raises ValueError for a value outside its limits, for an unknown name and for another seed.
     """
 
     name: str
@@ -70,6 +71,8 @@ class Task:
     measured: dict[str, Measure] = {}
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(f"{type(self).__name__}: expected seed to be an integer of at least 0, got {seed!r}")
         self.source, self.seed = source, seed
         self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
         self.image = getattr(self, "image", (1, *source.size))
@@ -145,7 +148,7 @@ class Task:
         Only quantities that the task and the transformer both name are compared. The transformer does nothing if each
         of them spreads less over the images than a twentieth of the spread that would undo the distortions.
         """
-        needed = {name: spread for name, spread in self.spreads(test).items() if spread > 0}
+        needed = {name: spread for name, spread in self.spreads(test).items() if spread > ROUNDING}
         idle: dict[str, dict[str, float]] = {}
         for number, quantities in of_each(found).items():
             with np.errstate(invalid="ignore"):  # a scale may be infinite
@@ -204,9 +207,9 @@ def correlations(quantities: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two arrays (N,); NaN where one of them has no spread, or is not finite."""
+    """The correlation of two arrays (N,); NaN where one of them has no spread but rounding, or is not finite."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        if not (np.std(a) > 0 and np.std(b) > 0):
+        if not (np.std(a) > ROUNDING and np.std(b) > ROUNDING):
             return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -250,5 +250,6 @@ def test_eval_names_what_it_takes(trained, tmp_path):
     known = "auto, mnist, drawn, a folder of pictures or an .npz"
     wrong = f"argument --data: expected {known}; got 'mnst'; did you mean mnist?"
     assert refusal(2, "eval", trained[0], "--data", "mnst") == wrong
-    message = f"expected a subfolder of PNG or JPEG files for each label in {tmp_path}, got none"
+    (tmp_path / "train" / "1").mkdir(parents=True)  # without test, train is a label like any other
+    message = f"expected a subfolder of PNG or JPEG files for each label in {tmp_path}, got none in ['train']"
     assert refusal(1, "eval", trained[0], "--data", tmp_path) == message

@@ -234,6 +234,14 @@ def test_what_is_no_size_is_refused(size):
         generator(regular(2, 2), size)(Tensor(np.zeros((1, 4, 2))))
 
 
+def test_control_points_that_want_a_gradient_are_refused():
+    corners = Tensor([[-1.0, -1], [1, -1], [-1, 1], [1, 1]], requires_grad=True)
+    points = Tensor(corners.data[None])
+    with pytest.raises(ValueError, match="^tps_grid: expected control_points that do not require grad.*detach"):
+        F.tps_grid(points, corners, (2, 2))
+    assert F.tps_grid(points, corners.detach(), (2, 2)).shape == (1, 2, 2, 2)
+
+
 def test_the_radial_function():
     """r^2 ln r = r^2 ln(r^2) / 2, and 0 at 0."""
     z = np.array([[0.0, 0.0], [3.0, 4.0], [0.6, 0.8]])

@@ -85,3 +85,27 @@ def test_a_task_without_measures_or_distortion():
 def test_a_measure_is_written_with_its_unit():
     assert Measure("spread", ".1f", "°").written(14.46) == "14.5°"
     assert Measure("correlation", ".2f").written(-0.8125) == "-0.81"
+
+
+def test_a_large_seed_is_taken():
+    assert Plain(source(), seed=2**62).test().images.shape == (3, 1, 4, 6)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_another_seed_is_refused(seed):
+    with pytest.raises(ValueError, match="^Plain: expected seed to be an integer of at least 0, got "):
+        Plain(source(), seed=seed)
+
+
+def test_rounding_is_no_spread():
+    """Neither has a correlation with the other, and a transformer that stays where it is raises no alarm."""
+
+    class Turned(Plain):
+        compared = ("angle_deg",)
+
+    rng = np.random.default_rng(0)
+    noise, angles = 1e-12 * rng.standard_normal((2, 300)), 30 * rng.standard_normal(300)
+    for truth, found in [(noise[0], noise[1]), (noise[0], angles), (angles, noise[0])]:
+        test = Batch(np.zeros((300, 1, 4, 6)), np.zeros(300, int), {"angle_deg": truth})
+        assert np.isnan(Turned(source()).measures(test, {"angle_deg": found})["angle_correlation"])
+        assert bool(Turned(source()).alarm(test, {"angle_deg": noise[1]})) == (truth is angles)
