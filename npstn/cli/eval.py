@@ -15,7 +15,10 @@ from npstn.cli.errors import BadArgument
 from npstn.data import SOURCES
 from npstn.data.sources import is_pictures
 from npstn.tasks import TASKS, Pictures
-from npstn.training import evaluate
+from npstn.training import confusion, evaluate
+
+MOST_IN_TABLE = 20  # classes: a table of more is wider than a screen
+MOST_MISTAKES = 30  # in the list for more classes
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -28,6 +31,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     seed = "of the test set's distortions; as the run by default"
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help=seed)
     arguments.add_threads(parser)
+    taken = "print how many images of each class were taken for each class"
+    parser.add_argument("--confusion", action="store_true", help=taken)
+    parser.add_argument("--draw", type=arguments.picture, metavar="FILE", help="draw that as a picture")
     parser.set_defaults(run=run)
 
 
@@ -69,6 +75,31 @@ def run(options: argparse.Namespace) -> None:
     print("; ".join(parts), file=sys.stderr)
     for name in without:
         print(f"nothing looks like a digit in {name}: counted as wrong", file=sys.stderr)
+    counts = confusion(test.labels, score.answers, len(task.classes))
+    if options.confusion:
+        say(confusion_table(counts, task.classes))
+    if options.draw:
+        from npstn.figures.confusion import confusion_figure  # here, because importing matplotlib takes a while
+
+        arguments.write_figure(confusion_figure(counts, task.classes), options.draw)
+
+
+def confusion_table(counts: np.ndarray, classes: tuple[str, ...]) -> str:
+    """A row for each true class, a column for each answer; of many classes, the most frequent mistakes."""
+    each = counts.sum(axis=1)
+    if len(classes) > MOST_IN_TABLE:
+        wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
+        most = [divmod(int(k), len(classes)) for k in (-wrong).argsort(axis=None, kind="stable")[:MOST_MISTAKES]]
+        seen = [(i, k) for i, k in most if wrong[i, k]]
+        lines = [f"{wrong[i, k]:,} of {each[i]:,} images of {classes[i]} are taken for {classes[k]}" for i, k in seen]
+        return "\n".join(lines) or "no image is misread"
+    rows = [["", *classes, "right"]]
+    for name, row, right, total in zip(classes, counts, np.diag(counts), each, strict=True):
+        share = f"{100 * right / total:.1f} %" if total else "-"
+        rows.append([name, *(f"{count:,}" if count else "." for count in row), share])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join(["a row for each class, a column for what its images were taken for", *lines])
 
 
 def _data(text: str) -> str | Path:

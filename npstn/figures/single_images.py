@@ -19,7 +19,7 @@ from npstn.figures.images import shown
 from npstn.figures.picture import Picture
 from npstn.models import Look, watch
 from npstn.tasks import Batch, Task
-from npstn.training.metrics import evaluating
+from npstn.training.metrics import evaluating, misread
 from npstn.transformers import Transformer
 from npstn.transformers.words import changes_in_words, in_words
 
@@ -114,7 +114,10 @@ def _downhill(
 
 
 def show(
-    run: str | os.PathLike[str], numbers: Sequence[int] = range(5), data_dir: str | os.PathLike[str] | None = None
+    run: str | os.PathLike[str],
+    numbers: Sequence[int] = range(5),
+    data_dir: str | os.PathLike[str] | None = None,
+    wrong: int = 0,
 ) -> Figure:
     """The picture of some test images of a run, one a row, or one for each of several transformers: see `draw`.
 
@@ -122,6 +125,7 @@ def show(
         run: the folder that `npstn train` wrote.
         numbers: those of the test images, from 0.
         data_dir: the folder of the data's files; where the run found them if None.
+        wrong: draw so many misread images in place of `numbers`, first those with the highest loss.
 
     Raises RunError where there is no such run, no transformer in it or no such image; also for more than 50 rows.
     """
@@ -130,6 +134,8 @@ def show(
     net = runs.load_net(folder, config)
     if config.model["transformer"] == "none":
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
+    if wrong:
+        numbers = range(wrong)  # until it is known which
     if not len(numbers):
         raise runs.RunError("expected a test image at least, got none")
     most = MOST_ROWS // config.model["parallel"]
@@ -137,6 +143,10 @@ def show(
         raise runs.RunError(f"expected at most {most} test images in a picture, got {len(numbers)}: draw several")
     task = config.open_task(folder, data_dir)
     test = task.test()
+    if wrong:
+        numbers = misread(net, test)[:wrong].tolist()
+        if not numbers:
+            raise runs.RunError(f"expected a misread test image, got none among {len(test.labels)}: all are read right")
     for number in numbers:
         if not 0 <= number < len(test.labels):
             raise runs.RunError(f"expected test images from 0 to {len(test.labels) - 1}, got {number}")

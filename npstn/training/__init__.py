@@ -1,7 +1,7 @@
 """Training a network on a task."""
 
 from npstn.training.loop import COLUMNS, Epoch, Step, train
-from npstn.training.metrics import Score, evaluate, look
+from npstn.training.metrics import Score, confusion, evaluate, look, misread
 from npstn.training.recipe import RECIPES, Recipe
 from npstn.training.state import State, TrainingError
 
@@ -14,7 +14,9 @@ __all__ = [
     "State",
     "Step",
     "TrainingError",
+    "confusion",
     "evaluate",
     "look",
+    "misread",
     "train",
 ]

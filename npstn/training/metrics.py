@@ -22,6 +22,7 @@ class Score(NamedTuple):
     loss: float
     accuracy: float  # percent
     found: dict[str, np.ndarray]  # how its transformers describe what they did: name -> (N,); empty without any
+    answers: np.ndarray  # int64 (N,): the most probable class of each image
 
 
 @contextlib.contextmanager
@@ -63,7 +64,7 @@ def evaluate(net: nn.Module, test: Batch, batch_size: int = 1000) -> Score:
         net: images (B, C, H, W) -> log-probabilities (B, classes).
         batch_size: how many images it is given at once.
     """
-    loss, right, found = 0.0, 0, []
+    loss, found, answers = 0.0, [], []
     with evaluating(net), no_grad():
         for start in range(0, len(test.labels), batch_size):
             labels = test.labels[start : start + batch_size]
@@ -71,6 +72,34 @@ def evaluate(net: nn.Module, test: Batch, batch_size: int = 1000) -> Score:
                 log_probabilities = net(Tensor(test.images[start : start + batch_size]))
             found.append(describe(looks))
             loss += F.nll_loss(log_probabilities, labels).item() * len(labels)
-            right += int((log_probabilities.data.argmax(axis=1) == labels).sum())
+            answers.append(log_probabilities.data.argmax(axis=1))
     joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return Score(loss / len(test.labels), 100 * right / len(test.labels), joined)
+    answered = np.concatenate(answers)
+    right = int((answered == test.labels).sum())
+    return Score(loss / len(test.labels), 100 * right / len(test.labels), joined, answered)
+
+
+def misread(net: nn.Module, test: Batch, batch_size: int = 1000) -> np.ndarray:
+    """The numbers of the test images that a network misreads, int64 (K,): first those with the highest loss."""
+    losses, wrong = [], []
+    with evaluating(net), no_grad():
+        for start in range(0, len(test.labels), batch_size):
+            labels = test.labels[start : start + batch_size]
+            log_probabilities = net(Tensor(test.images[start : start + batch_size])).data
+            losses.append(-log_probabilities[np.arange(len(labels)), labels])
+            wrong.append(log_probabilities.argmax(axis=1) != labels)
+    worst = np.argsort(-np.concatenate(losses), kind="stable")
+    return worst[np.concatenate(wrong)[worst]]
+
+
+def confusion(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
+    """How many images of each class were taken for each class: int64 (classes, classes), a row for each true class.
+
+    Args:
+        labels, answers: the true and the answered class of each image, integers (N,).
+
+    >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    return np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)

@@ -12,6 +12,7 @@ from command import change_config, few_digits, last_accuracy, npstn_, refusal, s
 
 import npstn
 from npstn import models, runs, storage, training
+from npstn.cli.eval import confusion_table
 from npstn.data import Source
 from npstn.tasks import Rotated
 
@@ -210,3 +211,32 @@ def test_eval_of_a_run_without_weights(copy):
 def test_eval_of_a_run_on_mnist_where_there_is_none(copy):
     change_config(copy, "task.source", "mnist")
     assert refusal(1, "eval", copy) == "could not download MNIST: no network"
+
+
+def test_which_class_was_taken_for_which(trained, tmp_path):
+    """The table has the accuracy in it: what stands on the diagonal was read right."""
+    folder, _ = trained
+    said = npstn_("eval", folder, "--confusion", "--draw", tmp_path / "taken.png")
+    first, heading, names, *rows, last = said.out.splitlines()
+    assert said.status == 0 and first == f"{last_accuracy(folder):.2f} %" and last == str(tmp_path / "taken.png")
+    assert heading == "a row for each class, a column for what its images were taken for"
+    assert names.split() == [*"0123456789", "right"]
+    cells = [row.replace(",", "").replace(".  ", "0  ").split() for row in rows]
+    counts = np.array([[int(cell) for cell in row[1:11]] for row in cells])
+    assert [row[0] for row in cells] == list("0123456789") and counts.sum() == 100
+    assert np.trace(counts) == round(last_accuracy(folder))
+    shares = [f"{100 * counts[k, k] / counts[k].sum():.1f}" for k in range(10)]
+    assert [row[11] for row in cells] == shares and all(row[12] == "%" for row in cells)
+    assert (tmp_path / "taken.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_listed():
+    classes = tuple(f"c{k}" for k in range(25))
+    counts = 1000 * np.eye(25, dtype=int)
+    assert confusion_table(counts, classes) == "no image is misread"
+    counts[3, 4], counts[24, 0] = 1, 1500
+    assert confusion_table(counts, classes).splitlines() == [
+        "1,500 of 2,500 images of c24 are taken for c0",
+        "1 of 1,001 images of c3 are taken for c4",
+    ]
+    assert len(confusion_table(counts + 1, classes).splitlines()) == 30
