@@ -1,10 +1,15 @@
 """`npstn show`: the picture of single test images, and where it is written."""
 
+import re
+
+import numpy as np
 import pytest
 from command import change_config, npstn_, refusal, snapshot
 
 import npstn
-from npstn import models
+from npstn import Tensor, models, runs
+from npstn.figures import single_images
+from npstn.training import misread
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
@@ -29,6 +34,28 @@ def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
     assert snapshot(trained[0]) == before
 
 
+def test_show_of_misread_images_has_the_worst_first(trained, tmp_path):
+    """By the losses of all test images, one by one."""
+    folder, _ = trained
+    config = runs.read_config(folder)
+    test, net = config.open_task(folder).test(), runs.load_net(folder, config).eval()
+    log_p = np.stack([net(Tensor(image[None])).data[0] for image in test.images])
+    losses = -log_p[np.arange(100), test.labels]
+    worst = [k for k in np.argsort(-losses) if log_p[k].argmax() != test.labels[k]]
+    assert len(worst) > 5 and misread(net, test).tolist() == worst
+    for count, options in ((5, []), (2, ["2"]), (min(len(worst), 50), ["50"])):
+        path = tmp_path / "wrong.svg"
+        assert npstn_("show", folder, "--wrong", *options, "--out", path).status == 0
+        numbers = [int(number) for number in re.findall(r"test image (\d+)", path.read_text())]
+        assert list(dict.fromkeys(numbers)) == worst[:count]
+
+
+def test_show_of_misread_images_where_there_are_none(trained, monkeypatch):
+    monkeypatch.setattr(single_images, "misread", lambda net, test: np.array([], int))
+    message = "expected a misread test image, got none among 100: all are read right"
+    assert refusal(1, "show", trained[0], "--wrong") == message
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -36,6 +63,9 @@ def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
         (["--digit", "x"], 2, "argument --digit: expected a whole number of at least 0, got x"),
         (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
         (["--digit", *["7"] * 51], 1, "expected at most 50 test images in a picture, got 51: draw several"),
+        (["--wrong", "--digit", "3"], 2, "argument --wrong: chooses the images itself; leave --digit out"),
+        (["--wrong", "0"], 2, "argument --wrong: expected a whole number of at least 1, got 0"),
+        (["--wrong", "51"], 1, "expected at most 50 test images in a picture, got 51: draw several"),
         (["--data-dir", "x"], 1, "expected no folder of files for drawn digits, got x: leave --data-dir out"),
         (["--out", "x.doc"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x.doc"),
         (["--out", "x"], 2, "argument --out: expected a file that ends in .png, .pdf or .svg, got x"),
