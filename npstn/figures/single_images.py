@@ -19,7 +19,7 @@ from npstn.figures.images import shown
 from npstn.figures.picture import Picture
 from npstn.models import Look, watch
 from npstn.tasks import Batch, Task
-from npstn.training.metrics import evaluating, misread
+from npstn.training.metrics import evaluate, evaluating, misread
 from npstn.transformers import Transformer
 from npstn.transformers.words import changes_in_words, in_words
 
@@ -144,7 +144,7 @@ def show(
     task = config.open_task(folder, data_dir)
     test = task.test()
     if wrong:
-        numbers = misread(net, test)[:wrong].tolist()
+        numbers = misread(test.labels, evaluate(net, test))[:wrong].tolist()
         if not numbers:
             raise runs.RunError(f"expected a misread test image, got none among {len(test.labels)}: all are read right")
     for number in numbers:

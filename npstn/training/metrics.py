@@ -23,6 +23,7 @@ class Score(NamedTuple):
     accuracy: float  # percent
     found: dict[str, np.ndarray]  # how its transformers describe what they did: name -> (N,); empty without any
     answers: np.ndarray  # int64 (N,): the most probable class of each image
+    losses: np.ndarray  # (N,): of each image, -log of the probability of its label
 
 
 @contextlib.contextmanager
@@ -64,32 +65,27 @@ def evaluate(net: nn.Module, test: Batch, batch_size: int = 1000) -> Score:
         net: images (B, C, H, W) -> log-probabilities (B, classes).
         batch_size: how many images it is given at once.
     """
-    loss, found, answers = 0.0, [], []
+    loss, found, answers, losses = 0.0, [], [], []
     with evaluating(net), no_grad():
         for start in range(0, len(test.labels), batch_size):
             labels = test.labels[start : start + batch_size]
             with watch(net) as looks:
-                log_probabilities = net(Tensor(test.images[start : start + batch_size]))
+                log_p = net(Tensor(test.images[start : start + batch_size]))
             found.append(describe(looks))
-            loss += F.nll_loss(log_probabilities, labels).item() * len(labels)
-            answers.append(log_probabilities.data.argmax(axis=1))
+            loss += F.nll_loss(log_p, labels).item() * len(labels)
+            answers.append(log_p.data.argmax(axis=1))
+            losses.append(-log_p.data[np.arange(len(labels)), labels])
     joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     answered = np.concatenate(answers)
     right = int((answered == test.labels).sum())
-    return Score(loss / len(test.labels), 100 * right / len(test.labels), joined, answered)
+    count = len(test.labels)
+    return Score(loss / count, 100 * right / count, joined, answered, np.concatenate(losses))
 
 
-def misread(net: nn.Module, test: Batch, batch_size: int = 1000) -> np.ndarray:
-    """The numbers of the test images that a network misreads, int64 (K,): first those with the highest loss."""
-    losses, wrong = [], []
-    with evaluating(net), no_grad():
-        for start in range(0, len(test.labels), batch_size):
-            labels = test.labels[start : start + batch_size]
-            log_probabilities = net(Tensor(test.images[start : start + batch_size])).data
-            losses.append(-log_probabilities[np.arange(len(labels)), labels])
-            wrong.append(log_probabilities.argmax(axis=1) != labels)
-    worst = np.argsort(-np.concatenate(losses), kind="stable")
-    return worst[np.concatenate(wrong)[worst]]
+def misread(labels: np.ndarray, score: Score) -> np.ndarray:
+    """The numbers of the images (N,) that a network misread, int64 (K,): first those with the highest loss."""
+    worst = np.argsort(-score.losses, kind="stable")
+    return worst[(score.answers != labels)[worst]]
 
 
 def confusion(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from command import change_config, npstn_, refusal, snapshot
 import npstn
 from npstn import Tensor, models, runs
 from npstn.figures import single_images
-from npstn.training import misread
+from npstn.training import evaluate, misread
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
@@ -42,7 +42,7 @@ def test_show_of_misread_images_has_the_worst_first(trained, tmp_path):
     log_p = np.stack([net(Tensor(image[None])).data[0] for image in test.images])
     losses = -log_p[np.arange(100), test.labels]
     worst = [k for k in np.argsort(-losses) if log_p[k].argmax() != test.labels[k]]
-    assert len(worst) > 5 and misread(net, test).tolist() == worst
+    assert len(worst) > 5 and misread(test.labels, evaluate(net, test)).tolist() == worst
     for count, options in ((5, []), (2, ["2"]), (min(len(worst), 50), ["50"])):
         path = tmp_path / "wrong.svg"
         assert npstn_("show", folder, "--wrong", *options, "--out", path).status == 0
@@ -51,7 +51,7 @@ def test_show_of_misread_images_has_the_worst_first(trained, tmp_path):
 
 
 def test_show_of_misread_images_where_there_are_none(trained, monkeypatch):
-    monkeypatch.setattr(single_images, "misread", lambda net, test: np.array([], int))
+    monkeypatch.setattr(single_images, "misread", lambda labels, score: np.array([], int))
     message = "expected a misread test image, got none among 100: all are read right"
     assert refusal(1, "show", trained[0], "--wrong") == message
 

@@ -104,7 +104,7 @@ def test_the_line_after_an_epoch():
 @pytest.mark.parametrize("found", [{}, {"angle_deg": np.zeros(3)}], ids=["alone", "behind a transformer"])
 def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warned, found):
     """The drawn test digits are 10 % of each class."""
-    said = no_better_than_chance(training.Score(2.3, accuracy, found, np.zeros(100, int)), Rotated(drawn()))
+    said = no_better_than_chance(training.Score(2.3, accuracy, found, np.zeros(3, int), np.zeros(3)), Rotated(drawn()))
     if warned:
         assert said.startswith("the network reads no more test images right than one that always answers the most ")
         assert "class (10.00 %): it has learned nothing" in said and "a lower --lr" in said
