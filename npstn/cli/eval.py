@@ -33,7 +33,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_threads(parser)
     taken = "print how many images of each class were taken for each class"
     parser.add_argument("--confusion", action="store_true", help=taken)
-    parser.add_argument("--draw", type=arguments.picture, metavar="FILE", help="draw the numbers of --confusion as a picture")
+    drawn = "draw the numbers of --confusion as a picture"
+    parser.add_argument("--draw", type=arguments.picture, metavar="FILE", help=drawn)
     parser.set_defaults(run=run)
 
 

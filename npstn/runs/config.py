@@ -108,6 +108,9 @@ class Config:
         same = (image, len(source.classes)) == (self.model["image"], self.model["classes"])
         if not same or source.sha256() != self.data_sha256:
             raise RunError(f"expected the pictures that the run in {folder} was started with in {path}, got others")
+        missing = [name for name in self.classes if name not in source.classes]
+        if missing:  # it was renamed
+            raise RunError(f"expected a class {missing[0]!r} in {path}, as the run in {folder} has, got none")
         return source
 
 

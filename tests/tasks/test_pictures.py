@@ -119,6 +119,16 @@ def test_pictures_that_have_changed_are_refused(run, folder, tmp_path):
         assert message == f"expected {started} in {tmp_path / 'mine'}, got others"
 
 
+def test_a_class_that_was_renamed_is_named(run, folder, tmp_path):
+    """The images and the order of their classes are the same: the network would answer "red" for blue ones."""
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(folder, tmp_path / "mine")
+    (tmp_path / "mine" / "green").rename(tmp_path / "mine" / "blue")
+    for command in (["eval"], ["show"], ["train", "--resume"]):
+        expected = f"expected a class 'green' in {tmp_path / 'mine'}, as the run in {tmp_path / 'run'} has, got none"
+        assert refusal(1, *command, tmp_path / "run") == expected
+
+
 def test_an_npz_with_a_size_and_an_angle(tmp_path, rng):
     np.savez(tmp_path / "mine.npz", images=rng.integers(0, 256, (24, 40, 30), np.uint8), labels=np.arange(24) % 3)
     given = "--size", 20, "--angle", 10, *QUICK, "--out", tmp_path / "run"
