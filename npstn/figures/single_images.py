@@ -157,7 +157,7 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     """Test images on their way through a transformer, one a row.
 
     From the left: the image; the sampling grid over it; what is read there, with the classifier's answer; and the
-    arrows along which the loss would fall if each point of the grid were free to move.
+    arrows along which the loss would fall if each point of the grid were free to move, in one scale for all rows.
     """
     # In inches, by hand: panels of a fixed shape with texts all round are more than a layout engine gets right.
     panel, gap, edge, line = 2.5, 0.3, 0.2, 0.17
@@ -171,8 +171,9 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": foot / height}
     spaces = {**sides, "wspace": gap / panel, "hspace": between / tall}
     panels = figure.subplots(len(views), 4, squeeze=False, gridspec_kw=spaces)
+    steepest = max(np.hypot(*seen.slopes.T).max() for seen in views)
     for row, seen, texts in zip(panels, views, rows, strict=True):
-        _row(row, seen, texts)
+        _row(row, seen, texts, steepest)
     angles = any(name.endswith("_deg") for seen in views for name in (*seen.truth, *seen.found))
     for i, heading in enumerate((HEADINGS[0] + COUNTER_CLOCKWISE * angles, *HEADINGS[1:])):
         middle = edge + i * (panel + gap) + panel / 2
@@ -185,7 +186,7 @@ HEADINGS = (
     "What the transformer is given",
     "Where it reads: the grid\n(red: upper edge)",
     "What it reads there, and\nwhat the classifier says",
-    "Where the loss would move\nthe points of the grid",
+    "Where the loss would move\nthe grid (arrows: one scale)",
 )
 SPACE = "\N{NO-BREAK SPACE}"
 WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lines the image is grey
@@ -219,8 +220,8 @@ def _kept(words: str) -> str:
     return ", ".join(quantity.replace(" ", SPACE) for quantity in words.split(", "))
 
 
-def _row(row: Sequence[Axes], seen: View, texts: Sequence[str]) -> None:
-    """One image of `draw`."""
+def _row(row: Sequence[Axes], seen: View, texts: Sequence[str], steepest: float) -> None:
+    """One image of `draw`; steepest: the slope of the longest arrow of all rows."""
     _, grid, output, arrows = row
     *titles, note = texts
     for axes, image, white, title in zip(
@@ -243,8 +244,8 @@ def _row(row: Sequence[Axes], seen: View, texts: Sequence[str]) -> None:
 
     fall = -seen.slopes
     length = np.hypot(fall[..., 0], fall[..., 1])
-    far = length > 0.02 * length.max()  # the others would be dots
-    scale = length.max() / (W / 7) or 1  # the longest is a seventh of the image
+    far = length > 0.02 * steepest  # the others would be dots
+    scale = steepest / (W / 7) or 1  # the longest is a seventh of the image
     u, v = fall[far].T / scale
     arrows.quiver(x[far], y[far], u, v, angles="xy", scale_units="xy", scale=1, width=0.009, color="yellow")
     arrows.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5))

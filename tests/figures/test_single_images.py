@@ -260,6 +260,15 @@ def test_a_row_shows_the_image_the_grid_the_output_and_the_arrows(net, test_set,
         assert_allclose(step, -4 * slopes[tuple(point)] / longest)
 
 
+def test_the_arrows_of_all_rows_have_one_scale(net, test_set, task):
+    views = view(net, test_set, [3, 5])
+    few = [views[0], views[1]._replace(slopes=views[0].slopes / 10)]
+    long, short = (axes.collections[0] for axes in draw(few, task).axes[3::4])
+    lengths = [np.hypot(quiver.U, quiver.V).max() for quiver in (long, short)]
+    assert_allclose(lengths, [4, 0.4])
+    assert 0 < len(short.U) < len(long.U)
+
+
 def test_a_row_says_what_is_seen(task):
     probabilities = np.full(10, 0.05)
     probabilities[2], probabilities[7] = 0.4, 0.2
