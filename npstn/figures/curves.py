@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from npstn.figures.picture import Picture
 from npstn.runs.comparison import Group, read
 
+FINE = 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8  # ticks of a logarithmic axis that is shorter than a power of ten
 COLOURS = {"train": "tab:gray", "test": "tab:blue"}
 
 
@@ -61,13 +62,16 @@ def comparison(groups: Sequence[Group]) -> Figure:
     figure = Picture(figsize=(width, 3.5 + 0.3 * -(-len(groups) // columns)), layout="constrained")
     for axes, (column, title, unit) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.set(xlabel="epoch", ylabel=unit, title=title)
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        lowest = min(_draw_group(axes, group, column, f"C{i}") for i, group in enumerate(groups))
-        if lowest > 0:  # the first epochs differ by much, the last by little
+        for i, group in enumerate(groups):
+            _draw_group(axes, group, column, f"C{i}")
+        lowest, highest = axes.dataLim.intervaly
+        if 0 < 1.5 * lowest < highest:  # the first epochs differ by much, the last by little
             axes.set_yscale("log")
-            for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                set_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "1235" else "")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest > 10 * lowest else FINE))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
     handles = [
         Line2D([], [], color=f"C{i}", marker="o", markersize=4, label=entry) for i, entry in enumerate(entries)
     ]
@@ -75,13 +79,12 @@ def comparison(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _draw_group(axes: Axes, group: Group, column: str, colour: str) -> float:
-    """Draw the lines of a group. Returns the lowest value in them, infinity where there is none."""
+def _draw_group(axes: Axes, group: Group, column: str, colour: str) -> None:
+    """Draw the lines of a group."""
     epochs, values = group.metrics["epoch"][0], _column(group, column)
     if len(values) > 1:
         axes.plot(epochs, values.T, color=colour, linewidth=0.6, alpha=0.6)
     axes.plot(epochs, values.mean(axis=0), "o-", color=colour, linewidth=1.8, markersize=4)
-    return values[np.isfinite(values)].min(initial=np.inf)
 
 
 def _column(group: Group, name: str) -> np.ndarray:

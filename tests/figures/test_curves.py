@@ -105,8 +105,21 @@ def test_the_panel_is_of_a_measure_that_some_run_has(order):
     assert figure.axes[2].get_ylabel() == "px"
     # The run that does not have it decides nothing about the axis, whether it comes first or last.
     assert figure.axes[2].get_yscale() == "log"
-    assert [axes.get_yscale() for axes in figure.axes[:2]] == ["log", "log"]
+    assert [axes.get_yscale() for axes in figure.axes[:2]] == ["linear", "log"]  # from 9 to 7 %, from 1 to 1/3
     check_texts(figure)
+
+
+@pytest.mark.parametrize(
+    "rest", [[4.2, 4.1, 4.0], [4.4, 3, 2.1], [9.9, 4, 1.01], [25, 9, 3.9], [88, 4, 0.3], [7e-4, 6e-4, 2e-4]], ids=str
+)
+def test_an_axis_has_numbers_at_three_ticks_at_least(rest):
+    measure = {"rest_px": Measure("distance left", ".2f", " px")}
+    axes = comparison([group("shifted", measured=measure, rest_px=rest)]).axes[2]
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    written = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert 3 <= len(written) <= 10 and "" not in written and len(set(written)) == len(written)
+    assert axes.get_yscale() == ("log" if rest[0] > 1.5 * rest[-1] else "linear")
 
 
 @pytest.mark.filterwarnings("error")
