@@ -204,7 +204,7 @@ def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
         f"{seen.whose}: {_kept(in_words(seen.found))}",
         f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
         f"the loss is {seen.loss + 0.0:.2g}",
-        f"it falls by {steepest:.2g} per pixel along the longest arrow, and by {seen.fall + 0.0:.2g} if "
+        f"it falls by {steepest:.2g} at most per pixel that a point moves, and by {seen.fall + 0.0:.2g} if "
         f"{seen.whose} changes: {_kept(changes_in_words(seen.downhill))}",
     )
     return [_wrapped(text) for text in texts]

@@ -5,7 +5,7 @@ A graph knows no operation of npstn and no file format: the tables of this folde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +47,12 @@ class Varies:
     """What differed between the runs of a network: it depends on the images, or on how many there are."""
 
     values: tuple[Any, ...]  # in each run
+
+
+def parts_of(inputs: Any) -> Iterator[Any]:
+    """The inputs of an operation, and what is in those that are tuples or lists."""
+    for x in inputs:
+        yield from parts_of(x) if isinstance(x, (tuple, list)) else [x]
 
 
 class Node(NamedTuple):
@@ -109,10 +115,14 @@ class Graph:
         return single
 
     def fixed(self, what: str, x: Any) -> Any:
-        """Return x. Raises ExportError, which calls it `what`, where it varies, or a part of it."""
-        if isinstance(x, Varies) or (isinstance(x, (tuple, list)) and any(isinstance(part, Varies) for part in x)):
-            raise self.refusal(f"{what} that do not depend on the images and their number", "one that does")
+        """Return x. Raises ExportError, which calls it `what`, where it varies or flows, or a part of it does."""
+        if any(isinstance(part, (Varies, Value)) for part in parts_of([x])):
+            raise self.varying(what)
         return x
+
+    def varying(self, what: str) -> ExportError:
+        """The error for something that is known for one run alone."""
+        return self.refusal(f"{what} that do not depend on the images and their number", "one that does")
 
     def refusal(self, expected: str, got: Any) -> ExportError:
         """The error for something that has no nodes."""

@@ -92,6 +92,8 @@ def grid_sample_bicubic(graph: Graph, U: Any, G: Any, padding: int, align_corner
 
 def _sample(graph: Graph, U: Any, G: Any, mode: str, padding: int, align_corners: bool) -> str:
     _, _, H, W = U.shape
+    if None in (H, W):
+        raise graph.varying("sizes of an image")
     lost = graph.node("IsNaN", G)
     if padding != BORDER:
         lost = graph.node("Or", lost, graph.node("IsInf", G))

@@ -52,6 +52,8 @@ def reshape(graph: Graph, x: Value, shape: Any) -> str:
         else:  # it is that of the input in every run, or the rest
             as_in_input = axis < x.ndim and all(x.shapes[run][axis] == n for run, n in enumerate(lengths_of_axis))
             written.append(0 if as_in_input else -1)
+    if 0 in np.array(of_runs):
+        raise graph.refusal("lengths of at least 1", of_runs[0])  # 0 means another thing in ONNX
     if written.count(-1) > 1:
         raise graph.refusal("at most one length that is left open", "two")
     return graph.node("Reshape", x, written)
@@ -81,12 +83,14 @@ def index(graph: Graph, x: Value, index: Any) -> str:
             continue
         if isinstance(entry, slice):
             if entry != slice(None):
-                start, stop, step = _ends(entry, x.shape[axis])
+                start, stop, step = _ends(graph, entry, x.shape[axis])
                 name = graph.node("Slice", name, [start], [stop], [axis], [step])
         else:
             places = np.asarray(entry)
             if places.dtype == bool and places.ndim == 1:
                 places = np.flatnonzero(places)
+            if not places.size:
+                places = places.astype(np.int64)  # an empty list has no type
             arrays += places.ndim
             if places.dtype.kind not in "iu" or places.ndim > 1 or arrays > 1:
                 raise graph.refusal("slices, integers, and one list of integers or booleans", repr(entry))
@@ -103,12 +107,14 @@ def index(graph: Graph, x: Value, index: Any) -> str:
     return name
 
 
-def _ends(entry: slice, length: int | None) -> tuple[int, int, int]:
+def _ends(graph: Graph, entry: slice, length: int | None) -> tuple[int, int, int]:
     """Start, stop and step of a slice as ONNX counts, which has no place before the first element."""
     step = 1 if entry.step is None else entry.step
     if length is None:
         start = (0 if step > 0 else END) if entry.start is None else entry.start
         stop = (END if step > 0 else -END) if entry.stop is None else entry.stop
+        if step < 0 and start < 0:
+            raise graph.refusal("a slice of the images that goes backwards from the last or a given one", entry)
         return start, stop, step
     start, stop, step = entry.indices(length)
     if start < 0:

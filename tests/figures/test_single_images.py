@@ -286,7 +286,7 @@ def test_a_row_says_what_is_seen(task):
     ]
     _, _, output, arrows = draw([seen], task).axes
     assert output.title.get_color() == "red"
-    said = "it falls by 0.5 per pixel along the longest arrow, and by 0.25 if the transformer changes: angle −3°"
+    said = "it falls by 0.5 at most per pixel that a point moves, and by 0.25 if the transformer changes: angle −3°"
     assert arrows.get_xlabel().replace("\n", " ") == said
     right = draw([seen._replace(label=2)], task).axes[2]
     assert (right.get_title(), right.title.get_color()) == ("right: 2 at 40.0 %", "black")
@@ -315,7 +315,7 @@ def test_a_loss_without_slope_has_no_arrows(net, test_set, task, tmp_path):
     figure.savefig(tmp_path / "x.png", dpi=50)
     (quiver,) = figure.axes[3].collections
     assert len(quiver.U) == 0
-    assert "it falls by 0 per pixel" in figure.axes[3].get_xlabel()
+    assert "it falls by 0 at most per" in figure.axes[3].get_xlabel()
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -5,6 +5,7 @@ import pytest
 from seeds import CASES, checked
 from small_operations import operation, report_on
 
+import npstn.functional as F
 from npstn.autograd import Function
 from npstn.gradcheck import gradcheck
 
@@ -210,3 +211,11 @@ def test_common_functions_at_a_few_seeds(case):
     for seed in range(3):
         assert checked(case, 20, seed)
         assert not checked(case, 20, seed, 1.001)
+
+
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=str)
+def test_the_log_softmax_of_confident_scores(seeds):
+    """The outputs near 0 move in steps of 2e-16, the error of a sum that is 1: often the same whole steps each time."""
+    for seed in seeds:
+        scores = 30 * np.random.default_rng(seed).standard_normal((4, 5))
+        assert gradcheck(lambda x: F.log_softmax(x, dim=1), scores)

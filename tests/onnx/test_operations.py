@@ -86,12 +86,25 @@ def test_a_clamp_whose_limits_are_crossed(engine):
 
 
 @every_engine
+@pytest.mark.filterwarnings("error")
+def test_a_clamp_whose_limits_no_number_reaches(engine):
+    agree(lambda x: x.clamp(min=-1e300, max=1e300), np.float32([[-3e38, 0, 3e38]]), engine)
+
+
+@every_engine
 @pytest.mark.parametrize("index", [
     np.s_[:, 1], np.s_[:, -1:], np.s_[:, ::-1], np.s_[:, 1:, None, ..., 2], np.s_[..., 0], np.s_[:, [2, 0]],
     np.s_[:, -1, None, -2:], np.s_[:, :, 3:0:-2], np.s_[:, -9::-1], np.s_[:, :, 9::-3], np.s_[:, -9:2], np.s_[:],
 ], ids=str)
 def test_an_index(index, engine):
     agree(lambda x: x[index] * 1, np.float32(np.arange(48).reshape(4, 3, 4)), engine)
+
+
+@every_engine
+@pytest.mark.parametrize("rows", [[1, 0], np.array([1, 0])], ids=["list", "array"])
+def test_a_list_picks_rows(rows, engine):
+    """It is no pair of indices, as a tuple is."""
+    agree(lambda x: x + x.sum(0)[rows] + x[:, rows], np.float32(np.arange(24).reshape(6, 2, 2)), engine)
 
 
 @every_engine
