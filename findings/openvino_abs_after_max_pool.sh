@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # OpenVINO 2026.4.1 (CPU, float32): Abs after Conv and MaxPool is taken before the MaxPool.
 #
-# The CPU plugin fuses a pointwise operator into the convolution when only a MaxPool lies between. That is right for an
-# operator that grows with its input, such as Relu, and wrong for Abs: the largest of |u| is not |the largest u|. A
+# To take a pointwise operator before the MaxPool is right for one that grows with its input, such as Relu, and wrong for
+# Abs: the largest of |u| is not |the largest u|. A
 # Conv with the weight 1, a MaxPool and an Abs give 3 for the pixels -3 and 1, in place of 1. onnxruntime 1.32.0 gives 1.
 # Without the convolution, with an AveragePool, or with Cos, Relu or the square in place of Abs, the answer is right; an
 # Identity in between changes nothing. Max(x, Neg(x)) is right too.
 #
-# Whoever converts a network with a rectifier of magnitudes, a "CReLU" or an energy after a pooled convolution gets
-# other numbers without a message.
+# Whoever converts a network that takes magnitudes after a pooled convolution gets other numbers without a message.
 # Seen on 2026-11-27, on a processor with AVX2 and AVX-512.
 set -euo pipefail
 work=$(mktemp -d)

@@ -3,7 +3,7 @@
 #
 # The graph has four nodes: Transpose, MatMul, Softmax, MatMul; its input x is (length, 48), the length left open. The
 # compiled model is right for any length, until the first call has length 1. From then on, calls with 16 rows or more
-# are off by several units, where the right values lie between 0 and 0.2: without a message, and for as long as the
+# are off by one to six, where the right values lie between 0 and 0.2: without a message, and for as long as the
 # model lives, also after calls of other lengths. A first call with length 2 does no harm, nor does length 1 later on.
 # onnxruntime 1.32.0 is right for every length and order.
 #

@@ -670,7 +670,7 @@ def test_what_is_no_parameter_is_refused(params, said):
         optim.SGD(params, lr=1.0)
 
 
-def test_the_first_average_is_the_weights_whatever_was_there():
+def test_the_first_update_copies_the_weights():
     net = nn.Linear(2, 1)
     net.weight.data[...] = np.inf
     average = optim.AveragedModel(net, decay=0.5)

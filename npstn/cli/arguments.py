@@ -220,10 +220,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a picture, and say where it is."""
+def write_figure(figure: Figure, path: Path, option: str = "--out") -> None:
+    """Write a picture, and say where it is. `option` chooses the place."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
+        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another place with {option}") from None
     say(str(path))

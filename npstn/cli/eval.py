@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     if options.draw:
         from npstn.figures.confusion import confusion_figure  # here, because importing matplotlib takes a while
 
-        arguments.write_figure(confusion_figure(counts, task.classes), options.draw)
+        arguments.write_figure(confusion_figure(counts, task.classes), options.draw, "--draw")
 
 
 def confusion_table(counts: np.ndarray, classes: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from npstn.figures.picture import Picture
 
 MOST_NUMBERED = 20  # classes: in the cells of more, numbers would overlap
 CELL = 0.42, 0.16  # inches: of a cell with a number in it, and of one without
+MOST_NAMED = 150  # classes: more names would overlap
 
 
 def confusion_figure(counts: np.ndarray, classes: tuple[str, ...]) -> Figure:
@@ -19,7 +20,7 @@ def confusion_figure(counts: np.ndarray, classes: tuple[str, ...]) -> Figure:
         classes: their names.
     """
     numbered = len(classes) <= MOST_NUMBERED
-    side = max(4.0, len(classes) * CELL[0 if numbered else 1])
+    side = max(4.0, min(len(classes), MOST_NAMED) * CELL[0 if numbered else 1])
     mistakes = np.where(np.eye(len(classes), dtype=bool), 0, counts) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Picture(figsize=(side + 2.2, side + 1.2), layout="constrained")
     axes = figure.subplots()
@@ -29,9 +30,10 @@ def confusion_figure(counts: np.ndarray, classes: tuple[str, ...]) -> Figure:
         if numbered and count:
             ink = "0.45" if row == column else "1" if mistakes[row, column] > 0.6 * worst else "0"
             axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=ink)
-    places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=0 if max(map(len, classes)) < 3 else 90, fontsize=9 if numbered else 6)
-    axes.set_yticks(places, classes, fontsize=9 if numbered else 6)
+    every = -(-len(classes) // MOST_NAMED)
+    places, names = range(0, len(classes), every), classes[::every]
+    axes.set_xticks(places, names, rotation=0 if max(map(len, classes)) < 3 else 90, fontsize=9 if numbered else 6)
+    axes.set_yticks(places, names, fontsize=9 if numbered else 6)
     axes.set_xlabel("the network's answer")
     axes.set_ylabel("what the image shows")
     total = counts.sum()

@@ -78,7 +78,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
         self.operation = ""
-        # No name of a parameter has a slash in it, and all names that are made up here have one.
+        # The names that are made up here have a slash, and those of attributes have none.
         taken = {INPUT: f"weights/{INPUT}", OUTPUT: f"weights/{OUTPUT}"}
         self._weights = {id(array): taken.get(name, name) for name, array in weights.items()}
 

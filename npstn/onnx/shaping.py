@@ -114,7 +114,7 @@ def _ends(graph: Graph, entry: slice, length: int | None) -> tuple[int, int, int
         start = (0 if step > 0 else END) if entry.start is None else entry.start
         stop = (END if step > 0 else -END) if entry.stop is None else entry.stop
         if step < 0 and start < 0:
-            raise graph.refusal("a slice of the images that goes backwards from the last or a given one", entry)
+            raise graph.refusal("a slice of the images that goes backwards from a place counted from the front", entry)
         return start, stop, step
     start, stop, step = entry.indices(length)
     if start < 0:

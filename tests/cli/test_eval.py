@@ -240,3 +240,11 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed():
         "1 of 1,001 images of c3 are taken for c4",
     ]
     assert len(confusion_table(counts + 1, classes).splitlines()) == 30
+
+
+def test_a_picture_of_the_confusion_in_a_missing_folder(trained, tmp_path):
+    """The message names the option that chooses the place."""
+    path = tmp_path / "none" / "x.png"
+    said = npstn_("eval", trained[0], "--draw", path)
+    expected = f"cannot write {path}: No such file or directory; choose another place with --draw"
+    assert said.status == 1 and said.err.splitlines()[-1] == f"npstn: error: {expected}"

@@ -21,13 +21,13 @@ def test_the_cells_have_the_numbers_and_the_mistakes_have_colours(tmp_path):
     assert is_png(figure, tmp_path / "x.png")
 
 
-@pytest.mark.parametrize("classes", [2, 19, 20, 21, 200])
+@pytest.mark.parametrize("classes", [2, 19, 20, 21, 200, 1000])
 def test_any_number_of_classes(classes, tmp_path, rng):
     counts = rng.integers(0, 3, (classes, classes))
     figure = confusion_figure(counts, tuple(f"class {k}" for k in range(classes)))
     assert bool(figure.axes[0].texts) == (classes <= 20)
     check_texts(figure)
-    assert is_png(figure, tmp_path / "x.png") and max(figure.get_size_inches()) < 40
+    assert is_png(figure, tmp_path / "x.png") and max(figure.get_size_inches()) < 30
 
 
 def test_no_mistake_at_all(tmp_path):
