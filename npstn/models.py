@@ -149,14 +149,16 @@ class SpatialTransformer(nn.Module):
             raise ValueError(f"SpatialTransformer: expected padding_mode to be one of {known}, got {padding_mode!r}")
         self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
         self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
+        self._steered: Tensor | None = None  # see `steer`
 
     def look(self, U: Tensor) -> Look:
-        """Read the input (B, C, H, W) where the localisation network says."""
-        parameters = self.loc_net(U)
+        """Read the input (B, C, H, W) where the localisation network says, or where `steer` has it read."""
+        parameters = self.loc_net(U) if self._steered is None else self._steered
         wanted = len(U), len(self.transformer.identity)
         if parameters.shape != wanted:
             expected = f"expected parameters of shape {wanted} for {self.transformer.name}"
-            raise ValueError(f"SpatialTransformer: {expected}, got {parameters.shape} from its localisation network")
+            source = "its localisation network" if self._steered is None else "steer"
+            raise ValueError(f"SpatialTransformer: {expected}, got {parameters.shape} from {source}")
         h, w = self.size or U.shape[2:]
         grid = self.transformer.grid(parameters, (h, w))
         V = F.grid_sample(U, grid, padding_mode=self.padding_mode, align_corners=True)
@@ -198,6 +200,34 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     finally:
         for module, watcher in zip(watched, before, strict=True):
             module._watcher = watcher
+
+
+@contextlib.contextmanager
+def steer(net: nn.Module, parameters: Tensor, number: int = 0) -> Iterator[None]:
+    """Let a spatial transformer in a network read where these parameters say, and not its localisation network.
+
+    Args:
+        parameters: (B, P), for the images that the network is given inside of the `with`.
+        number: which transformer, in the order of `net.modules()`.
+
+    Raises ValueError where the network has no such transformer; inside, the network raises it for another shape.
+
+    >>> net = STNClsNet().eval()
+    >>> with steer(net, Tensor([[0.0], [np.pi / 2]])), watch(net) as looks:
+    ...     log_probabilities = net(Tensor(np.eye(28, dtype=np.float32).reshape(1, 1, 28, 28).repeat(2, axis=0)))
+    >>> looks[0][1].V.data[1, 0, 0, 27].round(3).item()  # a quarter turn takes one diagonal to the other
+    1.0
+    """
+    transformers = _spatial_transformers(net)
+    if not 0 <= number < len(transformers):
+        there = f"from 0 to {len(transformers) - 1}" if transformers else "of a network that has some"
+        raise ValueError(f"steer: expected the number of a spatial transformer {there}, got {number}")
+    steered = transformers[number]
+    before, steered._steered = steered._steered, parameters
+    try:
+        yield
+    finally:
+        steered._steered = before
 
 
 class Transformed(SpatialTransformer):

@@ -401,3 +401,49 @@ def test_the_name_of_a_transformer_is_none(network):
     given = {"loc_net": nn.Flatten()} if network == "SpatialTransformer" else {}
     with pytest.raises(TypeError, match=rf"^{network}: expected transformer to be a Transformer, .*, got 'rotation'$"):
         getattr(models, network)(transformer="rotation", **given)
+
+
+# steer
+
+
+def test_steer_takes_the_place_of_one_localisation_network():
+    net, x = Double(), Tensor(batch(3)[0])
+    angles = np.array([[0.1], [0.2], [0.3]], np.float32)
+    with models.steer(net, Tensor(angles), 1), models.watch(net) as looks:
+        net(x)
+    (_, first), (_, second), *_ = looks
+    assert_array_equal(first.parameters.data, np.ones((3, 1)))
+    assert_array_equal(second.parameters.data, angles)
+    assert_array_equal(second.grid.data, net.second.transformer.grid(Tensor(angles), (28, 28)).data)
+    with models.watch(net) as looks:
+        net(x)
+    assert_array_equal(looks[1][1].parameters.data, np.full((3, 1), 2))
+
+
+def test_the_loss_goes_back_to_the_parameters_that_steer_gives():
+    """And not into the localisation network; as a difference of the loss in float64 says, too."""
+    net = models.STNClsNet().eval().double()
+    x, labels = Tensor(np.random.default_rng(0).random((1, 1, 28, 28))), np.array([3])
+
+    def loss(angle):
+        with models.steer(net, angle):
+            return F.nll_loss(net(x), labels)
+
+    angle = Tensor(np.array([[0.3]]), requires_grad=True)
+    loss(angle).backward()
+    step = 1e-7
+    above, below = (loss(Tensor(np.array([[0.3 + h]]))).item() for h in (step, -step))
+    assert_allclose(angle.grad, [[(above - below) / (2 * step)]], rtol=1e-5)
+    assert all(parameter.grad is None for parameter in net.loc_net.parameters())
+
+
+def test_steer_refuses():
+    net = models.STNClsNet().eval()
+    x = Tensor(np.zeros((2, 1, 28, 28), np.float32))
+    with pytest.raises(ValueError, match=r"got \(1, 1\) from steer"), models.steer(net, Tensor([[0.0]])):
+        net(x)
+    net(x)  # and the network is as it was
+    with pytest.raises(ValueError, match="from 0 to 0, got 1"), models.steer(net, Tensor([[0.0]]), 1):
+        pass
+    with pytest.raises(ValueError, match="that has some, got 0"), models.steer(models.ClsNet(), Tensor([[0.0]])):
+        pass

@@ -36,6 +36,7 @@ class Affine(Transformer):
 
     name = "affine"
     identity = np.array([1, 0, 0, 0, 1, 0], np.float32)
+    parameter_names = "theta_00", "theta_01", "theta_02", "theta_10", "theta_11", "theta_12"
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         theta = parameters.reshape(len(parameters), 2, 3)

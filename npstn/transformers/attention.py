@@ -35,6 +35,7 @@ class Attention(Transformer):
 
     name = "attention"
     identity = np.array([1, 0, 0], np.float32)
+    parameter_names = "s", "t_x", "t_y"
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         theta = (parameters @ E.astype(parameters.dtype)).reshape(len(parameters), 2, 3)

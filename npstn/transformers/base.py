@@ -57,6 +57,14 @@ class Transformer:
     def __init__(self, **settings: float) -> None:
         self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the P parameters. One that ends in "_deg" is an angle in radians; a person reads degrees.
+
+        A subclass that says nothing has "parameter_1" and so on.
+        """
+        return tuple(f"parameter_{k}" for k in range(1, len(self.identity) + 1))
+
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """The points at which each output pixel reads the input.
 

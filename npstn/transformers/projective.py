@@ -33,6 +33,7 @@ class Projective(Transformer):
 
     name = "projective"
     identity = np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
+    parameter_names = "p_0", "p_1", "p_2", "p_3", "p_4", "p_5", "p_6", "p_7"
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         entries = parameters @ np.eye(8, 9, dtype=parameters.dtype) + LAST_ENTRY

@@ -30,6 +30,7 @@ class Rotation(Transformer):
 
     name = "rotation"
     identity = np.zeros(1, np.float32)
+    parameter_names = ("angle_deg",)
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         B = len(parameters)

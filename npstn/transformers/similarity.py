@@ -29,6 +29,7 @@ class Similarity(Transformer):
 
     name = "similarity"
     identity = np.array([0, 1, 0, 0], np.float32)
+    parameter_names = "angle_deg", "s", "t_x", "t_y"
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         B = len(parameters)

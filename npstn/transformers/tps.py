@@ -58,6 +58,10 @@ class Tps(Transformer):
         points = np.clip(self.control_points, -0.999, 0.999) if self.bounded else self.control_points
         self.identity = (np.arctanh(points) if self.bounded else points).ravel().astype(np.float32)
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        return tuple(f"{axis}_{k}" for k in range(1, len(self.control_points) + 1) for axis in "xy")
+
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         points = F.tanh(parameters) if self.bounded else parameters
         points = points.reshape(len(parameters), len(self.control_points), 2)

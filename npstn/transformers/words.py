@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import numpy as np
+
 UNITS = {"_deg": "°", "_px": " px"}
 Value = TypeVar("Value")
 
@@ -30,6 +32,15 @@ def label(name: str, whose: str = "") -> str:
     """
     word, unit = _parts(name)
     return " ".join(part for part in (word, whose, f"({unit.strip()})" if unit else "") if part)
+
+
+def read_as(name: str) -> float:
+    """What a parameter of this name is multiplied by for a person, who reads an angle in degrees.
+
+    >>> read_as("angle_deg") * np.pi, read_as("t_x")
+    (180.0, 1.0)
+    """
+    return 180 / np.pi if name.endswith("_deg") else 1.0
 
 
 def in_words(quantities: Mapping[str, float]) -> str:

@@ -133,6 +133,19 @@ def test_nothing_is_sheared_on_an_image_that_is_not_square(kind, size):
     assert_allclose((along * down).sum(axis=2), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_each_parameter_has_a_name_of_its_own(name):
+    kind = TRANSFORMERS[name]()
+    assert len(set(kind.parameter_names)) == len(kind.parameter_names) == len(kind.identity)
+
+
+def test_parameters_without_names_are_numbered():
+    class Nameless(Transformer):
+        identity = np.zeros(2, np.float32)
+
+    assert Nameless().parameter_names == ("parameter_1", "parameter_2")
+
+
 # What is refused
 
 
