@@ -18,6 +18,7 @@ from npstn.autograd import Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.changes import Steps, note_changes
+from npstn.messages import one_line
 from npstn.nn import Module, Parameter
 from npstn.numpy_face import native
 from npstn.ops.arguments import number
@@ -68,7 +69,7 @@ class Optimizer:
     def __init__(self, params: Params, lr: float) -> None:
         name = type(self).__name__
         if not number(lr) >= 0:
-            raise ValueError(f"{name}: expected lr of at least 0, got {lr!r}")
+            raise ValueError(f"{name}: expected lr of at least 0, got {one_line(lr)}")
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: expected several parameters, got one Tensor: put it in a list")
         if isinstance(params, Module):
@@ -187,7 +188,7 @@ def _groups(name: str, params: list[Any], lr: float) -> list[dict[str, Any]]:
             raise ValueError(f"{name}: expected groups with the entries 'params' and 'lr', got {got}")
         rate = item.get("lr", lr)
         if not number(rate) >= 0:
-            raise ValueError(f"{name}: expected lr of at least 0 in each group, got {rate!r}")
+            raise ValueError(f"{name}: expected lr of at least 0 in each group, got {one_line(rate)}")
         if rate != lr and lr == 0:
             raise ValueError(f"{name}: expected lr above 0, to which the rates of the groups keep their ratio, got 0")
         inside = item["params"]
@@ -224,7 +225,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, lr)
         if not (number(momentum) >= 0 and number(weight_decay) >= 0):
-            got = f"{momentum!r}, {weight_decay!r}"
+            got = f"{one_line(momentum)}, {one_line(weight_decay)}"
             raise ValueError(f"SGD: expected momentum and weight_decay of at least 0, got {got}")
         self.momentum, self.weight_decay = momentum, weight_decay
         self._m = _zeros_for(self.params)
@@ -264,7 +265,7 @@ class Adam(Optimizer):
         super().__init__(params, lr)
         if len(betas) != 2 or not all(0 <= number(beta) < 1 for beta in betas) or not number(eps) >= 0:
             expected = "expected two betas from 0 to below 1 and eps of at least 0"
-            raise ValueError(f"{type(self).__name__}: {expected}, got {betas!r}, {eps!r}")
+            raise ValueError(f"{type(self).__name__}: {expected}, got {one_line(betas)}, {one_line(eps)}")
         self.betas, self.eps = betas, eps
         self._t = np.zeros(len(self.params), np.int64)
         self._m, self._v = _zeros_for(self.params), _zeros_for(self.params)
@@ -298,7 +299,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps)
         if not number(weight_decay) >= 0:
-            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {weight_decay!r}")
+            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {one_line(weight_decay)}")
         self.weight_decay = weight_decay
 
 
@@ -330,7 +331,7 @@ class AveragedModel:
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= number(decay) < 1:
-            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {decay!r}")
+            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {one_line(decay)}")
         self.module, self.decay, self.updates = copy.deepcopy(model), decay, 0
         self.module.zero_grad()
 
@@ -378,13 +379,14 @@ class OneCycleLR:
         final_div_factor: float = 1e4,
     ) -> None:
         if not number(total_steps) >= 1:
-            raise ValueError(f"OneCycleLR: expected total_steps of at least 1, got {total_steps!r}")
+            raise ValueError(f"OneCycleLR: expected total_steps of at least 1, got {one_line(total_steps)}")
         if not 0 <= number(pct_start) <= 1:
-            raise ValueError(f"OneCycleLR: expected pct_start from 0 to 1, got {pct_start!r}")
+            raise ValueError(f"OneCycleLR: expected pct_start from 0 to 1, got {one_line(pct_start)}")
         if not number(max_lr) >= 0:
-            raise ValueError(f"OneCycleLR: expected max_lr of at least 0, got {max_lr!r}")
+            raise ValueError(f"OneCycleLR: expected max_lr of at least 0, got {one_line(max_lr)}")
         if not (number(div_factor) > 0 and number(final_div_factor) > 0):
-            raise ValueError(f"OneCycleLR: expected factors above 0, got {div_factor!r}, {final_div_factor!r}")
+            factors = f"{one_line(div_factor)}, {one_line(final_div_factor)}"
+            raise ValueError(f"OneCycleLR: expected factors above 0, got {factors}")
         self.optimizer, self.max_lr, self.total_steps, self.pct_start = optimizer, max_lr, total_steps, pct_start
         self.first_lr = max_lr / div_factor
         self.last_lr = self.first_lr / final_div_factor

@@ -25,6 +25,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from npstn.messages import one_line
+
 NOTES = "npstn"  # the only entry of __metadata__ that is written: safetensors writes several in random order
 LONGEST_HEADER = 2**24  # bytes: 100,000 arrays
 
@@ -58,7 +60,7 @@ def save(state: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
     arrays = {name: np.asarray(array) for name, array in state.items()}
     for name, array in arrays.items():
         if name == "__metadata__":
-            raise ValueError(f"save: expected a name that the format does not reserve, got {name!r}")
+            raise ValueError(f"save: expected a name that the format does not reserve, got {one_line(name)}")
         if array.dtype.newbyteorder("=") not in DTYPES.values():
             raise TypeError(f"save: expected {name!r} to be an array of numbers, got {array.dtype}")
     bad = not_finite(arrays)

@@ -331,7 +331,7 @@ def test_build_gives_the_network_of_each_transformer():
 
 
 def test_build_refuses_an_unknown_transformer():
-    with pytest.raises(ValueError, match="^build: expected transformer to be one of rotation, .*none; got 'turn'$"):
+    with pytest.raises(ValueError, match="^build: expected transformer to be one of rotation, .*none, got 'turn'$"):
         models.build("turn", (1, 28, 28), 10)
 
 

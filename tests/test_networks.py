@@ -137,7 +137,7 @@ def test_the_papers_networks_have_about_400_000_weights():
             "paper_cnn_localiser: expected images of at least 28 x 28 pixels, got 40 x 27",
         ),
         (("affine", (1, 15, 28), 10), "CNN: expected images of at least 16 x 16 pixels, got 15 x 28"),
-        (("affine", IMAGE, 10, 0.0, "vgg"), "build: expected network to be one of blog, cnn, fcn; got 'vgg'"),
+        (("affine", IMAGE, 10, 0.0, "vgg"), "build: expected network to be one of blog, cnn, fcn, got 'vgg'"),
         (("affine", IMAGE, 10, 0.0, "cnn", 0), "build: expected parallel from 1 to 16, got 0"),
         (("affine", IMAGE, 10, 0.0, "cnn", 17), "build: expected parallel from 1 to 16, got 17"),
         (("affine", IMAGE, 10, 0.0, "cnn", True), "build: expected parallel from 1 to 16, got True"),

@@ -19,6 +19,7 @@ import numpy as np
 
 from npstn.backend.compiler import signature_of
 from npstn.backend.forking import hold_while_forking
+from npstn.messages import one_line
 
 _internals: ModuleType | None  # None where they cannot be used
 try:
@@ -158,7 +159,7 @@ def set_num_threads(threads: int) -> None:
     """
     global _threads
     if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= _most:
-        raise ValueError(f"set_num_threads: expected 1 to {_most} threads on this machine, got {threads!r}")
+        raise ValueError(f"set_num_threads: expected 1 to {_most} threads on this machine, got {one_line(threads)}")
     _threads = int(threads)
 
 

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from npstn.backend.forking import hold_while_forking
+from npstn.messages import one_line
 
 _generator = np.random.default_rng()
 _of_the_child = _generator  # during a fork, a generator for the new process
@@ -40,7 +41,7 @@ def manual_seed(seed: int) -> None:
     """
     global _generator
     if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"manual_seed: expected an integer of at least 0, got {seed!r}")
+        raise ValueError(f"manual_seed: expected an integer of at least 0, got {one_line(seed)}")
     _generator = np.random.default_rng(seed)
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npstn.backend.compiler import kernel
+from npstn.messages import one_line
 
 SIZE = 28  # pixels along a side of the image
 BOX = 20  # pixels along a side of the box that the digit fills
@@ -220,7 +221,7 @@ def ink_paths(
 
 def _check_whole(name: str, value: int) -> None:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"draw_digits: expected {name} to be an integer of at least 0, got {value!r}")
+        raise ValueError(f"draw_digits: expected {name} to be an integer of at least 0, got {one_line(value)}")
 
 
 def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from npstn.data.errors import DataError
+from npstn.messages import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -58,7 +59,7 @@ def load_images(path: str | os.PathLike[str], size: int | Size | None = 28, grey
 def _checked(size: int | Size | None) -> Size | None:
     sides = size if isinstance(size, tuple) and len(size) == 2 else (size, size)
     if size is not None and not all(isinstance(n, (int, np.integer)) and 1 <= n <= 10_000 for n in sides):
-        raise ValueError(f"load_images: expected a size of 1 to 10,000 pixels, got {size!r}")
+        raise ValueError(f"load_images: expected a size of 1 to 10,000 pixels, got {one_line(size)}")
     return None if size is None else (int(sides[0]), int(sides[1]))  # type: ignore[arg-type]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from npstn.messages import one_line
 from npstn.nn import Module
 from npstn.onnx.elementwise import ELEMENTWISE
 from npstn.onnx.file import OPSET, as_bytes, check_package
@@ -56,7 +57,7 @@ def save(net: Module, path: str | os.PathLike[str], image: tuple[int, ...]) -> N
     if not isinstance(net, Module):
         raise TypeError(f"onnx.save: expected net to be a Module, got {type(net).__name__}")
     if not isinstance(image, (tuple, list)):
-        raise TypeError(f"onnx.save: expected image to be a shape such as (1, 28, 28), got {image!r}")
+        raise TypeError(f"onnx.save: expected image to be a shape such as (1, 28, 28), got {one_line(image)}")
     shape = tuple(whole("onnx.save", "each length of image", length, 1) for length in image)
     graph, result = trace(net, shape, NODES)
     write_whole(Path(path), as_bytes(graph, shape, result))

@@ -31,6 +31,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.messages import one_line
 from npstn.ops.affine_grid_3d import AffineGrid3d
 from npstn.ops.arguments import array_of, MOST, check_floats, check_shape, contiguous
 
@@ -121,8 +122,8 @@ def affine_grid(theta: Tensor, size: tuple[int, ...], align_corners: bool = Fals
     B, (B_of_size, _, *extents) = len(array), sizes if len(sizes) in (4, 5) else (-1, 1)
     if B != B_of_size or min(extents) < 1:
         expected = f"({B}, C, d, h, w) with d, h and w" if volume else f"({B}, C, h, w) with h and w"
-        raise ValueError(f"affine_grid: expected size {expected} at least 1, got {size}")
+        raise ValueError(f"affine_grid: expected size {expected} at least 1, got {one_line(size)}")
     if math.prod(extents) >= MOST:
-        raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {size}")
+        raise ValueError(f"affine_grid: expected size of fewer than 2^31 pixels, got {one_line(size)}")
     coordinates = [normalised_coordinates(n, bool(align_corners), array.dtype) for n in reversed(extents)]
     return (AffineGrid3d if volume else AffineGrid).apply(theta, *coordinates)

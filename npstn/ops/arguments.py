@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
+from npstn.messages import one_line
 from npstn.numpy_face import FLOATS, native
 
 MOST = 2**31  # an image has fewer pixels than this: kernels keep places in it in 32 bits
@@ -73,7 +74,8 @@ def whole(operation: str, name: str, value: int, least: int) -> int:
     except TypeError:
         n = -1
     if not least <= n < MOST:
-        raise ValueError(f"{operation}: expected {name} to be an integer from {least} to below 2^31, got {value!r}")
+        expected = f"{name} to be an integer from {least} to below 2^31"
+        raise ValueError(f"{operation}: expected {expected}, got {one_line(value)}")
     return n
 
 
@@ -89,12 +91,12 @@ def pair(operation: str, name: str, value: int | tuple[int, int], least: int) ->
         y, x = value if isinstance(value, (tuple, list)) else (value, value)
         y, x = operator.index(y), operator.index(x)
     except (TypeError, ValueError):
-        message = f"{operation}: expected {name} to be an integer or a pair of integers, got {value!r}"
+        message = f"{operation}: expected {name} to be an integer or a pair of integers, got {one_line(value)}"
         raise ValueError(message) from None
     if y < least or x < least:
-        raise ValueError(f"{operation}: expected {name} of at least {least}, got {value!r}")
+        raise ValueError(f"{operation}: expected {name} of at least {least}, got {one_line(value)}")
     if y >= MOST or x >= MOST:
-        raise ValueError(f"{operation}: expected {name} below 2^31, got {value!r}")
+        raise ValueError(f"{operation}: expected {name} below 2^31, got {one_line(value)}")
     return y, x
 
 
@@ -110,7 +112,7 @@ def number(value: Any) -> float:
 def check_probability(operation: str, name: str, value: Any) -> None:
     """Raise ValueError unless `value` is a number from 0 to 1."""
     if not 0 <= number(value) <= 1:
-        raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {value!r}")
+        raise ValueError(f"{operation}: expected a probability {name} from 0 to 1, got {one_line(value)}")
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:
@@ -137,4 +139,4 @@ def check_axis(operation: str, dim: Any, ndim: int) -> None:
     """Raise ValueError unless `dim` is the number of an axis, from -ndim to ndim - 1."""
     if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)) or not -ndim <= dim < ndim:
         expected = f"from {-ndim} to {ndim - 1}" if ndim else "of an input with axes"
-        raise ValueError(f"{operation}: expected dim {expected}, got {dim!r}")
+        raise ValueError(f"{operation}: expected dim {expected}, got {one_line(dim)}")

@@ -53,6 +53,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.messages import check_name
 from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 from npstn.ops.grid_sample_3d import GridSample3d
 from npstn.ops.grid_sample_bicubic import GridSampleBicubic
@@ -326,11 +327,8 @@ def grid_sample(
     volume = U.ndim == 5
     check_shape("grid_sample", "input", U, "B, C, D, H, W" if volume else "B, C, H, W")
     check_shape("grid_sample", "grid", G, f"{len(U)}, d, h, w, 3" if volume else f"{len(U)}, h, w, 2")
-    if mode not in MODES:
-        raise ValueError(f"grid_sample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-    if padding_mode not in PADDINGS:
-        known = ", ".join(PADDINGS)
-        raise ValueError(f"grid_sample: expected padding_mode to be one of {known}, got {padding_mode!r}")
+    check_name("grid_sample", "mode", mode, MODES)
+    check_name("grid_sample", "padding_mode", padding_mode, PADDINGS)
     if volume and mode == "bicubic":
         raise ValueError("grid_sample: expected mode to be bilinear or nearest for volumes, got 'bicubic'")
     if not 1 <= math.prod(U.shape[2:]) < MOST:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
+from npstn.messages import one_line
 from npstn.ops.arguments import check_axis
 from npstn.ops.arithmetic import div
 from npstn.ops.summation import total
@@ -34,7 +35,8 @@ class Sum(Function):
         try:
             y = np.asarray(total(x, dim, keepdims=True))
         except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
-            raise ValueError(f"sum: expected dim to name axes of an array with {x.ndim} axes, got {dim}") from None
+            expected = f"expected dim to name axes of an array with {x.ndim} axes"
+            raise ValueError(f"sum: {expected}, got {one_line(dim)}") from None
         ctx.shape_of_x, ctx.kept_shape = x.shape, y.shape
         return y if keepdim else np.squeeze(y, dim) if dim is not None else y.reshape(())
 
@@ -50,7 +52,7 @@ class Reshape(Function):
         try:
             return x.reshape(shape)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"reshape: expected a shape of {x.size} elements, got {shape}") from None
+            raise ValueError(f"reshape: expected a shape of {x.size} elements, got {one_line(shape)}") from None
 
     @staticmethod
     def backward(ctx: Context, dy: np.ndarray) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from npstn.messages import one_line
 from npstn.ops.arguments import MOST, check_floats, check_shape, pair
 
 
@@ -65,5 +66,6 @@ def output_size(operation: str, size: object) -> tuple[int, int]:
     except (TypeError, ValueError):
         h = w = -1
     if h < 1 or w < 1 or h * w >= MOST:
-        raise ValueError(f"{operation}: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size}")
+        expected = "expected size (h, w) of at least 1 x 1 and below 2^31 pixels"
+        raise ValueError(f"{operation}: {expected}, got {one_line(size)}")
     return h, w

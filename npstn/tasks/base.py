@@ -12,6 +12,7 @@ import numpy as np
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
+from npstn.messages import one_line
 from npstn.transformers.base import Setting, choose
 from npstn.transformers.words import of_each, sizes_in_words
 
@@ -72,7 +73,8 @@ class Task:
 
     def __init__(self, source: Source, seed: int = 0, **settings: float) -> None:
         if not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"{type(self).__name__}: expected seed to be an integer of at least 0, got {seed!r}")
+            whose = type(self).__name__
+            raise ValueError(f"{whose}: expected seed to be an integer of at least 0, got {one_line(seed)}")
         self.source, self.seed = source, seed
         self.chosen = choose(getattr(self, "name", type(self).__name__), self.settings, settings)
         self.image = getattr(self, "image", (1, *source.size))

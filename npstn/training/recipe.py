@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from npstn import nn, optim
+from npstn.messages import check_name, one_line
 from npstn.models import localisers
 
 
@@ -31,17 +32,17 @@ class Recipe:
     localiser_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("adamw", "sgd"):
-            raise ValueError(f"Recipe: expected optimizer to be adamw or sgd, got {self.optimizer!r}")
+        check_name("Recipe", "optimizer", self.optimizer, ("adamw", "sgd"))
         for name in ("lr", "localiser_factor"):
             if not 0 < getattr(self, name) <= 1e3:
-                raise ValueError(f"Recipe: expected {name} above 0 and at most 1000, got {getattr(self, name)!r}")
+                rate = one_line(getattr(self, name))
+                raise ValueError(f"Recipe: expected {name} above 0 and at most 1000, got {rate}")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {self.dropout!r}")
+            raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {one_line(self.dropout)}")
         for name in ("batch_size", "epochs"):
             count = getattr(self, name)
             if not isinstance(count, int) or not 1 <= count <= 10**9:
-                raise ValueError(f"Recipe: expected {name} to be an integer from 1 to 10^9, got {count!r}")
+                raise ValueError(f"Recipe: expected {name} to be an integer from 1 to 10^9, got {one_line(count)}")
 
     def optimizer_for(self, net: nn.Module, images: int) -> tuple[optim.Optimizer, optim.OneCycleLR | None]:
         """The optimiser of a network, and its schedule for so many images an epoch."""

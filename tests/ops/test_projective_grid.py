@@ -145,6 +145,6 @@ def test_ill_shaped_theta_is_refused(shape):
 
 @pytest.mark.parametrize("size", [(0, 3), (3, -1), (2,), (1, 1, 2, 2), 5, None, (2.0, 2), "22", (2**31, 1), 10**30])
 def test_what_is_no_size_is_refused(size):
-    message = f"projective_grid: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size}"
+    message = f"projective_grid: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size!r}"
     with refuses(ValueError, message):
         F.projective_grid(Tensor(np.zeros((1, 3, 3))), size)

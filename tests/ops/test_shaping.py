@@ -205,13 +205,13 @@ def test_a_sum_over_an_axis_of_length_one_is_a_copy():
 
 @pytest.mark.parametrize("shape", [1.5, "6", (2, None), 10**30, (-1, 10**30)])
 def test_what_is_no_shape_is_refused(shape):
-    with refuses(ValueError, f"reshape: expected a shape of 6 elements, got {shape}"):
+    with refuses(ValueError, f"reshape: expected a shape of 6 elements, got {shape!r}"):
         Tensor(np.ones((2, 3))).reshape(shape)
 
 
 @pytest.mark.parametrize("dim", [10**30, 2**63, "a", 1.5])
 def test_what_is_no_axis_is_refused(dim):
-    with refuses(ValueError, f"sum: expected dim to name axes of an array with 2 axes, got {dim}"):
+    with refuses(ValueError, f"sum: expected dim to name axes of an array with 2 axes, got {dim!r}"):
         Tensor(np.ones((2, 3))).sum(dim)
 
 

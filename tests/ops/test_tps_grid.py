@@ -230,7 +230,7 @@ def test_ill_shaped_points_are_refused(shape):
 
 @pytest.mark.parametrize("size", [(0, 3), (3, -1), (2,), (1, 1, 2, 2), 5, None, (2.0, 2), "22", (2**31, 1)])
 def test_what_is_no_size_is_refused(size):
-    with refuses(ValueError, f"tps_grid: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size}"):
+    with refuses(ValueError, f"tps_grid: expected size (h, w) of at least 1 x 1 and below 2^31 pixels, got {size!r}"):
         generator(regular(2, 2), size)(Tensor(np.zeros((1, 4, 2))))
 
 

@@ -18,7 +18,7 @@ def test_the_recipe_blog_is_that_of_the_post():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "adam"}, "optimizer to be adamw or sgd, got 'adam'"),
+        ({"optimizer": "adam"}, "optimizer to be one of adamw, sgd, got 'adam'"),
         ({"lr": 0.0}, "lr above 0 and at most 1000, got 0.0"),
         ({"lr": 1e4}, "lr above 0 and at most 1000, got 10000.0"),
         ({"lr": float("nan")}, "lr above 0 and at most 1000, got nan"),
