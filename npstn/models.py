@@ -16,6 +16,7 @@ import numpy as np
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
+from npstn.messages import check_name, one_line
 from npstn.ops.arguments import check_probability, whole
 from npstn.ops.grid_sample import PADDINGS
 from npstn.ops.windows import output_size
@@ -33,7 +34,7 @@ def image_shape(network: str, image: Image) -> Image:
     (1, 28, 28)
     """
     if not isinstance(image, (tuple, list)) or len(image) != 3:
-        raise ValueError(f"{network}: expected image to be (channels, rows, columns), got {image!r}")
+        raise ValueError(f"{network}: expected image to be (channels, rows, columns), got {one_line(image)}")
     C, H, W = (whole(network, "each length of image", length, 1) for length in image)
     return C, H, W
 
@@ -112,7 +113,7 @@ class Look(NamedTuple):
 def _check_transformer(network: str, transformer: Transformer) -> None:
     if not isinstance(transformer, Transformer):
         expected = "transformer to be a Transformer, such as npstn.transformers.Rotation()"
-        raise TypeError(f"{network}: expected {expected}, got {transformer!r}")
+        raise TypeError(f"{network}: expected {expected}, got {one_line(transformer)}")
 
 
 class SpatialTransformer(nn.Module):
@@ -144,9 +145,7 @@ class SpatialTransformer(nn.Module):
         _check_transformer("SpatialTransformer", transformer)
         if size is not None:
             output_size("SpatialTransformer", size)
-        if padding_mode not in PADDINGS:
-            known = ", ".join(PADDINGS)
-            raise ValueError(f"SpatialTransformer: expected padding_mode to be one of {known}, got {padding_mode!r}")
+        check_name("SpatialTransformer", "padding_mode", padding_mode, PADDINGS)
         self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
         self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
         self._steered: Tensor | None = None  # see `steer`
@@ -171,13 +170,14 @@ class SpatialTransformer(nn.Module):
         return self.look(U).V
 
 
-def _spatial_transformers(net: nn.Module) -> list[SpatialTransformer]:
+def spatial_transformers(net: nn.Module) -> list[SpatialTransformer]:
+    """The spatial transformers in a network, in the order of `net.modules()`."""
     return [module for module in net.modules() if isinstance(module, SpatialTransformer)]
 
 
 def localisers(net: nn.Module) -> list[nn.Module]:
     """The localisation networks of the spatial transformers in a network."""
-    return [module.loc_net for module in _spatial_transformers(net)]
+    return [module.loc_net for module in spatial_transformers(net)]
 
 
 @contextlib.contextmanager
@@ -191,7 +191,7 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     [('rotation', (2, 1))]
     """
     looks: list[tuple[Transformer, Look]] = []
-    watched = _spatial_transformers(net)
+    watched = spatial_transformers(net)
     before = [module._watcher for module in watched]
     for module in watched:
         module._watcher = looks
@@ -218,7 +218,7 @@ def steer(net: nn.Module, parameters: Tensor, number: int = 0) -> Iterator[None]
     >>> looks[0][1].V.data[1, 0, 0, 27].round(3).item()  # a quarter turn takes one diagonal to the other
     1.0
     """
-    transformers = _spatial_transformers(net)
+    transformers = spatial_transformers(net)
     if not 0 <= number < len(transformers):
         there = f"from 0 to {len(transformers) - 1}" if transformers else "of a network that has some"
         raise ValueError(f"steer: expected the number of a spatial transformer {there}, got {number}")
@@ -286,7 +286,7 @@ class STNClsNet(Transformed):
         image: Image = MNIST,
         classes: int = 10,
     ) -> None:
-        transformer = transformer or Rotation()
+        transformer = Rotation() if transformer is None else transformer
         _check_transformer("STNClsNet", transformer)
         loc_net = LocNet(dropout, image, transformer.identity)
         super().__init__(loc_net, transformer, ClsNet(dropout, image, classes))
@@ -409,16 +409,13 @@ def build(
     """
     check_probability("build", "dropout", dropout)  # also where the network has none
     image, classes = image_shape("build", image), whole("build", "classes", classes, 1)
-    if network not in NETWORKS:
-        raise ValueError(f"build: expected network to be one of {', '.join(NETWORKS)}; got {network!r}")
+    check_name("build", "network", network, NETWORKS)
+    check_name("build", "transformer", transformer, [*TRANSFORMERS, "none"])
     make = NETWORKS[network]
     if transformer == "none":
         return make.classifier(image, classes, dropout)
-    if transformer not in TRANSFORMERS:
-        known = ", ".join([*TRANSFORMERS, "none"])
-        raise ValueError(f"build: expected transformer to be one of {known}; got {transformer!r}")
     if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
-        raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {parallel!r}")
+        raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {one_line(parallel)}")
     kind = TRANSFORMERS[transformer](**settings)
     if parallel == 1:
         loc_net = make.localiser(image, kind.identity, dropout)

@@ -17,7 +17,7 @@ from npstn.runs.config import Config, read_config
 from npstn.runs.errors import RunError, RunExists
 
 WEIGHTS, METRICS, CHECKPOINT = "weights.safetensors", "metrics.csv", "checkpoint.safetensors"
-PICTURES = "curves.png", "before_after.png", "parameters.png", "training.gif", "show.png"
+PICTURES = "curves.png", "before_after.png", "parameters.png", "training.gif", "show.png", "play.html"
 FILES = (config.FILE, METRICS, CHECKPOINT, WEIGHTS, frames.FILE, *PICTURES)
 
 

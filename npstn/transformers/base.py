@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npstn.autograd import Tensor
+from npstn.messages import one_line
 
 
 class Setting(NamedTuple):
@@ -29,12 +30,13 @@ def choose(owner: str, settings: dict[str, Setting], given: dict[str, float]) ->
     for name, value in given.items():
         if name not in settings:
             known = ", ".join(settings) or "none"
-            raise ValueError(f"{owner}: expected settings among {known}; got {name!r}")
+            raise ValueError(f"{owner}: expected settings among {known}; got {one_line(name)}")
         default, least, most, _ = settings[name]
         kind = int if isinstance(default, int) else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
             integer = "an integer " if kind is int else ""
-            raise ValueError(f"{owner}: expected {name} to be {integer}from {least:g} to {most:g}, got {value!r}")
+            expected = f"{name} to be {integer}from {least:g} to {most:g}"
+            raise ValueError(f"{owner}: expected {expected}, got {one_line(value)}")
     return {name: setting.default for name, setting in settings.items()} | given
 
 
@@ -64,6 +66,14 @@ class Transformer:
         A subclass that says nothing has "parameter_1" and so on.
         """
         return tuple(f"parameter_{k}" for k in range(1, len(self.identity) + 1))
+
+    def handles(self, parameters: np.ndarray) -> np.ndarray:
+        """Points of the input, normalised, that a person can drag: (B, K, 2), (x, y) last.
+
+        Parameters 2 k and 2 k + 1 move the point k along x and y, and no other point. There are none, K = 0, unless a
+        subclass has some. Args: parameters: (B, P).
+        """
+        return np.zeros((len(parameters), 0, 2), parameters.dtype)
 
     def grid(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """The points at which each output pixel reads the input.

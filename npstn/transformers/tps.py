@@ -67,9 +67,12 @@ class Tps(Transformer):
         points = points.reshape(len(parameters), len(self.control_points), 2)
         return F.tps_grid(points, self.control_points, size)
 
-    def describe(self, parameters: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def handles(self, parameters: np.ndarray) -> np.ndarray:
         points = np.tanh(parameters) if self.bounded else parameters
-        points = points.reshape(len(parameters), -1, 2).astype(np.float64)  # (B, K^2, 2)
+        return points.reshape(len(parameters), len(self.control_points), 2)
+
+    def describe(self, parameters: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        points = self.handles(parameters).astype(np.float64)  # (B, K^2, 2)
         solved = coefficients(self.control_points.tobytes())  # (K^2 + 3, K^2)
         c, w, a = self.control_points, solved[: len(self.control_points)], solved[len(self.control_points) :]
         r2 = (c**2).sum(axis=1)

@@ -24,13 +24,23 @@ def of_each(quantities: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
     return each
 
 
+def word_and_unit(name: str) -> tuple[str, str]:
+    """The name of a quantity as words, and its unit, "" for none.
+
+    >>> word_and_unit("shift_x_px")
+    ('shift x', ' px')
+    """
+    ending = next((ending for ending in UNITS if name.endswith(ending)), "")
+    return name.removesuffix(ending).replace("_", " ").replace(".", ". "), UNITS.get(ending, "")
+
+
 def label(name: str, whose: str = "") -> str:
     """The name of a quantity for an axis.
 
     >>> label("angle_deg", "of the transformer"), label("shift_x")
     ('angle of the transformer (°)', 'shift x')
     """
-    word, unit = _parts(name)
+    word, unit = word_and_unit(name)
     return " ".join(part for part in (word, whose, f"({unit.strip()})" if unit else "") if part)
 
 
@@ -70,17 +80,11 @@ def sizes_in_words(quantities: Mapping[str, float]) -> str:
     return _joined(quantities, ".1f", ".3g")
 
 
-def _parts(name: str) -> tuple[str, str]:
-    """The name of a quantity as words, and its unit, "" for none."""
-    ending = next((ending for ending in UNITS if name.endswith(ending)), "")
-    return name.removesuffix(ending).replace("_", " ").replace(".", ". "), UNITS.get(ending, "")
-
-
 def _joined(quantities: Mapping[str, float], with_unit: str, plain: str) -> str:
     """Names, values and units; the two format specifications are for values with and without a unit."""
     parts = []
     for name, value in quantities.items():
-        word, unit = _parts(name)
+        word, unit = word_and_unit(name)
         form = with_unit if unit else plain
         written = f"{value:{form}}"
         if float(written) == 0:

@@ -1,0 +1,43 @@
+"""`npstn play`: write a page on which one moves the parameters of a run's transformer, or one point between pixels."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from npstn import pages
+from npstn.cli import arguments
+from npstn.cli.arguments import say
+from npstn.cli.errors import BadArgument
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("play", help="write a page with sliders for what a run's transformer does")
+    runs = "the run folder; without it, the page shows one point between four pixels, and its gradient"
+    parser.add_argument("folder", type=arguments.path, nargs="?", metavar="RUN", help=runs)
+    places = "the numbers of its images in the test set, from 0; the first three by default"
+    parser.add_argument("--digit", type=arguments.NATURAL, nargs="+", metavar="N", help=places)
+    arguments.add_data_dir(parser)
+    out = "the page to write; play.html in RUN by default, without RUN in this folder"
+    parser.add_argument("--out", type=page, metavar="FILE", help=out)
+    parser.set_defaults(run=run)
+
+
+def page(text: str) -> Path:
+    if Path(text).suffix not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .html, got {text}")
+    return arguments.path(text)
+
+
+def run(options: argparse.Namespace) -> None:
+    folder = options.folder
+    if folder is None:
+        for name in ("digit", "data_dir"):
+            if getattr(options, name) is not None:
+                raise BadArgument(f"argument --{name.replace('_', '-')}: goes with a RUN, and there is none")
+    out = options.out or (folder or Path()) / "play.html"
+    if folder is None:
+        pages.write_pixel_page(out)
+    else:
+        pages.write_run_page(out, folder, options.digit or range(3), options.data_dir, say)
+    say(f"{out}: open it in a browser")

@@ -1,0 +1,212 @@
+"""The page of a run: its figures, the tables that run.js looks up, and the text around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, DataRange1d, LinearColorMapper, Model
+from bokeh.plotting import figure
+
+from npstn.pages.page import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    Tables,
+    arrows,
+    draggable,
+    image_panel,
+    panel,
+    pixels,
+    rgba,
+    write,
+)
+from npstn.pages.states import Curve, Played, Slider
+from npstn.tasks import Task
+
+MOST_BARS = 12  # classes whose probabilities are drawn
+LONGEST = 0.4  # of the image's width: the longest arrow
+SHORTEST = 0.02  # of the longest: shorter arrows would be dots
+PLACES = 64  # points are kept in so many parts of a pixel; run.js knows it too
+FARTHEST = 500  # pixels: points beyond it are kept there, far outside of the picture
+TANGENT = 0.15  # of a curve's width: half the length of the tangent along x
+LOSS = "<b>The loss over the parameter,</b> and its tangent where the slider stands."
+SLOPE = "<b>Its slope.</b> Line: by npstn's backward; dots: by differences. It jumps at each kink of the loss."
+LOSS_OF_A_POINT = "<b>The loss over the places of the point</b> that was moved last; dark: low."
+
+
+def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> None:
+    """Write the page of some test images of a run. Args: run: what the run is called."""
+    first = images[0].sliders[0]
+    grids, dragged = first.states.grids, first.curve is None
+    longest = max(np.nanmax(np.linalg.norm(s.states.forces, axis=3)) for image in images for s in image.sliders)
+    tables = Tables()
+    contents = {
+        "digits": [_entry(image, tables, task.classes, longest) for image in images],
+        "classes": task.classes,
+        "words": [words for image in images for slider in image.sliders for words in slider.states.words],
+        "colour": images[0].image.ndim == 3,
+        "rows": grids.shape[1],
+        "columns": grids.shape[2],
+        "right": GREEN,
+        "wrong": BLUE,
+    }
+    shape, output = images[0].image.shape[:2], first.states.outputs.shape[1:3]
+    parts = [_images(shape, output, grids.shape[1], grids.shape[2]), _bars()]
+    parts += [_map(len(first.values[0]), shape)] if dragged else [_curves()]
+    figures = [drawn for part, _ in parts for drawn in part]
+    script = {name: model for _, models in parts for name, model in models.items()}
+    if dragged:
+        draggable(figures[0])
+    others = "points" if dragged else "parameters"
+    texts = {
+        "title": f"What the transformer of {run} does to a digit",
+        "lead": f"{'Drag one of the points' if dragged else 'Move a slider'}, and the transformer reads elsewhere. All "
+        f"other {others} stay as the network chose them. npstn computed every number here.",
+        "loss": LOSS_OF_A_POINT if dragged else LOSS,
+        "slope": "" if dragged else SLOPE,
+        "longest": f"{longest:.3g}",
+        "source": f"{task.summary(len(task.test().labels))}, task {task.name}; made by npstn play.",
+    }
+    write(path, "run", figures, script, tables, contents, **texts)
+
+
+# What run.js looks up
+
+
+def _entry(image: Played, tables: Tables, classes: tuple[str, ...], longest: float) -> dict[str, Any]:
+    """What the page says of a test image; its numbers go into the tables."""
+    tables.add("inputs", pixels(image.image)[None])
+    likely = np.max([slider.states.probabilities.max(axis=0) for slider in image.sliders], axis=0)
+    likely[image.label] = np.inf
+    scale = LONGEST * image.image.shape[1] / longest if longest > 0 else 0.0
+    return {
+        "title": f"{image.number}: {classes[image.label]}",
+        "truth": image.truth or "nothing",
+        "label": image.label,
+        "bars": np.sort(np.argsort(-likely, kind="stable")[:MOST_BARS]).tolist(),
+        "sliders": [_slider(slider, tables, scale) for slider in image.sliders],
+    }
+
+
+def _slider(slider: Slider, tables: Tables, scale: float) -> dict[str, Any]:
+    """What the page says of a slider; its states go into the tables.
+
+    Args:
+        scale: from a force to an arrow in pixels.
+    """
+    states = slider.states
+    arrows = scale * states.forces
+    short = np.linalg.norm(arrows, axis=3, keepdims=True) < SHORTEST * np.nanmax(np.linalg.norm(arrows, axis=3))
+    tables.add("outputs", pixels(states.outputs))
+    tables.add("grids", _places(states.grids))
+    tables.add("tips", _places(states.grids + np.where(short, 0, arrows)))
+    tables.add("probabilities", states.probabilities.astype(np.float32))
+    tables.add("quotients", states.quotients)
+    tables.add("slopes", states.slopes)
+    entry = {
+        "name": slider.name,
+        "unit": slider.unit,
+        "per": {"°": "per degree", " px": "per pixel"}.get(slider.unit, "per unit"),
+        "positions": [values.tolist() for values in slider.values],
+        "states": len(states.losses),
+        "start": tables.add("losses", states.losses),
+    }
+    return entry if slider.curve is None else {**entry, "curve": _curve(slider, slider.curve, tables)}
+
+
+def _curve(slider: Slider, curve: Curve, tables: Tables) -> dict[str, Any]:
+    """Where the curve of a slider is in the tables, and how much of it to show: all, or where single kinks are seen."""
+    (values,), states = slider.values, slider.states
+    middle = values[len(values) // 2]
+    reach = TANGENT * (values[-1] - values[0]) * np.array([-1, 1])
+    slopes = states.slopes[:, :1]
+    tables.add("tangents", np.concatenate([values[:, None] + reach, states.losses[:, None] + slopes * reach], axis=1))
+    start = tables.add("curve_values", curve.values.astype(np.float32))
+    tables.add("curve_losses", curve.losses.astype(np.float32))
+    tables.add("curve_slopes", curve.slopes.astype(np.float32))
+    near = abs(curve.values - middle) <= curve.close * (1 + 1e-9)
+    views = {name: _view(curve, part) for name, part in (("whole", near | True), ("near", near))}
+    return {"start": start, "length": len(curve.values), **views}
+
+
+def _view(curve: Curve, part: np.ndarray) -> dict[str, list[float]]:
+    """The ranges of the axes that show a part of a curve."""
+    view = {"x": [curve.values[part].min(), curve.values[part].max()]}
+    for name, column in (("loss", curve.losses[part]), ("slope", curve.slopes[part])):
+        least, most = np.nanmin(column), np.nanmax(column)
+        margin = 0.06 * (most - least) or 1.0
+        view[name] = [least - margin, most + margin]
+    return view
+
+
+def _places(points: np.ndarray) -> np.ndarray:
+    """Points (x, y) in pixels as whole parts of a pixel; those that are nowhere, at a horizon, are far away."""
+    return np.rint(PLACES * np.nan_to_num(points, nan=FARTHEST).clip(-FARTHEST, FARTHEST)).astype(np.int16)
+
+
+# The figures, and the sources that run.js fills
+
+
+def _images(
+    shape: tuple[int, int], output: tuple[int, int], rows: int, columns: int
+) -> tuple[list[figure], dict[str, Model]]:
+    """The image with the grid over it, and what the transformer reads."""
+    (H, W), (h, w) = shape, output
+    picture, read = image_panel("picture", H, W, margin=max(H, W) / 5), image_panel("output", h, w)
+    sources: dict[str, Model] = {}
+    for drawn, name, (m, n) in ((picture, "given", shape), (read, "output", output)):
+        sources[name] = ColumnDataSource({"image": [rgba(m, n)]})
+        drawn.image_rgba("image", x=-0.5, y=-0.5, dw=n, dh=m, source=sources[name])
+    colours = [ORANGE] * columns + [RED] + [ORANGE] * (rows - 1)
+    widths = [1.3] * columns + [3.0] + [1.3] * (rows - 1)
+    nowhere: list[list[float]] = [[]] * (rows + columns)
+    grid = ColumnDataSource({"xs": nowhere, "ys": nowhere, "colour": colours, "width": widths})
+    picture.multi_line("xs", "ys", line_color="colour", line_width="width", source=grid)
+    forces = ColumnDataSource({"x0": [], "y0": [], "x1": [], "y1": []})
+    picture.add_layout(arrows(forces, 2))
+    handles = ColumnDataSource({"x": [], "y": [], "size": []})
+    picture.scatter("x", "y", size="size", fill_color=BLUE, line_color="white", line_width=1.5, source=handles)
+    return [picture, read], {**sources, "picture": picture, "grid": grid, "forces": forces, "handles": handles}
+
+
+def _bars() -> tuple[list[figure], dict[str, Model]]:
+    """The probabilities of the classes."""
+    drawn = panel("probabilities", x_range=["-"], y_range=(0, 1.02))
+    drawn.xgrid.visible = False
+    bars = ColumnDataSource({"x": [], "p": [], "colour": []})
+    drawn.vbar("x", top="p", width=0.8, fill_color="colour", line_color=None, source=bars)
+    return [drawn], {"probabilities": drawn, "bars": bars}
+
+
+def _curves() -> tuple[list[figure], dict[str, Model]]:
+    """The loss over a parameter, and its slope."""
+    loss, slope = (panel(name, x_range=(0, 1), y_range=(0, 1)) for name in ("loss", "slope"))
+    curve = ColumnDataSource({"x": [], "loss": [], "slope": []})
+    differences = ColumnDataSource({"x": [], "slope": []})
+    here = ColumnDataSource({"x": [], "loss": [], "slope": []})
+    tangent = ColumnDataSource({"x": [], "y": []})
+    loss.line("x", "loss", line_color=BLUE, line_width=2, source=curve)
+    loss.line("x", "y", line_color=ORANGE, line_width=2, source=tangent)
+    slope.line("x", "slope", line_color=BLUE, line_width=1.3, source=curve)
+    slope.scatter("x", "slope", size=4, fill_color=GREY, line_color=None, source=differences)
+    for drawn, name in ((loss, "loss"), (slope, "slope")):
+        drawn.scatter("x", name, size=12, fill_color=ORANGE, line_color="white", source=here)
+    sources = {"curve": curve, "differences": differences, "here": here, "tangent": tangent}
+    return [loss, slope], {"loss": loss, "slope": slope, **sources}
+
+
+def _map(n: int, shape: tuple[int, int]) -> tuple[list[figure], dict[str, Model]]:
+    """The loss over the places of a point."""
+    drawn = panel("loss", x_range=DataRange1d(range_padding=0), y_range=DataRange1d(range_padding=0, flipped=True))
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "x of the point (pixels)", "y (pixels)"
+    mapper = LinearColorMapper(palette="Viridis256")
+    places = ColumnDataSource({"image": [np.zeros((n, n))], "x": [0.0], "y": [0.0], "dw": [1.0], "dh": [1.0]})
+    drawn.image("image", "x", "y", "dw", "dh", color_mapper=mapper, source=places)
+    here = ColumnDataSource({"x": [], "y": []})
+    drawn.scatter("x", "y", size=14, fill_color=ORANGE, line_color="white", line_width=1.5, source=here)
+    return [drawn], {"loss": drawn, "map": places, "here": here}
