@@ -95,6 +95,7 @@ def arrows(source: ColumnDataSource, width: int) -> Arrow:
 
 def draggable(drawn: figure) -> None:
     """Let the script of the page know what is dragged on a figure: see `on_drag` in page.js."""
+    drawn.styles = {"touch-action": "none"}  # a finger on it would otherwise scroll the page
     for event in (Tap, PanStart, Pan):
         drawn.js_on_event(event, CustomJS(code="window.dragged(cb_obj)"))
 

@@ -38,7 +38,7 @@ function show() {
   const at = of.positions.map((values, axis) => values[place[axis]])
   const [loss] = row("losses", n)
   const slopes = row("slopes", n), quotients = row("quotients", n)
-  paint(output, row("outputs", n))
+  paint(read, row("outputs", n))
   grid.data = {...grid.data, ...lines(row("grids", n))}
   forces.data = arrows(row("grids", n), row("tips", n))
   const p = row("probabilities", n)

@@ -157,9 +157,9 @@ def _images(
 ) -> tuple[list[figure], dict[str, Model]]:
     """The image with the grid over it, and what the transformer reads."""
     (H, W), (h, w) = shape, output
-    picture, read = image_panel("picture", H, W, margin=max(H, W) / 5), image_panel("output", h, w)
+    picture, seen = image_panel("picture", H, W, margin=max(H, W) / 5), image_panel("output", h, w)
     sources: dict[str, Model] = {}
-    for drawn, name, (m, n) in ((picture, "given", shape), (read, "output", output)):
+    for drawn, name, (m, n) in ((picture, "given", shape), (seen, "read", output)):
         sources[name] = ColumnDataSource({"image": [rgba(m, n)]})
         drawn.image_rgba("image", x=-0.5, y=-0.5, dw=n, dh=m, source=sources[name])
     colours = [ORANGE] * columns + [RED] + [ORANGE] * (rows - 1)
@@ -171,7 +171,7 @@ def _images(
     picture.add_layout(arrows(forces, 2))
     handles = ColumnDataSource({"x": [], "y": [], "size": []})
     picture.scatter("x", "y", size="size", fill_color=BLUE, line_color="white", line_width=1.5, source=handles)
-    return [picture, read], {**sources, "picture": picture, "grid": grid, "forces": forces, "handles": handles}
+    return [picture, seen], {**sources, "picture": picture, "grid": grid, "forces": forces, "handles": handles}
 
 
 def _bars() -> tuple[list[figure], dict[str, Model]]:

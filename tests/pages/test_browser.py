@@ -1,5 +1,7 @@
 """The pages in a real browser: they show npstn's numbers, complain of nothing, and fit on a screen and a telephone."""
 
+import json
+
 import numpy as np
 import pytest
 from browser import Page
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 import npstn.functional as F
-from npstn import Tensor, models, pages, runs
+from npstn import Tensor, pages, runs
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
@@ -102,7 +104,7 @@ def test_the_slider_moves_and_every_number_is_npstns(driver, trained, of_rotatio
         assert page.number("quotient") == pytest.approx(page.number("slope"), rel=1e-4)
         assert page.text("words") == f"angle {angle:+.0f}\N{DEGREE SIGN}"
         assert_allclose(page.model("bars", "data.p"), p, atol=1e-5)
-        assert_allclose(page.image("output")[..., 0] / 255, V, atol=0.5 / 255 + 1e-5)
+        assert_allclose(page.image("read")[..., 0] / 255, V, atol=0.5 / 255 + 1e-5)
         assert page.model("here", "data.x") == [pytest.approx(angle, rel=1e-5)]
     assert angle == pytest.approx(np.rad2deg(start[0]) + 41, abs=1e-3)  # steps of 1 degree
 
@@ -158,13 +160,15 @@ def test_a_point_of_a_spline_is_dragged(driver, spline, of_spline, width):
     page.wait(lambda: page.text("position").startswith("point 5 at "))
     place = np.array([page.model("here", "data.x")[0], page.model("here", "data.y")[0]])
     moved = place - places[4]
-    step = 0.3 * 13.5 / 6  # 13 places over 0.3 of half the image to both sides
+    contents = json.loads(page.text("contents"))
+    n = len(contents["digits"][0]["sliders"][4]["positions"][0])
+    step = 0.3 * 13.5 / (n // 2)  # n places along x and along y, over 0.3 of half the image to both sides
     assert_allclose(moved, np.rint(np.array([2.1, -1.4]) / step) * step, atol=1e-6)
     loss, gradient, V, probabilities = read_at(spline, 4, np.concatenate([p[:8], place / 13.5 - 1, p[10:]]))
     assert page.number("loss") == pytest.approx(loss, rel=1e-5)
     slopes = [float(word) for word in page.text("slope").removesuffix(" per pixel").split(", ")]
     assert_allclose(slopes, gradient[8:10] / 13.5, rtol=1e-4)
-    assert_allclose(page.image("output")[..., 0] / 255, V, atol=0.5 / 255 + 1e-5)
+    assert_allclose(page.image("read")[..., 0] / 255, V, atol=0.5 / 255 + 1e-5)
     assert_allclose(page.model("bars", "data.p"), probabilities, atol=1e-5)
     assert_array_equal(np.array([page.model("handles", "data.x"), page.model("handles", "data.y")]).T[4], place)
 

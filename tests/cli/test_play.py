@@ -1,0 +1,81 @@
+"""`npstn play`: where the page is written, and what is refused."""
+
+import sys
+
+import pytest
+from command import change_config, npstn_, refusal, snapshot
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def test_play_writes_its_page_into_the_run(copy):
+    said = npstn_("play", copy)
+    *readings, last = said.out.splitlines()
+    assert (said.status, said.err) == (0, "")
+    assert readings == [f"reading test image {k} at all parameters of the page ({k + 1} of 3)" for k in range(3)]
+    assert last == f"{copy / 'play.html'}: open it in a browser"
+    assert (copy / "play.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_play_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
+    before = snapshot(trained[0])
+    assert npstn_("play", trained[0], "--digit", "9", "--out", tmp_path / "x.html").status == 0
+    assert "9: " in (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert snapshot(trained[0]) == before
+
+
+def test_without_a_run_it_is_the_page_of_one_point(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert npstn_("play") == (0, "play.html: open it in a browser\n", "")
+    assert "One point between four pixels" in (tmp_path / "play.html").read_text(encoding="utf-8")
+
+
+def test_a_page_belongs_to_its_run(copy):
+    npstn_("play", copy)
+    assert npstn_("train", "--data", "drawn", "--epochs", "1", "--out", copy, "--force").status == 0
+    assert not (copy / "play.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
+        (["--digit", "-1"], 2, "argument --digit: expected a whole number of at least 0, got -1"),
+        (["--out", "x.png"], 2, "argument --out: expected a file that ends in .html, got x.png"),
+        (["--out", "none/x.html"], 1, "none: No such file or directory"),
+        (["--digits", "3"], 2, "unrecognized arguments: --digits 3; did you mean --digit?"),
+    ],
+)
+def test_what_is_refused(trained, arguments, status, message):
+    assert refusal(status, "play", trained[0], *arguments) == message
+
+
+@pytest.mark.parametrize("option", ["--digit", "--data-dir"])
+def test_what_goes_with_a_run(option):
+    assert refusal(2, "play", option, "3") == f"argument {option}: goes with a RUN, and there is none"
+
+
+def test_no_run_and_no_transformer(copy, tmp_path):
+    assert refusal(1, "play", tmp_path / "none").startswith(f"expected a run folder, got {tmp_path / 'none'}")
+    change_config(copy, "model.transformer", "none")
+    assert "do not fit" in refusal(1, "play", copy)
+
+
+def test_a_run_without_a_transformer(tmp_path):
+    run = tmp_path / "run"
+    assert npstn_("train", "--data", "drawn", "--transformer", "none", "--epochs", "1", "--out", run).status == 0
+    assert refusal(1, "play", run) == f"expected a run with a transformer, got {run}, which has none"
+
+
+def test_more_images_than_a_page_holds(trained):
+    many = ["5"] * 200
+    message = "expected fewer than 200 test images for a page of less than 5 MB: each is read at many parameters"
+    said = npstn_("play", trained[0], "--digit", *many)
+    assert (said.status, said.err) == (1, f"npstn: error: {message}\n")
+
+
+def test_without_bokeh(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+    message = 'npstn play: expected the package bokeh, got none; pip install "npstn[play]"'
+    assert refusal(1, "play", trained[0]) == message
+    assert refusal(1, "play") == message

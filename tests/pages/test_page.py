@@ -1,0 +1,87 @@
+"""The file of a page: its tables, its size, and what it asks of others: nothing."""
+
+import base64
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+from command import npstn_
+from numpy.testing import assert_array_equal
+
+from npstn import pages
+from npstn.pages.page import Tables
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def unpacked(contents, packed):
+    """The tables as the script of a page gets them."""
+    data = gzip.decompress(base64.b64decode(packed))
+    return {
+        table["name"]: np.frombuffer(data, table["dtype"], table["length"], table["start"]).reshape(
+            -1, contents["widths"][table["name"]]
+        )
+        for table in contents["tables"]
+    }
+
+
+def parts(path):
+    """The contents and the tables of a page."""
+    text = path.read_text(encoding="utf-8")
+    contents = json.loads(re.search(r'<script type="application/json" id="contents">(.*?)</script>', text)[1])
+    return contents, unpacked(contents, re.search(r'id="tables">(.*?)</script>', text)[1])
+
+
+def test_tables_come_out_as_they_went_in(rng):
+    tables = Tables()
+    first, second = rng.integers(0, 256, (3, 5, 7), np.uint8), rng.integers(0, 256, (2, 5, 7), np.uint8)
+    places, losses = rng.integers(-99, 99, (5, 3, 2), np.int16), rng.random(4)
+    assert tables.add("images", first) == 0
+    assert tables.add("images", second) == 3
+    assert tables.add("places", places) == tables.add("losses", losses) == 0
+    found = unpacked(tables.contents(), tables.packed())
+    assert_array_equal(found["images"], np.concatenate([first, second]).reshape(5, 35))
+    assert_array_equal(found["places"], places.reshape(5, 6))
+    assert_array_equal(found["losses"], losses[:, None])
+    assert all(table["start"] % 8 == 0 for table in tables.contents()["tables"])
+
+
+def test_the_page_of_a_run(trained, tmp_path):
+    path, said = tmp_path / "page.html", []
+    pages.write_run_page(path, trained[0], [5, 3], say=said.append)
+    assert len(said) == 2 and said[0].startswith("reading test image 5 at all parameters")
+    assert path.stat().st_size < 5e6
+    contents, tables = parts(path)
+    assert [digit["title"].split(":")[0] for digit in contents["digits"]] == ["5", "3"]
+    assert len(tables["losses"]) == len(contents["words"]) == 2 * 181
+    assert contents["digits"][1]["sliders"][0]["start"] == 181
+    assert np.isfinite(tables["slopes"]).all()
+
+
+@pytest.mark.parametrize("kind", ["run", "pixel"])
+def test_a_page_needs_nothing_else(trained, tmp_path, kind):
+    path = tmp_path / "page.html"
+    pages.write_run_page(path, trained[0], [5]) if kind == "run" else pages.write_pixel_page(path)
+    text = path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 5e6
+    tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", text)
+    assert tags and not any("src=" in tag or "href=" in tag for tag in tags)
+
+
+def test_the_same_run_gives_the_same_numbers(trained, tmp_path):
+    pages.write_run_page(tmp_path / "a.html", trained[0], [5])
+    pages.write_run_page(tmp_path / "b.html", trained[0], [5])
+    (one, first), (other, second) = parts(tmp_path / "a.html"), parts(tmp_path / "b.html")
+    assert one == other
+    for name, table in first.items():
+        assert_array_equal(second[name], table)
+
+
+def test_a_name_from_outside_is_text(trained, tmp_path, copy):
+    """A run's folder, and the classes of the user's pictures, may be called anything."""
+    folder = copy.rename(copy.with_name("<b>&run"))
+    assert npstn_("play", folder, "--out", tmp_path / "page.html").status == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;&amp;run" in text and "<b>&run" not in text
