@@ -64,7 +64,7 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         draggable(figures[0])
     others = "points" if dragged else "parameters"
     texts = {
-        "title": f"What the transformer of {run} does to a digit",
+        "title": f"What the transformer of the run {run} does to a digit",
         "lead": f"{'Drag one of the points' if dragged else 'Move a slider'}, and the transformer reads elsewhere. All "
         f"other {others} stay as the network chose them. npstn computed every number here.",
         "loss": LOSS_OF_A_POINT if dragged else LOSS,

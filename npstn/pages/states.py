@@ -33,7 +33,7 @@ NEAR = 0.3  # how far a point can be dragged, in halves of the image
 CLOSE = 0.02  # of a slider's range: about the middle the curve is so fine that single kinks can be seen
 CURVE = 601, 801  # points of the curve over the whole range, and over the fine part
 AT_ONCE = 256  # images
-ROOM = 2_400_000  # bytes that all states have, compressed, in a page of less than 5 MB
+ROOM = 2_100_000  # bytes that all states have, compressed, in a page of less than 5 MB
 MOST, MOST_PLACES, LEAST = 181, 13, 5  # positions of a slider, of a point along x and along y, and of either at least
 
 
