@@ -28,7 +28,8 @@ def photograph(page: Page, name: str) -> None:
     page.resize(page.run("return document.querySelector('main').scrollHeight"))
     page.wait(lambda: page.run("return Bokeh.documents[0].is_idle"))
     picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-    picture.quantize(200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(ROOT / "docs" / "pictures" / name, optimize=True)
+    few = picture.quantize(200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(ROOT / "docs" / "pictures" / name, optimize=True)
 
 
 with browser() as driver, tempfile.TemporaryDirectory() as folder:
