@@ -141,6 +141,7 @@ unpack().then(unpacked => {
       label.append(input)
       element("sliders").append(label)
     })
+  document.querySelector(".controls").classList.toggle("many", document.querySelectorAll("#sliders label").length > 2)
   element("found").onclick = () => choose(chosen.slider)
   if (element("zoom"))
     element("zoom").onclick = ({target}) => zoom(target.getAttribute("aria-pressed") != "true")

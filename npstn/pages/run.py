@@ -56,7 +56,7 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         "wrong": BLUE,
     }
     shape, output = images[0].image.shape[:2], first.states.outputs.shape[1:3]
-    parts = [_images(shape, output, grids.shape[1], grids.shape[2]), _bars()]
+    parts = [_images(shape, output, grids.shape[1], grids.shape[2]), _bars(task.classes)]
     parts += [_map(len(first.values[0]), shape)] if dragged else [_curves()]
     figures = [drawn for part, _ in parts for drawn in part]
     script = {name: model for _, models in parts for name, model in models.items()}
@@ -64,7 +64,7 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         draggable(figures[0])
     others = "points" if dragged else "parameters"
     texts = {
-        "title": f"What the transformer of the run {run} does to a digit",
+        "title": f"What the transformer of the run {run} does",
         "lead": f"{'Drag one of the points' if dragged else 'Move a slider'}, and the transformer reads elsewhere. All "
         f"other {others} stay as the network chose them. npstn computed every number here.",
         "loss": LOSS_OF_A_POINT if dragged else LOSS,
@@ -86,7 +86,7 @@ def _entry(image: Played, tables: Tables, classes: tuple[str, ...], longest: flo
     scale = LONGEST * image.image.shape[1] / longest if longest > 0 else 0.0
     return {
         "title": f"{image.number}: {classes[image.label]}",
-        "truth": image.truth or "nothing",
+        "truth": image.truth or "-",
         "label": image.label,
         "bars": np.sort(np.argsort(-likely, kind="stable")[:MOST_BARS]).tolist(),
         "sliders": [_slider(slider, tables, scale) for slider in image.sliders],
@@ -174,10 +174,11 @@ def _images(
     return [picture, seen], {**sources, "picture": picture, "grid": grid, "forces": forces, "handles": handles}
 
 
-def _bars() -> tuple[list[figure], dict[str, Model]]:
+def _bars(classes: tuple[str, ...]) -> tuple[list[figure], dict[str, Model]]:
     """The probabilities of the classes."""
     drawn = panel("probabilities", x_range=["-"], y_range=(0, 1.02))
     drawn.xgrid.visible = False
+    drawn.xaxis.major_label_orientation = "horizontal" if max(map(len, classes)) < 3 else 0.9
     bars = ColumnDataSource({"x": [], "p": [], "colour": []})
     drawn.vbar("x", top="p", width=0.8, fill_color="colour", line_color=None, source=bars)
     return [drawn], {"probabilities": drawn, "bars": bars}
