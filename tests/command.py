@@ -21,7 +21,7 @@ from npstn.data.mnist import load_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["--data", "drawn", "--epochs", "2", "--batch-size", "32"]
-FILES = ["config.json", "metrics.csv", "weights.safetensors", "checkpoint.safetensors"]
+FILES = ["config.json", "metrics.csv", "weights.safetensors", "best.safetensors", "checkpoint.safetensors"]
 PICTURES = ["before_after.png", "curves.png", "parameters.png", "training.gif"]
 ALL_FILES = sorted([*FILES, "frames.safetensors", *PICTURES])  # of a run with a transformer
 

@@ -27,7 +27,7 @@ CONFIG = {
     "versions": {"npstn": "0.1.0"},
 }
 MEASURES = ["angle_correlation", "residual_std_deg", "input_std_deg"]
-COLUMNS = ["epoch", "seconds", "train_loss", "test_loss", "test_accuracy", *MEASURES]
+COLUMNS = ["epoch", "seconds", "train_loss", "test_loss", "test_accuracy", "lr", *MEASURES]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def run(tmp_path):
         angles = f"{correlation},{-10 * correlation},{26 + 0 * correlation}"
         for epoch, accuracy in enumerate(accuracies, start=1):
             loss = (100 - accuracy) / 100
-            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{angles}")
+            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},0.001,{angles}")
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
         return folder
 
