@@ -232,7 +232,13 @@ def test_resume_with_other_digits(copy, monkeypatch):
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("recipe.lr", 0.01), ("recipe.dropout", 0.5), ("seed", 4), ("task.angle", 45.0), ("model.transformer", "rotation")],
+    [
+        ("recipe.lr", 0.01),
+        ("recipe.dropout", 0.5),
+        ("task.angle", 45.0),
+        ("model.transformer", "rotation"),
+        ("seed", 4),
+    ],
 )
 def test_resume_with_the_config_of_another_run(copy, path, value):
     change_config(copy, path, value)

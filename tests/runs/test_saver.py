@@ -8,13 +8,13 @@ import threading
 
 import numpy as np
 import pytest
-from command import QUICK, npstn_, refusal
+from command import QUICK, npstn_, refusal, score_epochs
 from kills import contents, place_of
 from numpy.testing import assert_array_equal
 
 import npstn
 from npstn import models, runs, storage
-from npstn.runs import Config, Saver
+from npstn.runs import Config, Saver, saver
 from npstn.runs.folder import FILES
 from npstn.training import Recipe, State, loop
 
@@ -49,12 +49,12 @@ def test_a_run_is_saved_every_few_minutes(tmp_path, start, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now)
     config, state = start
     saved = []
-    with Saver(tmp_path, config, state, minutes=2) as saver:
-        saver.save()
+    with Saver(tmp_path, config, state, minutes=2) as saving:
+        saving.save()
         for step in range(1, 11):
             now += 45
             state.steps = step
-            saver.after_step()
+            saving.after_step()
             saved += [step] if place_of(tmp_path) == (0, step) else []
     assert saved == [3, 6, 9]
 
@@ -75,9 +75,9 @@ def test_signals_are_handled_as_ever_afterwards(tmp_path, start, error):
 def test_a_signal_that_is_ignored_stays_so(tmp_path, start):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Saver(tmp_path, *start, minutes=1) as saver:
+        with Saver(tmp_path, *start, minutes=1) as saving:
             signal.raise_signal(signal.SIGINT)
-            saver.save()
+            saving.save()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -86,8 +86,8 @@ def test_outside_of_the_main_thread_there_are_no_signals(tmp_path, start):
     done = []
 
     def work():
-        with Saver(tmp_path, *start, minutes=1) as saver:
-            saver.save()
+        with Saver(tmp_path, *start, minutes=1) as saving:
+            saving.save()
         done.append(True)
 
     thread = threading.Thread(target=work)
@@ -114,6 +114,53 @@ def test_a_loss_that_became_infinite_on_the_test_images_can_be_saved(tmp_path, s
     again = State(config.build_net(), config.recipe, 100)
     runs.load_checkpoint(tmp_path, config, again, columns)
     assert_array_equal(list(again.epochs[0].values()), [1, np.inf, np.nan])
+
+
+# The weights of the best epoch
+
+
+def weights_after_each_epoch(folder, *options):
+    """Train; give the last and the best weights as bytes, when each epoch is told, and what is said."""
+    seen = []
+
+    def look(line):
+        if line.startswith("epoch"):
+            names = "weights.safetensors", "best.safetensors"
+            seen.append([(folder / name).read_bytes() if (folder / name).exists() else None for name in names])
+
+    return seen, npstn_("train", *TRAIN, *options, "--out", folder, after_line=look)
+
+
+def test_the_best_weights_are_those_of_the_first_best_epoch(tmp_path, monkeypatch):
+    score_epochs(monkeypatch, 50.0, 70.0, 70.0, 60.0)
+    folder = tmp_path / "run"
+    seen, said = weights_after_each_epoch(folder, "--epochs", "4")
+    weights = [last for last, _ in seen]
+    assert (folder / "best.safetensors").read_bytes() == weights[1] != weights[2]
+    assert (folder / "weights.safetensors").read_bytes() == weights[3]
+    # They follow the checkpoint: when an epoch is told, they are those of the best before it.
+    assert [best for _, best in seen] == [None, weights[0], weights[1], weights[1]]
+    last = said.out.splitlines()[-2]
+    assert last == "test accuracy 60.00 % after 4 epochs; the best was 70.00 % after epoch 2 (best.safetensors)"
+
+
+def test_best_weights_that_a_kill_has_left_out_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
+    weights_after_each_epoch(tmp_path / "whole")
+    folder, save = tmp_path / "run", saver.save
+
+    def killed(state, path):
+        if len(runs.read_metrics(folder)["epoch"]) == 2:
+            raise KeyboardInterrupt
+        save(state, path)
+
+    monkeypatch.setattr(saver, "save", killed)
+    assert npstn_("train", *TRAIN, "--out", folder).status == 130
+    monkeypatch.setattr(saver, "save", save)
+    assert place_of(folder) == (2, 0)
+    best, wanted = ((run / "best.safetensors").read_bytes() for run in (folder, tmp_path / "whole"))
+    assert best != wanted  # those of the first epoch
+    assert npstn_("train", "--resume", folder).status == 0
+    assert contents(folder) == contents(tmp_path / "whole")
 
 
 # The command
