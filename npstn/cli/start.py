@@ -155,14 +155,14 @@ def _check_length(out: Path, config: Config, longer: Config, state: State) -> No
         )
 
 
-def _rate(before: runs.Before, config: Config, state: State) -> str:
+def _rate(saved: runs.Saved, config: Config, state: State) -> str:
     """How the learning rate goes on where the number of epochs has changed."""
     epochs, lr = config.recipe.epochs, state.optimizer.lr
     if state.schedule is None:
         return f"note: the learning rate stays at {lr:.3g} for {epochs} epochs"
     return (
-        f"note: the learning rate changes from {before.lr:.3g} to {lr:.3g}: the run goes on within the cycle of "
-        f"{epochs} epochs, not of {before.epochs}"
+        f"note: the learning rate changes from {saved.lr:.3g} to {lr:.3g}: the run goes on within the cycle of "
+        f"{epochs} epochs, not of {saved.epochs}"
     )
 
 

@@ -49,7 +49,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
-    until = "stop after N epochs in a row without a better test accuracy; with fast, the rate is still high then"
+    until = "stop after N epochs in a row without a better test accuracy; with fast, while the rate is high"
     parser.add_argument("--patience", type=arguments.COUNT, metavar="N", help=until)
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0 and at most 1000")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")

@@ -15,7 +15,7 @@ from npstn.runs.formats import FORMAT
 from npstn.training import State
 
 
-class Before(NamedTuple):
+class Saved(NamedTuple):
     """How a run was to go on when it was saved."""
 
     epochs: int  # of the whole training
@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, config: Config, state: State) -> None:
         raise RunError(f"cannot save the checkpoint {path}: {error.strerror}{whole}") from None
 
 
-def load_checkpoint(folder: Path, config: Config, state: State, columns: tuple[str, ...]) -> Before:
+def load_checkpoint(folder: Path, config: Config, state: State, columns: tuple[str, ...]) -> Saved:
     """Take a training at its start to where the run stood when it was saved last.
 
     The run may be longer now than it was to be then, or have another patience: the schedule of `config` goes on from
@@ -55,7 +55,7 @@ def load_checkpoint(folder: Path, config: Config, state: State, columns: tuple[s
         state.epochs = [_row(row, columns) for row in state.epochs]
         if state.epochs_begun() > epochs:
             raise ValueError("its epochs are not those of such a run")
-        return Before(epochs, notes["state"]["parts"]["optimizer.lr"])
+        return Saved(epochs, notes["state"]["parts"]["optimizer.lr"])
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"expected a checkpoint in {folder}, got none; train it afresh with --out and --force") from None
     except (KeyError, ValueError, TypeError) as error:

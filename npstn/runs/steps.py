@@ -21,7 +21,7 @@ class StepsFile:
     """steps.csv, open to be written: a line every N steps, counted from the start of the training.
 
     A run that goes on keeps the lines up to its checkpoint, and takes the steps after it again. So the file ends with
-    the lines of a run that was never stopped. Where the option was left out for a while, the lines of that while lack.
+    the lines of a run that was never stopped. For the time in which the option was left out it has no lines.
 
     Args:
         folder: the run folder.
@@ -55,7 +55,7 @@ class StepsFile:
             row = {
                 "epoch": state.epochs_begun(),
                 "step": state.steps_since_start(),
-                "seconds": round(sum(row["seconds"] for row in state.epochs) + state.seconds, 2),
+                "seconds": round(state.seconds, 2),
                 "lr": lr,
                 "loss": state.window_loss / self.every,
             }

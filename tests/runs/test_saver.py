@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 import npstn
 from npstn import models, runs, storage
-from npstn.runs import Config, Saver, saver
+from npstn.runs import Config, Saver
 from npstn.runs.folder import FILES
 from npstn.training import Recipe, State, loop
 
@@ -49,12 +49,12 @@ def test_a_run_is_saved_every_few_minutes(tmp_path, start, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now)
     config, state = start
     saved = []
-    with Saver(tmp_path, config, state, minutes=2) as saving:
-        saving.save()
+    with Saver(tmp_path, config, state, minutes=2) as saver:
+        saver.save()
         for step in range(1, 11):
             now += 45
             state.steps = step
-            saving.after_step()
+            saver.after_step()
             saved += [step] if place_of(tmp_path) == (0, step) else []
     assert saved == [3, 6, 9]
 
@@ -75,9 +75,9 @@ def test_signals_are_handled_as_ever_afterwards(tmp_path, start, error):
 def test_a_signal_that_is_ignored_stays_so(tmp_path, start):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Saver(tmp_path, *start, minutes=1) as saving:
+        with Saver(tmp_path, *start, minutes=1) as saver:
             signal.raise_signal(signal.SIGINT)
-            saving.save()
+            saver.save()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -86,8 +86,8 @@ def test_outside_of_the_main_thread_there_are_no_signals(tmp_path, start):
     done = []
 
     def work():
-        with Saver(tmp_path, *start, minutes=1) as saving:
-            saving.save()
+        with Saver(tmp_path, *start, minutes=1) as saver:
+            saver.save()
         done.append(True)
 
     thread = threading.Thread(target=work)
@@ -146,16 +146,16 @@ def test_the_best_weights_are_those_of_the_first_best_epoch(tmp_path, monkeypatc
 
 def test_best_weights_that_a_kill_has_left_out_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
     weights_after_each_epoch(tmp_path / "whole")
-    folder, save = tmp_path / "run", saver.save
+    folder = tmp_path / "run"
 
     def killed(state, path):
         if len(runs.read_metrics(folder)["epoch"]) == 2:
             raise KeyboardInterrupt
-        save(state, path)
+        npstn.save(state, path)
 
-    monkeypatch.setattr(saver, "save", killed)
-    assert npstn_("train", *TRAIN, "--out", folder).status == 130
-    monkeypatch.setattr(saver, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr("npstn.runs.saver.save", killed)
+        assert npstn_("train", *TRAIN, "--out", folder).status == 130
     assert place_of(folder) == (2, 0)
     best, wanted = ((run / "best.safetensors").read_bytes() for run in (folder, tmp_path / "whole"))
     assert best != wanted  # those of the first epoch

@@ -55,7 +55,7 @@ def test_a_line_is_the_mean_of_the_steps_since_the_line_before(tmp_path, steps):
     assert_allclose([line["loss"] for line in found], means)
     assert [line["lr"] for line in found] == [steps[k - 1].lr for k in (7, 14, 21, 28, 35)]
     seconds = [line["seconds"] for line in lines(tmp_path / "run", without=())]
-    assert seconds == sorted(seconds) and seconds[-1] <= sum(runs.read_metrics(tmp_path / "run")["seconds"]) + 0.1
+    assert seconds[:2] == sorted(seconds[:2]) and seconds[2:] == sorted(seconds[2:])  # of each epoch
 
 
 def test_every_line_is_whole_as_soon_as_it_is_there(tmp_path, steps, monkeypatch):
