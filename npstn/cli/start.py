@@ -146,7 +146,8 @@ def _check_length(out: Path, config: Config, longer: Config, state: State) -> No
     """Raise BadArgument where the options make a run shorter than it is, or no longer although they should."""
     epochs, begun = longer.recipe.epochs, state.epochs_begun()
     if begun > epochs:
-        raise BadArgument(f"argument --epochs: expected at least {begun}, which {out} has begun, got {epochs}")
+        expected = f"at least {begun} epochs, which the run in {out} has begun"
+        raise BadArgument(f"argument --epochs: expected {expected}, got {epochs}")
     if epochs > config.recipe.epochs and longer.recipe.out_of_patience(state.epochs):
         since = len(state.epochs) - best_epoch(state.epochs)
         raise BadArgument(

@@ -108,7 +108,7 @@ def test_as_many_epochs_as_the_run_has_are_as_if_left_out(copy, two):
 
 def test_fewer_epochs_than_the_run_has_done_are_refused(copy, tmp_path):
     before = snapshot(copy)
-    message = f"argument --epochs: expected at least 2, which {copy} has begun, got 1"
+    message = f"argument --epochs: expected at least 2 epochs, which the run in {copy} has begun, got 1"
     assert refusal(2, "train", "--resume", copy, "--epochs", "1") == message
     assert snapshot(copy) == before
 
