@@ -18,10 +18,11 @@ from npstn import data, runs
 from npstn.backend import parallel
 from npstn.cli.parser import main
 from npstn.data.mnist import load_mnist
+from npstn.training import evaluate, loop
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["--data", "drawn", "--epochs", "2", "--batch-size", "32"]
-FILES = ["config.json", "metrics.csv", "weights.safetensors", "checkpoint.safetensors"]
+FILES = ["config.json", "metrics.csv", "weights.safetensors", "best.safetensors", "checkpoint.safetensors"]
 PICTURES = ["before_after.png", "curves.png", "parameters.png", "training.gif"]
 ALL_FILES = sorted([*FILES, "frames.safetensors", *PICTURES])  # of a run with a transformer
 
@@ -121,6 +122,12 @@ def small_world():
         npstn.set_num_threads(1)
         yield
     npstn.set_num_threads(threads)
+
+
+def score_epochs(patch, *accuracies):
+    """Let the epochs that come have these test accuracies; their losses are the true ones."""
+    coming = iter(accuracies)
+    patch.setattr(loop, "evaluate", lambda net, test: evaluate(net, test)._replace(accuracy=next(coming)))
 
 
 # The folders

@@ -32,14 +32,15 @@ import npstn  # noqa: E402
 from npstn import models, storage  # noqa: E402
 from npstn.runs.folder import FILES  # noqa: E402
 
-CONFIG, METRICS, WEIGHTS, CHECKPOINT, FRAMES = (
+CONFIG, METRICS, WEIGHTS, BEST, CHECKPOINT, FRAMES = (
     "config.json",
     "metrics.csv",
     "weights.safetensors",
+    "best.safetensors",
     "checkpoint.safetensors",
     "frames.safetensors",
 )
-DAMAGED = CONFIG, METRICS, WEIGHTS, CHECKPOINT, FRAMES
+DAMAGED = CONFIG, METRICS, WEIGHTS, BEST, CHECKPOINT, FRAMES
 RUNS = {  # the options of a run; "stopped" is left as after its first epoch
     "rotated": [],
     "stopped": ["--seed", "1"],
@@ -49,6 +50,7 @@ RUNS = {  # the options of a run; "stopped" is left as after its first epoch
 }
 COMMANDS = {
     "eval": ["eval", "{run}"],
+    "eval best": ["eval", "{run}", "--best"],
     "eval elsewhere": ["eval", "{run}", "--angle", "90"],
     "show": ["show", "{run}"],
     "compare": ["compare", "{run}", "{good}"],

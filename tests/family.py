@@ -5,6 +5,7 @@ from PIL import Image
 
 from npstn import runs
 from npstn.tasks import TASKS
+from npstn.training import COLUMNS
 
 ONCE = ["--data", "drawn", "--epochs", "1", "--batch-size", "100"]
 
@@ -20,7 +21,7 @@ def trained_and_shown(folder, *options):
     assert (said.status, said.err) == (0, "")
     config, metrics = read_config(folder), runs.read_metrics(folder)
     transformer, task = config["model"]["transformer"], TASKS[config["task"]["name"]]
-    assert list(metrics)[5:] == list(task.measured)
+    assert list(metrics) == [*COLUMNS, *task.measured]
     evaluated = npstn_("eval", folder)
     assert (evaluated.status, evaluated.out) == (0, f"{metrics['test_accuracy'][-1]:.2f} %\n")
     pictures = {path.name: size(path) for path in folder.iterdir() if path.suffix in (".png", ".gif")}

@@ -10,6 +10,7 @@ and all transformers; `rotated` is `R` with another angle.
 """
 
 import argparse
+import csv
 import functools
 import itertools
 import json
@@ -35,7 +36,7 @@ from npstn.transformers import TRANSFORMERS  # noqa: E402
 
 # 225 steps and a checkpoint every few of them; with dropout, whose random numbers have the same source as all others.
 RECIPE = "--data drawn --recipe blog --lr 0.05 --epochs 3 --batch-size 4 --seed 7".split()
-HOW = "--threads 1 --checkpoint-minutes 0.0005".split()
+HOW = "--threads 1 --checkpoint-minutes 0.0005 --log-steps 7".split()
 DIGITS_LESS = 200  # times fewer digits than the command draws
 
 
@@ -158,7 +159,9 @@ def place_of(run: Path) -> tuple[int, int]:
 def contents(run: Path) -> dict[str, object]:
     """Every file of a run, without how long it took, and without the lock, which is hidden."""
     files: dict[str, object] = {path.name: path.read_bytes() for path in run.iterdir() if path.name[0] != "."}
-    files["metrics.csv"] = [line.split(",")[:1] + line.split(",")[2:] for line in files["metrics.csv"].decode().split()]
+    for path in run.glob("*.csv"):
+        with path.open(newline="") as file:
+            files[path.name] = [{**row, "seconds": ""} for row in csv.DictReader(file)]
     state = storage.read_notes(run / "checkpoint.safetensors")["state"]
     for timed in (state, *state["epochs"]):
         del timed["seconds"]

@@ -20,7 +20,11 @@ README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 HOUSE = Path(npstn.__file__).parent
 LISTING = re.findall(r"^    ([\w.]+)", re.search(r"```text\nnpstn/\n(.*?)```", TEXT, re.DOTALL)[1], re.MULTILINE)
-COMMANDS = re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT, re.MULTILINE) + re.findall(r"`(npstn [^`]*)`", TEXT)
+RUNS = (README.parent / "docs" / "runs.md").read_text(encoding="utf-8")
+COMMANDS = [
+    *re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT + RUNS, re.MULTILINE),
+    *re.findall(r"`(npstn [^`]*)`", TEXT + RUNS),
+]
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -126,7 +126,14 @@ def task(text: str) -> str:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
+    """The run whose weights a command loads, by `runs.load_net(options.folder, config, options.best)`."""
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
+    add_best(parser)
+
+
+def add_best(parser: argparse.ArgumentParser) -> None:
+    best = "take the weights of its best epoch, which the test images chose; those of its last by default"
+    parser.add_argument("--best", action="store_true", help=best)
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     """The accuracy goes to standard output, the description of the test set and the measures to standard error."""
     arguments.set_threads(options.threads)
     config = runs.read_config(options.folder)
-    net = runs.load_net(options.folder, config)
+    net = runs.load_net(options.folder, config, options.best)
     changes = arguments.given_settings(options, TASKS, config.task["name"])
     if "size" in changes:
         raise BadArgument("argument --size: the network takes pictures of one size only; leave --size out")

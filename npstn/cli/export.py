@@ -28,6 +28,6 @@ def run(options: argparse.Namespace) -> None:
     """One line says what the model takes and gives."""
     config = runs.read_config(options.folder)
     image, classes = config.model["image"], config.model["classes"]
-    onnx.save(runs.load_net(options.folder, config), options.file, image)
+    onnx.save(runs.load_net(options.folder, config, options.best), options.file, image)
     pixels = ", ".join(map(str, image))
     say(f"{options.file}: images (batch, {pixels}) -> log-probabilities (batch, {classes}), opset {onnx.OPSET}")

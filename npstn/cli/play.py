@@ -17,6 +17,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", type=arguments.path, nargs="?", metavar="RUN", help=runs)
     places = "the numbers of its images in the test set, from 0; the first three by default"
     parser.add_argument("--digit", type=arguments.NATURAL, nargs="+", metavar="N", help=places)
+    arguments.add_best(parser)
     arguments.add_data_dir(parser)
     out = "the page to write; play.html in RUN by default, without RUN in this folder"
     parser.add_argument("--out", type=page, metavar="FILE", help=out)
@@ -32,12 +33,12 @@ def page(text: str) -> Path:
 def run(options: argparse.Namespace) -> None:
     folder = options.folder
     if folder is None:
-        for name in ("digit", "data_dir"):
-            if getattr(options, name) is not None:
+        for name in ("digit", "data_dir", "best"):
+            if getattr(options, name):
                 raise BadArgument(f"argument --{name.replace('_', '-')}: goes with a RUN, and there is none")
     out = options.out or (folder or Path()) / "play.html"
     if folder is None:
         pages.write_pixel_page(out)
     else:
-        pages.write_run_page(out, folder, options.digit or range(3), options.data_dir, say)
+        pages.write_run_page(out, folder, options.digit or range(3), options.data_dir, options.best, say)
     say(f"{out}: open it in a browser")

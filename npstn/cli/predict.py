@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from npstn.runs.prediction import can_predict, predict  # here, because importing scipy.ndimage takes a while
 
     config = runs.read_config(options.folder)
-    net = runs.load_net(options.folder, config)
+    net = runs.load_net(options.folder, config, options.best)
     classes = config.class_names(options.folder)
     can_predict(config, classes)
     predictions, status = [], 0

@@ -26,5 +26,5 @@ def run(options: argparse.Namespace) -> None:
 
     if options.wrong and options.digit:
         raise BadArgument("argument --wrong: chooses the images itself; leave --digit out")
-    figure = show(options.folder, options.digit or range(5), options.data_dir, options.wrong or 0)
+    figure = show(options.folder, options.digit or range(5), options.data_dir, options.wrong or 0, options.best)
     arguments.write_figure(figure, options.out or options.folder / "show.png")

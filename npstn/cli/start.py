@@ -22,7 +22,7 @@ from npstn.data import pictures
 from npstn.runs import Config
 from npstn.runs.config import relative_to_run
 from npstn.tasks import TASKS, Pictures, Task
-from npstn.training import RECIPES
+from npstn.training import COLUMNS, RECIPES, State, best_epoch
 from npstn.transformers import TRANSFORMERS
 
 # Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
@@ -37,8 +37,10 @@ DEFAULTS = {
 }
 SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
 
+Start = tuple[Path, Config, Task, State]  # the run folder, what the run was started with, and where it stands
 
-def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tuple[Path, Config, Task]:
+
+def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Start:
     """A new run, as the options have it, in a folder of its own that is locked until the end."""
     own = options.task is not None and options.task not in TASKS.keys() - {Pictures.name}  # a path
     for name in ("data", "data_dir") if own else ():
@@ -60,7 +62,7 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tu
             raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
     elif options.localiser_factor is None and RECIPES[options.recipe].optimizer == "adamw":
         options.localiser_factor = TASKS[kind].localiser_factor
-    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "localiser_factor")}
+    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "localiser_factor", "patience")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
     if own:
@@ -99,12 +101,15 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tu
         classes=task.classes if own else (),
     )
     runs.write_config(out, config)
-    return out, config, task
+    return out, config, task, _at_its_start(config, task)
 
 
-def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> tuple[Path, Config, Task]:
-    """A run that is there, as it was started, in its folder, which is locked until the end."""
-    for name in (*DEFAULTS, *SETTINGS, "epochs", "batch_size", "lr", "localiser_factor", "out", "force"):
+def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Start:
+    """A run that is there, where it stands, in its folder, which is locked until the end.
+
+    It is as it was started, but for its length: --epochs and --patience.
+    """
+    for name in (*DEFAULTS, *SETTINGS, "batch_size", "lr", "localiser_factor", "out", "force"):
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")
@@ -119,7 +124,47 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> t
     others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
     if others:
         say(f"note: the run was started with {'; '.join(others)}: it will end with other weights than there")
-    return out, config, task
+    given = {name: getattr(options, name) for name in ("epochs", "patience") if getattr(options, name) is not None}
+    longer = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, **given))
+    state = _at_its_start(longer, task)
+    saved = runs.load_checkpoint(out, longer, state, (*COLUMNS, *task.measured))
+    _check_length(out, config, longer, state)
+    runs.tidy(out)
+    if longer != config:
+        runs.write_config(out, longer)  # before the checkpoint: one that is shorter goes on as this says
+    if longer.recipe.epochs != saved.epochs and not state.over(longer.recipe):
+        say(_rate(saved, longer, state))
+    return out, longer, task, state
+
+
+def _at_its_start(config: Config, task: Task) -> State:
+    npstn.manual_seed(config.seed)
+    return State(config.build_net(), config.recipe, len(task))
+
+
+def _check_length(out: Path, config: Config, longer: Config, state: State) -> None:
+    """Raise BadArgument where the options make a run shorter than it is, or no longer although they should."""
+    epochs, begun = longer.recipe.epochs, state.epochs_begun()
+    if begun > epochs:
+        expected = f"at least {begun} epochs, which the run in {out} has begun"
+        raise BadArgument(f"argument --epochs: expected {expected}, got {epochs}")
+    if epochs > config.recipe.epochs and longer.recipe.out_of_patience(state.epochs):
+        since = len(state.epochs) - best_epoch(state.epochs)
+        raise BadArgument(
+            f"argument --epochs: the last {since} epoch{'s' * (since > 1)} of {out} were no better than its best, and "
+            f"its patience is {longer.recipe.patience}: to go on, give a --patience above {since} too"
+        )
+
+
+def _rate(saved: runs.Saved, config: Config, state: State) -> str:
+    """How the learning rate goes on where the number of epochs has changed."""
+    epochs, lr = config.recipe.epochs, state.optimizer.lr
+    if state.schedule is None:
+        return f"note: the learning rate stays at {lr:.3g} for {epochs} epochs"
+    return (
+        f"note: the learning rate changes from {saved.lr:.3g} to {lr:.3g}: the run goes on within the cycle of "
+        f"{epochs} epochs, not of {saved.epochs}"
+    )
 
 
 def _enter(

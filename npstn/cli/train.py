@@ -13,14 +13,17 @@ import npstn
 from npstn import nn, runs
 from npstn.cli import arguments, start
 from npstn.cli.arguments import say
+from npstn.cli.errors import BadArgument
 from npstn.cli.progress import with_progress
 from npstn.data import SOURCES
 from npstn.data.sources import is_pictures
 from npstn.models import MOST_PARALLEL, NETWORKS
-from npstn.runs import Config, frames
-from npstn.runs.folder import WEIGHTS, MetricsFile
+from npstn.runs import Config, events, frames
+from npstn.runs.events import EventFile
+from npstn.runs.folder import BEST, WEIGHTS, MetricsFile
+from npstn.runs.steps import StepsFile
 from npstn.tasks import TASKS, Pictures, Task
-from npstn.training import COLUMNS, RECIPES, Epoch, Score, State, Step, evaluate, look, train
+from npstn.training import COLUMNS, RECIPES, Epoch, Score, State, Step, best_epoch, evaluate, look, train
 from npstn.training.first_start import compile_at_first_start
 from npstn.transformers import TRANSFORMERS
 
@@ -46,6 +49,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
     parser.add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_recipes("epochs"))
     parser.add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_recipes("batch_size"))
+    until = "stop after N epochs in a row without a better test accuracy; with fast, while the rate is high"
+    parser.add_argument("--patience", type=arguments.COUNT, metavar="N", help=until)
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0 and at most 1000")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
     times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0 and at most 1000")
@@ -56,11 +61,16 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     out = "the run folder to write; runs/TIME by default"
     parser.add_argument("--out", type=arguments.path, metavar="RUN", help=out)
     parser.add_argument("--force", action="store_true", default=None, help="replace the run that is there")
-    onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe"
+    onward = "go on with a run that was stopped, from its last checkpoint and with its own recipe; with --epochs or "
+    onward += "--patience it goes on longer"
     parser.add_argument("--resume", type=arguments.path, metavar="RUN", help=onward)
     minutes = arguments.number(float, 0, 1e6, "minutes, at least 0")
     often = "save the run after each epoch, and within one every M minutes; 5 by default"
     parser.add_argument("--checkpoint-minutes", type=minutes, default=5.0, metavar="M", help=often)
+    lines = "write the loss and the learning rate into steps.csv every N steps; after --resume only if given again"
+    parser.add_argument("--log-steps", type=arguments.COUNT, metavar="N", help=lines)
+    board = "write event files for TensorBoard into RUN/tensorboard; after --resume only if given again"
+    parser.add_argument("--tensorboard", action="store_true", help=board)
     arguments.add_threads(parser)
     parser.set_defaults(run=run)
     parser.words = {"--resume": runs.is_run, "--task": lambda word: word in TASKS or is_pictures(word)}
@@ -72,6 +82,8 @@ def _recipes(field: str) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.tensorboard and not events.available():
+        raise BadArgument('argument --tensorboard: needs a package: pip install "npstn[tensorboard]"')
     with contextlib.ExitStack() as until_the_end:
         if options.resume is None:
             _train(*start.anew(options, until_the_end), options)
@@ -79,17 +91,10 @@ def run(options: argparse.Namespace) -> None:
             _train(*start.again(options, until_the_end), options)
 
 
-def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -> None:
+def _train(out: Path, config: Config, task: Task, state: State, options: argparse.Namespace) -> None:
     """Train a run from where it stands to its end."""
-    recipe, resuming = config.recipe, options.resume is not None
-    npstn.manual_seed(config.seed)
-    net = config.build_net()
-    state = State(net, recipe, len(task))
-    columns = (*COLUMNS, *task.measured)
-    if resuming:
-        runs.load_checkpoint(out, config, state, columns)
-        runs.tidy(out)
-    finished = len(state.epochs) == recipe.epochs
+    net, recipe, resuming = state.net, config.recipe, options.resume is not None
+    finished = state.over(recipe)
     doing = f"going on {state.place()}: training" if resuming else "training"
     if finished:
         doing = "this run has been trained to its end:"
@@ -102,14 +107,22 @@ def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -
         if finished:  # the run may have been killed before it could write everything
             npstn.save(net.state_dict(), out / WEIGHTS)
         score = None
-        with MetricsFile(out, columns, state.epochs) as metrics:
+        with MetricsFile(out, (*COLUMNS, *task.measured), state.epochs) as metrics, contextlib.ExitStack() as others:
+            log = others.enter_context(StepsFile(out, options.log_steps, state)) if options.log_steps else None
+            past = log.kept if log else ()
+            board = others.enter_context(EventFile(out, state.epochs, past)) if options.tensorboard else None
             steps = -(-len(task) // recipe.batch_size)
             for event in with_progress(train(net, task, recipe, state), state, recipe.epochs, steps):
                 if isinstance(event, Step):
+                    logged = log.after_step(event.lr) if log else None
+                    if board and logged:
+                        board.add_steps(logged)
                     saver.after_step()
                     continue
                 score = event.score
                 metrics.add(event.row)
+                if board:
+                    board.add_epoch(event.row)
                 npstn.save(net.state_dict(), out / WEIGHTS)
                 _keep_frame(out, len(state.epochs), net, task)
                 say(line(event, recipe.epochs, task))
@@ -117,7 +130,10 @@ def _train(out: Path, config: Config, task: Task, options: argparse.Namespace) -
                     say(f"warning: {alarm}")
                 saver.save()  # last: a run that is killed before this does the epoch's end again
         score = score or evaluate(net, task.test())  # nothing was left to train: only the score is missing
-        say(f"test accuracy {score.accuracy:.2f} % after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
+        if recipe.out_of_patience(state.epochs):
+            since = f"{recipe.patience} epoch{'s' * (recipe.patience != 1)}"
+            say(f"stopped early: {since} in a row brought no better test accuracy (--patience {recipe.patience})")
+        say(result(score, state))
         from npstn.figures.run import draw_run  # here, because importing matplotlib takes a while
 
         for path in draw_run(out, net, task, score):
@@ -132,6 +148,15 @@ def line(epoch: Epoch, epochs: int, task: Task) -> str:
         if not np.isnan(row[name]):
             parts.append(f"{measure.label} {measure.written(row[name])}")
     return f"{', '.join(parts)} ({row['seconds']:.0f} s)"
+
+
+def result(score: Score, state: State) -> str:
+    """The line printed after a training: its last epoch, and the best one where that is another."""
+    done, best = len(state.epochs), best_epoch(state.epochs)
+    last = f"test accuracy {score.accuracy:.2f} % after {done} epoch{'s' * (done > 1)}"
+    if best == done:
+        return last
+    return f"{last}; the best was {state.epochs[best - 1]['test_accuracy']:.2f} % after epoch {best} ({BEST})"
 
 
 def no_better_than_chance(score: Score, task: Task) -> str:

@@ -118,6 +118,7 @@ def show(
     numbers: Sequence[int] = range(5),
     data_dir: str | os.PathLike[str] | None = None,
     wrong: int = 0,
+    best: bool = False,
 ) -> Figure:
     """The picture of some test images of a run, one a row, or one for each of several transformers: see `draw`.
 
@@ -126,12 +127,13 @@ def show(
         numbers: those of the test images, from 0.
         data_dir: the folder of the data's files; where the run found them if None.
         wrong: draw so many misread images in place of `numbers`, first those with the highest loss.
+        best: take the weights of the run's best epoch in place of those of its last.
 
     Raises RunError where there is no such run, no transformer in it or no such image; also for more than 50 rows.
     """
     folder = Path(run)
     config = runs.read_config(folder)
-    net = runs.load_net(folder, config)
+    net = runs.load_net(folder, config, best)
     if config.model["transformer"] == "none":
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
     if wrong:

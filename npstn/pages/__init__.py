@@ -39,6 +39,7 @@ def write_run_page(
     run: str | os.PathLike[str],
     numbers: Sequence[int] = range(3),
     data_dir: str | os.PathLike[str] | None = None,
+    best: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write the page of a run: some test images, and a slider for each parameter of its transformers.
@@ -48,6 +49,7 @@ def write_run_page(
         run: the folder that `npstn train` wrote.
         numbers: those of the test images, from 0.
         data_dir: the folder of the data's files; where the run found them if None.
+        best: take the weights of the run's best epoch, not of its last.
         say: is given a line before each image, which takes seconds.
 
     Raises RunError where Bokeh is missing, where there is no such run, no transformer in it or no such image, and where
@@ -58,7 +60,7 @@ def write_run_page(
 
     folder = Path(run)
     config = runs.read_config(folder)
-    net = runs.load_net(folder, config)
+    net = runs.load_net(folder, config, best)
     if not spatial_transformers(net):
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
     if not len(numbers):

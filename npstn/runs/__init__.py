@@ -4,7 +4,7 @@ from npstn.runs.config import Config, is_run, read_config, write_config
 from npstn.runs.errors import RunError, RunExists, RunIsBusy
 from npstn.runs.folder import create, load_net, named_after_now, read_metrics, tidy
 from npstn.runs.lock import locked
-from npstn.runs.resume import load_checkpoint, save_checkpoint
+from npstn.runs.resume import Saved, load_checkpoint, save_checkpoint
 from npstn.runs.saver import Saver, Stopped
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "RunError",
     "RunExists",
     "RunIsBusy",
+    "Saved",
     "Saver",
     "Stopped",
     "create",

@@ -62,11 +62,13 @@ def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
 
 
 def _metrics(folder: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The columns of a run's metrics.csv without the learning rate, which early runs do not have."""
     metrics = read_metrics(folder)
-    if tuple(metrics) != columns:
+    without = tuple(name for name in columns if name != "lr")
+    if tuple(metrics) not in (columns, without):
         got = ", ".join(metrics)
         raise RunError(f"expected the columns {', '.join(columns)} in {folder / METRICS}, got {got}")
-    return metrics
+    return {name: metrics[name] for name in without}
 
 
 def _name(config: Config, others: Sequence[Config]) -> str:
@@ -84,7 +86,8 @@ def _name(config: Config, others: Sequence[Config]) -> str:
             continue
         if all(_follows_from_recipe(other, name) for other in others):
             continue
-        parts.append(f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}")
+        shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else value
+        parts.append(f"{name.replace('_', ' ')} {shown}")
     return ", ".join(parts)
 
 

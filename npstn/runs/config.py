@@ -55,8 +55,9 @@ class Config:
         """The entries of config.json, as JSON gives them back: lists for tuples."""
         entries = {"format": FORMAT, **dataclasses.asdict(self)}
         del entries["classes"]
-        if self.recipe.localiser_factor == 1:  # early runs do not have the entry
-            del entries["recipe"]["localiser_factor"]
+        for name, usual in (("localiser_factor", 1), ("patience", None)):  # early runs do not have the entries
+            if getattr(self.recipe, name) == usual:
+                del entries["recipe"][name]
         named = {"classes": list(self.classes)} if self.classes else {}
         return {**entries, "model": {**self.model, "image": list(self.model["image"])}, **named}
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from npstn import nn, storage
-from npstn.runs import config, frames, lock
+from npstn.runs import config, events, frames, lock
 from npstn.runs.config import Config, read_config
 from npstn.runs.errors import RunError, RunExists
 
-WEIGHTS, METRICS, CHECKPOINT = "weights.safetensors", "metrics.csv", "checkpoint.safetensors"
+WEIGHTS, BEST, CHECKPOINT = "weights.safetensors", "best.safetensors", "checkpoint.safetensors"
+METRICS, STEPS = "metrics.csv", "steps.csv"
 PICTURES = "curves.png", "before_after.png", "parameters.png", "training.gif", "show.png", "play.html"
-FILES = (config.FILE, METRICS, CHECKPOINT, WEIGHTS, frames.FILE, *PICTURES)
+FILES = (config.FILE, METRICS, STEPS, CHECKPOINT, WEIGHTS, BEST, frames.FILE, *PICTURES)
 
 
 def named_after_now(below: Path) -> Path:
@@ -64,6 +65,7 @@ def _make_empty(folder: Path, replace: bool) -> None:
                 read_config(folder)  # other programs, too, call a file config.json
             except RunError as error:
                 raise RunExists(str(error)) from None
+        events.clear(folder)
         for name in reversed(FILES):  # config.json last: until then it can be tried again
             (folder / name).unlink(missing_ok=True)
         tidy(folder)
@@ -81,12 +83,17 @@ def tidy(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def load_net(folder: Path, of: Config) -> nn.Module:
-    """The network of a run, with its weights."""
+def load_net(folder: Path, of: Config, best: bool = False) -> nn.Module:
+    """The network of a run, with the weights after its last epoch, or after its best."""
     net = of.build_net()
     try:
-        net.load_state_dict(storage.load(folder / WEIGHTS, like=net.state_dict()))
+        net.load_state_dict(storage.load(folder / (BEST if best else WEIGHTS), like=net.state_dict()))
     except FileNotFoundError:
+        if best and (folder / WEIGHTS).exists():
+            raise RunError(
+                f"expected {BEST} in {folder}, got none: an older npstn did not keep the best epoch's weights; leave "
+                f"--best out for those of the last"
+            ) from None
         raise RunError(f"expected weights in {folder}, got none: is the run still in its first epoch?") from None
     except (KeyError, ValueError, TypeError) as error:
         kind = of.model["transformer"]

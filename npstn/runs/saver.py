@@ -1,4 +1,9 @@
-"""When a run is saved: at its start, after each epoch, every few minutes, and when it is asked to stop."""
+"""When a run is saved: at its start, after each epoch, every few minutes, and when it is asked to stop.
+
+With the checkpoint go the weights of the best epoch. They are written after it: if they were ahead of the checkpoint
+when the process is killed, and the run went on in another way (to more epochs, with another NumPy), they could be those
+of an epoch that never was. If the process is killed before they are written, the run writes them when it goes on.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +19,10 @@ from typing import Any
 
 from npstn.runs.config import Config
 from npstn.runs.errors import RunError
-from npstn.runs.folder import CHECKPOINT
+from npstn.runs.folder import BEST, CHECKPOINT
 from npstn.runs.resume import save_checkpoint
-from npstn.training import State, TrainingError
+from npstn.storage import save
+from npstn.training import State, TrainingError, best_epoch
 
 
 class Stopped(Exception):
@@ -54,6 +60,9 @@ class Saver:
     def save(self) -> None:
         """Save; then stop, if that was asked for."""
         save_checkpoint(self.folder, self.config, self.state)
+        at_an_end = self.state.epochs and self.state.steps == 0
+        if at_an_end and best_epoch(self.state.epochs) == len(self.state.epochs):
+            save(self.state.net.state_dict(), self.folder / BEST)
         self._saved = self.state.place()
         self._due = time.monotonic() + 60 * self.minutes
         if self._signal is not None:

@@ -2,7 +2,7 @@
 
 from npstn.training.loop import COLUMNS, Epoch, Step, train
 from npstn.training.metrics import Score, confusion, evaluate, look, misread
-from npstn.training.recipe import RECIPES, Recipe
+from npstn.training.recipe import RECIPES, Recipe, best_epoch
 from npstn.training.state import State, TrainingError
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "State",
     "Step",
     "TrainingError",
+    "best_epoch",
     "confusion",
     "evaluate",
     "look",

@@ -18,7 +18,7 @@ from npstn.training.recipe import Recipe
 from npstn.training.state import State, TrainingError
 
 # Of metrics.csv, before the task's own measures.
-COLUMNS = "epoch", "seconds", "train_loss", "test_loss", "test_accuracy"
+COLUMNS = "epoch", "seconds", "train_loss", "test_loss", "test_accuracy", "lr"
 
 
 class Step(NamedTuple):
@@ -26,6 +26,7 @@ class Step(NamedTuple):
 
     images: int  # in its batch
     loss: float
+    lr: float
 
 
 class Epoch(NamedTuple):
@@ -36,7 +37,7 @@ class Epoch(NamedTuple):
 
 
 def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[Step | Epoch]:
-    """Train a network on a task, from where `state` stands to the last epoch of the recipe.
+    """Train a network on a task, from where `state` stands to its end.
 
     Between two events `state` can be saved; a training that goes on from there ends with the very same weights.
     Raises TrainingError where the loss or a weight is no longer a finite number.
@@ -54,15 +55,17 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
     Epoch
     """
     test = task.test()
-    while len(state.epochs) < recipe.epochs:
+    while not state.over(recipe):
         start = time.perf_counter() - state.seconds
         net.train()
         order = state.order(len(task))[state.steps * recipe.batch_size :]
         for batch in task.batches(recipe.batch_size, generator(), order):
             loss = _step(net, batch, state)
             state.loss += loss * len(batch.labels)
+            state.window_steps += 1
+            state.window_loss += loss
             state.seconds = time.perf_counter() - start
-            yield Step(len(batch.labels), loss)
+            yield Step(len(batch.labels), loss, state.last_lr())
         state.check()
         score = evaluate(net, test)
         row = {
@@ -71,6 +74,7 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
             "train_loss": state.loss / len(task),
             "test_loss": score.loss,
             "test_accuracy": score.accuracy,
+            "lr": state.last_lr(),
             **task.measures(test, score.found),
         }
         state.end_epoch(row)

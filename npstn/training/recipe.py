@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from npstn import nn, optim
 from npstn.messages import check_name, one_line
@@ -20,6 +21,8 @@ class Recipe:
         batch_size, epochs: at least 1.
         dropout: the probability that a network's layers drop a number, 0 .. 1 without 1.
         localiser_factor: how many times `lr` the learning rate of localisation networks is; above 0 and at most 1000.
+        patience: after how many epochs in a row, at least 1, without a better test accuracy the training stops; None
+            for never.
 
     Raises ValueError or TypeError for other values.
     """
@@ -30,6 +33,7 @@ class Recipe:
     epochs: int
     dropout: float
     localiser_factor: float = 1.0
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         check_name("Recipe", "optimizer", self.optimizer, ("adamw", "sgd"))
@@ -39,10 +43,14 @@ class Recipe:
                 raise ValueError(f"Recipe: expected {name} above 0 and at most 1000, got {rate}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {one_line(self.dropout)}")
-        for name in ("batch_size", "epochs"):
+        for name in ("batch_size", "epochs", *(["patience"] if self.patience is not None else [])):
             count = getattr(self, name)
             if not isinstance(count, int) or not 1 <= count <= 10**9:
                 raise ValueError(f"Recipe: expected {name} to be an integer from 1 to 10^9, got {one_line(count)}")
+
+    def out_of_patience(self, rows: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the last `patience` epochs were no better than the best before them. Args: as for `best_epoch`."""
+        return self.patience is not None and len(rows) - best_epoch(rows) >= self.patience
 
     def optimizer_for(self, net: nn.Module, images: int) -> tuple[optim.Optimizer, optim.OneCycleLR | None]:
         """The optimiser of a network, and its schedule for so many images an epoch."""
@@ -54,6 +62,19 @@ class Recipe:
         optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
         steps = self.epochs * -(-images // self.batch_size)
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start=0.2)
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
+    """The number, from 1, of the first epoch with the highest test accuracy; 0 where none is done.
+
+    Args:
+        rows: those of metrics.csv, one for each epoch.
+
+    >>> best_epoch([{"test_accuracy": 97.0}, {"test_accuracy": 98.5}, {"test_accuracy": 98.5}])
+    2
+    """
+    accuracies = [row["test_accuracy"] for row in rows]
+    return accuracies.index(max(accuracies)) + 1 if rows else 0
 
 
 RECIPES = {

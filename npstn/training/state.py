@@ -34,6 +34,7 @@ class State:
     Attributes:
         epochs: the rows of metrics.csv of the epochs that are done.
         steps, loss, seconds: of the current epoch: the steps taken, the sum of the loss over their images, the time.
+        window_steps, window_loss: since `begin_window` was called last: the steps taken, the sum of their losses.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, images: int) -> None:
@@ -41,12 +42,35 @@ class State:
         self.optimizer, self.schedule = recipe.optimizer_for(net, images)
         self.epochs: list[dict[str, float]] = []
         self.steps, self.loss, self.seconds = 0, 0.0, 0.0
+        self._steps_in_epoch = -(-images // recipe.batch_size)
+        self.begin_window()
         self._random_at_start = generator().bit_generator.state
+
+    def begin_window(self) -> None:
+        """Begin to sum the losses anew, for their mean over some steps, which need not be an epoch."""
+        self.window_steps, self.window_loss = 0, 0.0
+
+    def steps_since_start(self) -> int:
+        """The steps taken in all epochs."""
+        return len(self.epochs) * self._steps_in_epoch + self.steps
 
     def end_epoch(self, row: dict[str, float]) -> None:
         """Add the row of an epoch that is done, and begin the next."""
         self.epochs.append(row)
         self.steps, self.loss, self.seconds = 0, 0.0, 0.0
+
+    def epochs_begun(self) -> int:
+        """The number of the epoch that the training is in; between two epochs, of the one that is done."""
+        return len(self.epochs) + (self.steps > 0)
+
+    def over(self, recipe: Recipe) -> bool:
+        """Whether the training is at its end: all epochs are done, or the patience has run out."""
+        done = len(self.epochs) >= recipe.epochs or recipe.out_of_patience(self.epochs)
+        return done and self.steps == 0  # an epoch that was begun is ended
+
+    def last_lr(self) -> float:
+        """The learning rate of the step that was taken last; the optimiser has that of the next."""
+        return self.schedule.at(self.schedule.taken - 1) if self.schedule is not None else self.optimizer.lr
 
     def order(self, images: int) -> np.ndarray:
         """The order of the images in the current epoch: drawn at its start, later the same again."""
@@ -83,6 +107,8 @@ class State:
             "steps": self.steps,
             "loss": self.loss,
             "seconds": self.seconds,
+            "window_steps": self.window_steps,
+            "window_loss": self.window_loss,
         }
 
     def load(self, arrays: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> None:
@@ -91,11 +117,13 @@ class State:
         Raises KeyError, ValueError or TypeError where `arrays` and `numbers` are not those of such a training.
         """
         own = self.numbers()
+        if isinstance(numbers, Mapping) and not {"window_steps", "window_loss"} & numbers.keys():
+            numbers = {**numbers, "window_steps": 0, "window_loss": 0.0}  # early checkpoints do not have them
         _check_names("numbers", numbers, own)
         for name in ("parts", "random"):
             _check_names(name, numbers[name], own[name])
-        steps, loss, seconds = numbers["steps"], numbers["loss"], numbers["seconds"]
-        _check_numbers({"steps": steps, "loss": loss, "seconds": seconds}, own)
+        plain = {name: numbers[name] for name in ("steps", "loss", "seconds", "window_steps", "window_loss")}
+        _check_numbers(plain, own)
         _check_numbers(numbers["parts"], own["parts"])
         for state in numbers["random"].values():
             _check_random(state)
@@ -104,7 +132,9 @@ class State:
         for name, part in self._named():
             part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in values.items() if k.startswith(f"{name}.")})
         generator().bit_generator.state = numbers["random"]["now"]
-        self.epochs, self.steps, self.loss, self.seconds = epochs, steps, loss, seconds
+        self.epochs = epochs
+        for name, value in plain.items():
+            setattr(self, name, value)
         self._random_at_start = numbers["random"]["at_start"]
 
     def _parts(self) -> dict[str, Any]:
@@ -126,7 +156,7 @@ def _check_numbers(given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Numbers are finite, at least 0 but for a loss, and integers where this training has integers."""
     for name, value in given.items():
         kind = "an integer" if isinstance(own[name], int) else "a finite number"
-        least = "" if name == "loss" else " of at least 0"
+        least = "" if name.endswith("loss") else " of at least 0"
         if not _finite(value) or (least and value < 0) or (kind == "an integer" and not isinstance(value, int)):
             raise ValueError(f"State.load: expected {name} to be {kind}{least}, got {reprlib.repr(value)}")
 

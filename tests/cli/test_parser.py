@@ -29,6 +29,8 @@ COMMANDS = "train eval show compare gradcheck data".split()
         (["--epochs", "0"], "argument --epochs: expected a whole number of at least 1, got 0"),
         (["--epochs", "-3"], "argument --epochs: expected a whole number of at least 1, got -3"),
         (["--epochs", "1.5"], "argument --epochs: expected a whole number of at least 1, got 1.5"),
+        (["--patience", "0"], "argument --patience: expected a whole number of at least 1, got 0"),
+        (["--log-steps", "0"], "argument --log-steps: expected a whole number of at least 1, got 0"),
         (["--batch-size", "0"], "argument --batch-size: expected a whole number of at least 1, got 0"),
         (["--batch-size", "many"], "argument --batch-size: expected a whole number of at least 1, got many"),
         (["--lr", "0"], "argument --lr: expected a learning rate above 0 and at most 1000, got 0"),

@@ -50,9 +50,15 @@ def test_what_is_refused(trained, arguments, status, message):
     assert refusal(status, "play", trained[0], *arguments) == message
 
 
-@pytest.mark.parametrize("option", ["--digit", "--data-dir"])
-def test_what_goes_with_a_run(option):
-    assert refusal(2, "play", option, "3") == f"argument {option}: goes with a RUN, and there is none"
+@pytest.mark.parametrize("options", [["--digit", "3"], ["--data-dir", "3"], ["--best"]])
+def test_what_goes_with_a_run(options):
+    assert refusal(2, "play", *options) == f"argument {options[0]}: goes with a RUN, and there is none"
+
+
+def test_the_weights_of_the_best_epoch(copy, tmp_path):
+    assert npstn_("play", copy, "--digit", "3", "--best", "--out", tmp_path / "best.html").status == 0
+    (copy / "best.safetensors").unlink()
+    assert "leave --best out" in refusal(1, "play", copy, "--best")
 
 
 def test_no_run_and_no_transformer(copy, tmp_path):

@@ -34,7 +34,7 @@ def training(clock, epochs, steps, seconds, state, loss=0.5):
         for step in range(1, steps + 1):
             clock.seconds += seconds
             state.steps = step
-            yield Step(100, loss)
+            yield Step(100, loss, 0.1)
         state.epochs.append({})
         state.steps = 0
         yield Epoch({"epoch": epoch}, None)
@@ -60,19 +60,19 @@ def test_the_time_left_is_that_of_all_epochs_without_the_first_step(clock):
     state = SimpleNamespace(epochs=[{}, {}], steps=30)  # a run that goes on
     shown = Progress(state, 8, 100)
     clock.seconds += 60  # for the compiler
-    shown.add(Step(32, 1.0))
+    shown.add(Step(32, 1.0, 0.1))
     assert str(shown) == "epoch 3/8, 30 %, loss 1.000"
     for _ in range(10):
         clock.seconds += 0.5
         state.steps += 1
-        shown.add(Step(32, 0.0))
+        shown.add(Step(32, 0.0, 0.1))
     assert str(shown) == f"epoch 3/8, 40 %, loss {1 / 11:.3f}, 5 min left"  # 560 steps of half a second
 
 
 def test_the_loss_is_that_of_the_last_steps():
     shown = Progress(SimpleNamespace(epochs=[], steps=1), 8, 10**6)
     for loss in [5.0] * 1000 + [0.25] * 1000:
-        shown.add(Step(32, loss))
+        shown.add(Step(32, loss, 0.1))
     assert "loss 0.250" in str(shown)
 
 

@@ -207,9 +207,10 @@ def test_weights_and_metrics_can_be_followed(tmp_path):
         assert readers[0].read() == ""
     header, first = read[0].splitlines()
     measures = "angle_correlation,residual_std_deg,input_std_deg"
-    assert header == f"epoch,seconds,train_loss,test_loss,test_accuracy,{measures}"
+    assert header == f"epoch,seconds,train_loss,test_loss,test_accuracy,lr,{measures}"
     for number, text in enumerate([first + "\n", *read[1:]], start=1):
         assert text.startswith(f"{number},") and text.count("\n") == 1 and text.endswith("\n")
+        assert len([float(cell) for cell in text.split(",")]) == len(header.split(","))
     assert len(weights) == 3 and weights[0] != weights[1] != weights[2]
     assert weights[2] == (folder / "weights.safetensors").read_bytes()
 

@@ -27,7 +27,7 @@ CONFIG = {
     "versions": {"npstn": "0.1.0"},
 }
 MEASURES = ["angle_correlation", "residual_std_deg", "input_std_deg"]
-COLUMNS = ["epoch", "seconds", "train_loss", "test_loss", "test_accuracy", *MEASURES]
+COLUMNS = ["epoch", "seconds", "train_loss", "test_loss", "test_accuracy", "lr", *MEASURES]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def run(tmp_path):
         angles = f"{correlation},{-10 * correlation},{26 + 0 * correlation}"
         for epoch, accuracy in enumerate(accuracies, start=1):
             loss = (100 - accuracy) / 100
-            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},{angles}")
+            lines.append(f"{epoch},10.5,{2 * loss},{loss},{accuracy},0.001,{angles}")
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
         return folder
 
@@ -105,6 +105,7 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
         ),
         ([{}, {"data_sha256": "b" * 64}], ["rotation, data aaaaaaaa", "rotation, data bbbbbbbb"]),
         ([{}, {"epochs": 3}], ["rotation, epochs 2", "rotation, epochs 3"]),
+        ([{}, {"patience": 3}], ["rotation, patience none", "rotation, patience 3"]),
         (
             [{}, {"network": "cnn"}, {"network": "cnn", "parallel": 2}],
             [f"rotation, network {name}, parallel {n}" for name, n in (("blog", 1), ("cnn", 1), ("cnn", 2))],
@@ -124,6 +125,19 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
 def test_a_group_is_called_by_what_sets_it_apart(run, changes, names):
     groups = comparison.read([run(str(i), **change) for i, change in enumerate(changes)])
     assert [group.name for group in groups] == names
+
+
+def test_runs_without_the_learning_rate_stand_next_to_those_with_it(run):
+    """An older npstn did not write it."""
+    old, new, other = run("old", seed=0), run("new", seed=1), run("other", transformer="none")
+    for folder in (old, other):
+        lines = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+        (folder / "metrics.csv").write_text("\n".join(",".join(line[:5] + line[6:]) for line in lines) + "\n")
+    for folders in ((old, new, other), (other, new, old)):
+        group = next(group for group in comparison.read(folders) if group.name == "rotation")
+        assert group.seeds == [[0, 1], [1, 0]][folders[0] is other]
+        assert_array_equal(group.metrics["angle_correlation"], np.full((2, 2), -0.8))
+        assert isinstance(curves.comparison(comparison.read(folders)), Figure)
 
 
 def test_a_group_goes_as_far_as_all_of_its_runs(run):

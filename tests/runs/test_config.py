@@ -53,6 +53,7 @@ WRONG = {
     "recipe.batch_size": [0, 2.5, "32", None],
     "recipe.epochs": [None, 10**12, 0, 1.5],
     "recipe.dropout": [1.0, -0.1, float("nan"), "none"],
+    "recipe.patience": [0, -1, 1.5, "2", [2]],
     "recipe.momentum": [0.5],
     "recipe_name": [5, None, ["fast"]],
     "seed": [-1, 0.5, "3", float("inf"), True, None],
@@ -94,12 +95,13 @@ def test_each_missing_entry_is_refused(copy):
             runs.read_config(copy)
 
 
-def test_the_factor_of_localisers_is_written_unless_it_is_1(copy):
-    """Early runs do not have the entry; and their checkpoints hold the config as it was written."""
-    assert "localiser_factor" not in read_config(copy)["recipe"]
-    assert runs.read_config(copy).recipe.localiser_factor == 1
+@pytest.mark.parametrize(("entry", "usual", "value"), [("localiser_factor", 1, 0.25), ("patience", None, 3)])
+def test_an_entry_that_early_runs_do_not_have_is_written_unless_it_is_the_usual(copy, entry, usual, value):
+    """Their checkpoints hold the config as it was written."""
+    assert entry not in read_config(copy)["recipe"]
+    assert getattr(runs.read_config(copy).recipe, entry) == usual
     config = read_config(copy)
-    config["recipe"]["localiser_factor"] = 0.25
+    config["recipe"][entry] = value
     (copy / "config.json").write_text(json.dumps(config))
     assert runs.read_config(copy).as_json() == config
 

@@ -189,7 +189,6 @@ def test_a_run_goes_on_under_other_versions_with_a_note(copy, monkeypatch):
         ("--transformer", "rotation"),
         ("--angle", "30"),
         ("--recipe", "fast"),
-        ("--epochs", "2"),
         ("--batch-size", "32"),
         ("--lr", "0.1"),
         ("--seed", "0"),
@@ -233,7 +232,13 @@ def test_resume_with_other_digits(copy, monkeypatch):
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("recipe.lr", 0.01), ("recipe.epochs", 3), ("task.angle", 45.0), ("model.transformer", "rotation"), ("seed", 4)],
+    [
+        ("recipe.lr", 0.01),
+        ("recipe.dropout", 0.5),
+        ("task.angle", 45.0),
+        ("model.transformer", "rotation"),
+        ("seed", 4),
+    ],
 )
 def test_resume_with_the_config_of_another_run(copy, path, value):
     change_config(copy, path, value)

@@ -38,11 +38,16 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path):
 
 def test_force_replaces_the_run_and_nothing_else(copy):
     (copy / "notes.txt").write_text("mine")
+    (copy / "steps.csv").write_text("epoch,step,seconds,lr,loss\n")
+    (copy / "tensorboard").mkdir()
+    (copy / "tensorboard" / "events.out.tfevents.1").write_bytes(b"points")
+    (copy / "tensorboard" / "mine.txt").write_text("mine")
     before = snapshot(copy)
     said = npstn_("train", *ALONE, "--epochs", "1", "--seed", "1", "--out", copy, "--force")
     assert (said.status, said.err) == (0, "")
     # Nothing of the old run is left: a network without a transformer has but one picture.
-    assert names(copy) == sorted([*FILES, "curves.png", "notes.txt"])
+    assert names(copy) == sorted([*FILES, "curves.png", "notes.txt", "tensorboard"])
+    assert names(copy / "tensorboard") == ["mine.txt"]
     after = snapshot(copy)
     assert after["notes.txt"] == before["notes.txt"]
     assert all(after[name] != before[name] for name in [*FILES, "curves.png"])

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from command import QUICK, npstn_, refusal
+from command import QUICK, npstn_, refusal, score_epochs
 from kills import contents, place_of
 from numpy.testing import assert_array_equal
 
@@ -114,6 +114,53 @@ def test_a_loss_that_became_infinite_on_the_test_images_can_be_saved(tmp_path, s
     again = State(config.build_net(), config.recipe, 100)
     runs.load_checkpoint(tmp_path, config, again, columns)
     assert_array_equal(list(again.epochs[0].values()), [1, np.inf, np.nan])
+
+
+# The weights of the best epoch
+
+
+def weights_after_each_epoch(folder, *options):
+    """Train; give the last and the best weights as bytes, when each epoch is told, and what is said."""
+    seen = []
+
+    def look(line):
+        if line.startswith("epoch"):
+            names = "weights.safetensors", "best.safetensors"
+            seen.append([(folder / name).read_bytes() if (folder / name).exists() else None for name in names])
+
+    return seen, npstn_("train", *TRAIN, *options, "--out", folder, after_line=look)
+
+
+def test_the_best_weights_are_those_of_the_first_best_epoch(tmp_path, monkeypatch):
+    score_epochs(monkeypatch, 50.0, 70.0, 70.0, 60.0)
+    folder = tmp_path / "run"
+    seen, said = weights_after_each_epoch(folder, "--epochs", "4")
+    weights = [last for last, _ in seen]
+    assert (folder / "best.safetensors").read_bytes() == weights[1] != weights[2]
+    assert (folder / "weights.safetensors").read_bytes() == weights[3]
+    # They follow the checkpoint: when an epoch is told, they are those of the best before it.
+    assert [best for _, best in seen] == [None, weights[0], weights[1], weights[1]]
+    last = said.out.splitlines()[-2]
+    assert last == "test accuracy 60.00 % after 4 epochs; the best was 70.00 % after epoch 2 (best.safetensors)"
+
+
+def test_best_weights_that_a_kill_has_left_out_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
+    weights_after_each_epoch(tmp_path / "whole")
+    folder = tmp_path / "run"
+
+    def killed(state, path):
+        if len(runs.read_metrics(folder)["epoch"]) == 2:
+            raise KeyboardInterrupt
+        npstn.save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("npstn.runs.saver.save", killed)
+        assert npstn_("train", *TRAIN, "--out", folder).status == 130
+    assert place_of(folder) == (2, 0)
+    best, wanted = ((run / "best.safetensors").read_bytes() for run in (folder, tmp_path / "whole"))
+    assert best != wanted  # those of the first epoch
+    assert npstn_("train", "--resume", folder).status == 0
+    assert contents(folder) == contents(tmp_path / "whole")
 
 
 # The command

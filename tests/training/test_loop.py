@@ -112,6 +112,33 @@ def test_an_event_finds_the_training_where_it_says(digits):
     assert list(train(net, task, ADAM, state)) == []  # nothing is left to do
 
 
+@pytest.mark.parametrize("recipe", [ADAM, dataclasses.replace(RECIPES["blog"], epochs=2, batch_size=32)])
+def test_each_event_has_the_rate_of_its_step(digits, recipe):
+    """An epoch has that of its last step, and the optimiser already that of the next."""
+    task = task_of(digits[0][:77], digits[1][:77])
+    npstn.manual_seed(0)
+    net = models.build("none", task.image, 10)
+    state = State(net, recipe, len(task))
+    schedule = Recipe.optimizer_for(recipe, models.ClsNet(), 77)[1]
+    wanted = [schedule.at(step) if schedule else recipe.lr for step in range(6)]
+    steps, epochs, before = [], [], state.optimizer.lr
+    for event in train(net, task, recipe, state):
+        if isinstance(event, Step):
+            assert event.lr == before
+            before = state.optimizer.lr
+            steps.append(event.lr)
+        else:
+            epochs.append(event.row["lr"])
+    assert steps == wanted and epochs == [wanted[2], wanted[5]]
+
+
+def test_patience_ends_the_training(digits):
+    """At this rate nothing changes, and no epoch is better than the first."""
+    recipe = dataclasses.replace(ADAM, lr=1e-12, epochs=9, patience=2)
+    _, events = run(task_of(digits[0][:64], digits[1][:64]), recipe, kind="none")
+    assert [row["epoch"] for row in rows(events)] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("stop", [1, 3, 4, 5, 8])
 def test_a_training_that_goes_on_ends_as_if_it_had_not_stopped(digits, stop):
     """After so many events, of 4 in each epoch; another network in another state of the random numbers goes on."""

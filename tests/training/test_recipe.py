@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npstn import models, nn, optim
-from npstn.training import RECIPES, Recipe
+from npstn.training import RECIPES, Recipe, best_epoch
 
 GOOD = Recipe("adamw", lr=0.01, batch_size=8, epochs=3, dropout=0.0)
 
@@ -28,12 +28,33 @@ def test_the_recipe_blog_is_that_of_the_post():
         ({"dropout": -0.1}, "dropout from 0 to below 1, got -0.1"),
         ({"batch_size": 0}, "batch_size to be an integer from 1 to 10^9, got 0"),
         ({"epochs": 2.0}, "epochs to be an integer from 1 to 10^9, got 2.0"),
+        ({"patience": 0}, "patience to be an integer from 1 to 10^9, got 0"),
+        ({"patience": 1.5}, "patience to be an integer from 1 to 10^9, got 1.5"),
     ],
 )
 def test_other_values_are_refused(changes, message):
     with pytest.raises(ValueError) as caught:
         dataclasses.replace(GOOD, **changes)
     assert str(caught.value) == f"Recipe: expected {message}"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best", "out"),
+    [
+        ([], 0, False),
+        ([90], 1, False),
+        ([90, 89], 1, False),
+        ([90, 89, 90], 1, True),  # as good is not better
+        ([90, 89, 91], 3, False),
+        ([90, 91, 91, 90.5], 2, True),
+        ([90, 91, 90, 92, 80], 4, False),
+    ],
+)
+def test_patience_ends_with_so_many_epochs_that_are_not_better(accuracies, best, out):
+    rows = [{"test_accuracy": accuracy} for accuracy in accuracies]
+    assert best_epoch(rows) == best
+    assert dataclasses.replace(GOOD, patience=2).out_of_patience(rows) == out
+    assert not GOOD.out_of_patience(rows)
 
 
 def test_sgd_has_a_constant_rate():

@@ -1,6 +1,7 @@
 """State: a training goes on from each of its states to the same end; a state that no training has is refused."""
 
 import copy
+import dataclasses
 import functools
 import json
 
@@ -14,7 +15,7 @@ from npstn import models
 from npstn.backend.random import generator
 from npstn.data import Source
 from npstn.tasks import Rotated
-from npstn.training import Recipe, State, TrainingError, train
+from npstn.training import Recipe, State, Step, TrainingError, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -106,6 +107,47 @@ def test_measures_that_are_not_finite_are_kept(value):
     assert row["epoch"] == 1
 
 
+def test_a_window_is_the_steps_since_it_was_begun(task):
+    """The last step of an epoch has fewer images; each step counts the same."""
+    net, state = start("none", BLOG)
+    losses, sums = [], []
+    for event in train(net, task, BLOG, state):
+        if isinstance(event, Step):
+            losses.append(event.loss)
+            if state.steps_since_start() % 5 == 0:
+                sums.append((state.window_steps, state.window_loss))
+                state.begin_window()
+    assert state.steps_since_start() == len(losses) == 3 * STEPS
+    assert sums == [(5, sum(losses[k : k + 5])) for k in (0, 5, 10, 15)]
+    assert (state.window_steps, state.window_loss) == (1, losses[-1])
+
+
+def test_an_early_checkpoint_has_no_window(uninterrupted):
+    arrays, text = uninterrupted("none", FAST)[2][4]
+    numbers = json.loads(text)
+    del numbers["window_steps"], numbers["window_loss"]
+    net, state = start("none", FAST)
+    state.load(arrays, numbers)
+    assert (state.steps, state.window_steps, state.window_loss) == (4, 0, 0.0)
+
+
+def test_an_epoch_that_was_begun_is_ended(uninterrupted):
+    """Also where the patience, or the number of epochs, has been lowered since."""
+    def after(number):
+        _, state = start("none", FAST)
+        load(state, *uninterrupted("none", FAST)[2][number])
+        return state
+
+    at_an_end, within = after(2 * (STEPS + 1)), after(2 * (STEPS + 1) + 3)
+    for recipe, over in ((FAST, False), (dataclasses.replace(FAST, epochs=2), True)):
+        assert (at_an_end.over(recipe), within.over(recipe)) == (over, False)
+    for state in (at_an_end, within):
+        state.epochs[1]["test_accuracy"] = state.epochs[0]["test_accuracy"]
+    impatient = dataclasses.replace(FAST, patience=1)
+    assert at_an_end.over(impatient) and not within.over(impatient)
+    assert (at_an_end.epochs_begun(), within.epochs_begun()) == (2, 3)
+
+
 def test_half_of_a_random_number_is_not_lost():
     """PCG64 draws 64 bits and keeps the half that 32-bit numbers leave over."""
     _, state = start("none", BLOG, seed=1)
@@ -134,6 +176,8 @@ WRONG = {
     "steps": [-1, 1.5, "3", None, True, [1]],
     "loss": ["nan", None, 10**400, [0.5]],
     "seconds": [-1.0, "inf", None],
+    "window_steps": [-1, 1.5, "3", None],
+    "window_loss": ["nan", None],
     "epochs": [None, 2, "ab", {}, [1], [[]], [{}]],
     "epochs.0": [{"epoch": 2}, {"test_loss": 0.5}],
     "epochs.0.epoch": [2, 0, "1", None, "nan"],
