@@ -26,11 +26,12 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _word(text: str) -> str | float:
-    """A number, or the name of a parameter."""
+    """A finite number, or the name of a parameter."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return text
+    return value if math.isfinite(value) else text
 
 
 def run(options: argparse.Namespace) -> None:
@@ -43,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
         raise BadArgument("argument --parameter: goes with one --digit, not with --wrong")
     if parameter and digits and len(digits) > 1:
         raise BadArgument(f"argument --parameter: goes with one --digit, got {len(digits)}")
-    for word in parameter[1:] or [0.0]:
-        if not isinstance(word, float) or not math.isfinite(word):
+    for word in parameter[1:]:
+        if isinstance(word, str):
             raise BadArgument(f"argument --parameter: expected numbers after the name, got {word}")
     figure = show(options.folder, digits, options.data_dir, options.wrong or 0, parameter)
     arguments.write_figure(figure, options.out or options.folder / "show.png")

@@ -23,6 +23,7 @@ from npstn.transformers.words import changes_in_words, in_words, parameter_in_wo
 
 MOST = 50  # columns of a picture: 50 are about 10,000 pixels high
 COLUMNS = 5  # side by side: as many fit on a screen
+LINE = 0.16  # inches
 
 
 def show(
@@ -112,9 +113,7 @@ def set_to(net: nn.Module, test: Batch, number: int, parameter: int, values: Seq
     name = spatial_transformer(net).transformer.parameter_names[parameter]
     parameters = steering.setting(net, test.images[number], parameter, values)
     views = view(net, test, [number] * len(values), parameters)
-    return [
-        seen._replace(set_to=parameter_in_words(name, value)) for seen, value in zip(views, values, strict=True)
-    ]
+    return [seen._replace(set_to=parameter_in_words(name, x)) for seen, x in zip(views, values, strict=True)]
 
 
 def draw(views: Sequence[View], task: Task) -> Figure:
@@ -124,36 +123,38 @@ def draw(views: Sequence[View], task: Task) -> Figure:
     along which the loss would fall if each point of the grid were free to move, in one scale for all images.
     """
     # In inches, by hand: panels of a fixed shape with texts all round are more than a layout engine gets right.
-    aside, pitch, widest, highest, edge, line = 1.45, 2.25, 2.1, 1.48, 0.12, 0.16
+    aside, pitch, widest, highest, edge = 1.45, 2.25, 2.1, 1.48, 0.12
     texts = [_texts(seen, task.classes) for seen in views]
     lines = np.array([[text.count("\n") + 1 for text in column] for column in texts]).max(axis=0)
-    above, below = 0.1 + line * lines[:4], 0.08 + line * lines[4]
+    above, below = 0.1 + LINE * lines[:4], 0.08 + LINE * lines[4]
     shape = max(image.shape[1] / image.shape[2] for seen in views for image in (seen.image, seen.output))
-    tall = min(highest, widest * max(shape, 0.75))  # the margins of the grid's panel take it to 0.75 or more
+    tall = min(highest, widest * max(shape, 0.75))  # the grid's panel has margins, and so a shape of its own
+    tops = edge + np.cumsum(above) + tall * np.arange(4)  # of the panels, from the top of a block of columns
+    block = tops[-1] + tall + below + edge
     side_by_side = _side_by_side(views)
-    blocks = -(-len(views) // side_by_side)
-    block = above.sum() + 4 * tall + below + 2 * edge
-    width, height = aside + pitch * min(side_by_side, len(views)) + edge, blocks * block
+    width = aside + pitch * min(side_by_side, len(views)) + edge
+    height = -(-len(views) // side_by_side) * block
     figure = Picture(figsize=(width, height))
     steepest = max(np.hypot(*seen.slopes.T).max() for seen in views)
     angles = any(name.endswith("_deg") for seen in views for name in (*seen.truth, *seen.found))
-    tops = edge + np.cumsum(above) + tall * np.arange(4)  # of the panels, from the top of a block
     for k, (seen, column) in enumerate(zip(views, texts, strict=True)):
         row, place = divmod(k, side_by_side)
-        panels = []
-        for top in tops:
-            left = aside + pitch * place + (pitch - widest) / 2
-            bottom = height - row * block - top - tall
-            panels.append(figure.add_axes((left / width, bottom / height, widest / width, tall / height)))
-            if place == 0:
-                heading, note = HEADINGS[len(panels) - 1]
-                note += COUNTER_CLOCKWISE * (angles and len(panels) == 1)
-                middle, label = bottom + tall, {"x": edge / width, "ha": "left", "va": "top", "fontsize": 9}
-                figure.text(y=middle / height, s=heading, weight="bold", **label)
-                lower = middle - line * (heading.count("\n") + 1.3)
-                figure.text(y=lower / height, s=note, **label)
-        _column(panels, seen, column, steepest)
+        left, upper = aside + pitch * place + (pitch - widest) / 2, height - row * block - tops
+        if place == 0:
+            for (heading, note), y in zip(HEADINGS, upper, strict=True):
+                note += COUNTER_CLOCKWISE * (angles and heading == HEADINGS[0][0])
+                _heading(figure, edge, y, heading, note)
+        boxes = [(left / width, (y - tall) / height, widest / width, tall / height) for y in upper]
+        _column([figure.add_axes(box) for box in boxes], seen, column, steepest)
     return figure
+
+
+def _heading(figure: Figure, x: float, y: float, heading: str, note: str) -> None:
+    """Write the heading of a row, and a note on it; (x, y): the upper left corner, in inches."""
+    width, height = figure.get_size_inches()
+    beneath = y - LINE * (heading.count("\n") + 1.3)
+    figure.text(x / width, y / height, heading, ha="left", va="top", fontsize=9, weight="bold")
+    figure.text(x / width, beneath / height, note, ha="left", va="top", fontsize=9)
 
 
 def _side_by_side(views: Sequence[View]) -> int:
