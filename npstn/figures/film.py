@@ -64,7 +64,9 @@ def write_gif(path: Path, figures: Iterable[Figure], mode: str, pause: int) -> N
         canvas.draw()
     below_each_other = np.concatenate([np.asarray(canvas.buffer_rgba()) for canvas in canvases])
     # Few colours, and the same for all pictures: what stays as it was is then not written again.
-    few = Image.fromarray(below_each_other).convert(mode).quantize(32 if mode == "RGB" else 16)
+    drawn = Image.fromarray(below_each_other).convert(mode)
+    # By coverage: the median would mix a colour that few pixels have, that of a mark, with others.
+    few = drawn.quantize(32, Image.Quantize.MAXCOVERAGE) if mode == "RGB" else drawn.quantize(16)
     height = few.height // len(canvases)
     first, *others = (few.crop((0, top, few.width, top + height)) for top in range(0, few.height, height))
     pauses = [pause] * len(others) + [3000]

@@ -67,8 +67,9 @@ def loss_over(
     slope = here.slopes[0, parameter] / read_as(name)
     draw_slope(axes, at, here.losses[0], slope)
     unit = "degree" if name.endswith("_deg") else f"unit of {name}"
-    found_there = f"the localisation network finds {parameter_in_words(name, at)}: the loss is {here.losses[0]:.2g}"
-    axes.set_title(f"{found_there},\nits slope by the backward pass {slope:+.2g} per {unit}", fontsize=10.5)
+    found_there = f"the localisation network finds {parameter_in_words(name, float(f'{at:.2g}'))}"
+    slope_there = f"its slope by the backward pass {slope:+.2g} per {unit}"
+    axes.set_title(f"{found_there}: the loss is {here.losses[0]:.2g},\n{slope_there}", fontsize=10.5)
     return figure
 
 
