@@ -98,8 +98,9 @@ def _which(net: nn.Module, parameter: Sequence[str | float]) -> tuple[int, list[
         which, values = 0, list(parameter)
     if not values:
         raise runs.RunError(f"expected values of {names[which]} after its name, got none")
-    if not all(isinstance(value, (int, float)) and np.isfinite(value) for value in values):
-        raise runs.RunError(f"expected values of {names[which]} that are finite numbers, got {values}")
+    for value in values:
+        if not isinstance(value, (int, float)) or not abs(value) <= 1e6:
+            raise runs.RunError(f"expected values of {names[which]} from -1e6 to 1e6, got {value}")
     return which, [float(value) for value in values]
 
 

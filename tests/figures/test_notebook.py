@@ -2,36 +2,25 @@
 
 import base64
 import io
-import json
 import re
 import sys
 
 import numpy as np
 import pytest
-from command import COMMAND, ROOT
+from command import COMMAND
 from PIL import Image
 
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
-pytest.importorskip("ipykernel")
+notebooks = pytest.importorskip("notebooks")
 
 
 @pytest.fixture
 def cells(tmp_path, monkeypatch):
-    """A function that runs cells in a fresh kernel of this Python, and gives the outputs of each."""
-    kernel = tmp_path / "kernels" / "of_the_tests"
-    kernel.mkdir(parents=True)
-    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": start, "display_name": "tests", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # without what the user has set there
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel sets its own
+    """A function that runs cells in a fresh kernel, and gives the outputs of each."""
+    v4 = notebooks.nbformat.v4
 
     def run(*sources):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        client = nbclient.NotebookClient(notebook, kernel_name="of_the_tests", timeout=200)
-        return [cell.outputs for cell in client.execute(cwd=str(tmp_path)).cells]
+        notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
+        return notebooks.execute(notebook, tmp_path, monkeypatch)
 
     return run
 

@@ -121,8 +121,9 @@ def test_one_of_several_parameters_is_set_and_the_others_are_found(trial):
         ({"numbers": [1, 2], "parameter": [3]}, "expected one test image to draw with a parameter set, got 2"),
         ({"wrong": 1, "parameter": [3]}, "expected one test image to draw with a parameter set, got 1 misread ones"),
         ({"parameter": ["angle_deg"]}, "expected values of angle_deg after its name, got none"),
-        ({"parameter": [1, float("inf")]}, "expected values of angle_deg that are finite numbers, got [1, inf]"),
-        ({"parameter": [1, "2"]}, "expected values of angle_deg that are finite numbers, got [1, '2']"),
+        ({"parameter": [1, float("inf")]}, "expected values of angle_deg from -1e6 to 1e6, got inf"),
+        ({"parameter": [1, "2"]}, "expected values of angle_deg from -1e6 to 1e6, got 2"),
+        ({"parameter": [float("nan")]}, "expected values of angle_deg from -1e6 to 1e6, got nan"),
         ({"parameter": range(51)}, "expected at most 50 values in a picture, got 51: draw several"),
         (
             {"parameter": ["t_x", 3]},
