@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from command import COMMAND
+from command import COMMAND, FEW_DIGITS
 from PIL import Image
 
 notebooks = pytest.importorskip("notebooks")
@@ -62,3 +62,17 @@ def test_the_command_trains_to_its_pictures_in_a_notebook(cells, tmp_path):
     assert re.search(r"^test accuracy \d+\.\d\d % after 1 epoch\r?\nrun/curves\.png\r?\n\Z", said, re.MULTILINE), said
     assert "|" not in said  # a notebook would keep every state of a bar
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_training_in_the_kernel_itself_has_a_bar_where_there_are_widgets(cells, widgets):
+    """Without them there is none, and no warning of it."""
+    pytest.importorskip("ipywidgets")
+    hidden = "" if widgets else "import sys; sys.modules['ipywidgets'] = None\n"
+    train = "train --data drawn --transformer none --epochs 1 --batch-size 50 --threads 1 --out run"
+    ready, trained = cells(f"{hidden}{FEW_DIGITS}", f"main({train.split()}) or None")
+    assert ready == []
+    bars = [output for output in trained if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    assert [output.data["text/plain"].startswith("epoch 1/1, ") for output in bars] == [True] * widgets
+    others = [output for output in trained if output not in bars]
+    assert {(output.output_type, output.get("name")) for output in others} == {("stream", "stdout")}, others
