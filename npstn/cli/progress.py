@@ -99,8 +99,8 @@ def duration(seconds: float) -> str:
 def has_room_for_a_bar() -> bool:
     """Whether this is a notebook that shows bars, or standard error a terminal that is wide enough.
 
-    Some terminals say that they have 0 columns. What a notebook gives to a program that it starts looks like a terminal,
-    but it keeps every state of a bar.
+    Some terminals say that they have 0 columns. What a notebook gives to a program that it starts looks like a
+    terminal, but it keeps every state of a bar.
     """
     if shows_bars():
         return True
