@@ -12,6 +12,7 @@ import npstn
 import npstn.functional as F
 from npstn import Tensor, models, nn, optim, training
 from npstn.data import Source, draw_digits
+from npstn.figures import loss_over
 from npstn.tasks import Rotated
 
 digits = Source(
@@ -39,6 +40,19 @@ net = models.STNClsNet(recipe.dropout)
 *_, last = training.train(net, task, recipe, training.State(net, recipe, len(task)))
 accuracy, correlation = last.row["test_accuracy"], last.row["angle_correlation"]
 print(f"the network that it was trained in: {accuracy:.1f} %, angle correlation {correlation:.2f}")
+
+# %% [markdown]
+# ## What it has learned
+#
+# A test digit, and its loss over the angle at which it could be read. The dot is the angle that the localiser chooses,
+# from the image alone: it never sees this curve. The line is the slope there, down which a training step moves it. In
+# a notebook the last line shows the picture.
+
+# %%
+figure = loss_over(net, test.images[0], test.labels[0])
+figure.savefig("loss_over_angle.png", dpi=150)
+print("wrote loss_over_angle.png")
+figure
 
 # %% [markdown]
 # ## Frozen

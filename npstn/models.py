@@ -175,6 +175,21 @@ def spatial_transformers(net: nn.Module) -> list[SpatialTransformer]:
     return [module for module in net.modules() if isinstance(module, SpatialTransformer)]
 
 
+def spatial_transformer(net: nn.Module, number: int = 0) -> SpatialTransformer:
+    """One of the spatial transformers in a network, by its number in the order of `net.modules()`.
+
+    Raises ValueError where the network has no such transformer.
+
+    >>> spatial_transformer(STNClsNet()).transformer.parameter_names
+    ('angle_deg',)
+    """
+    transformers = spatial_transformers(net)
+    if not 0 <= number < len(transformers):
+        there = f"from 0 to {len(transformers) - 1}" if transformers else "of a network that has some"
+        raise ValueError(f"spatial_transformer: expected the number of one {there}, got {number}")
+    return transformers[number]
+
+
 def localisers(net: nn.Module) -> list[nn.Module]:
     """The localisation networks of the spatial transformers in a network."""
     return [module.loc_net for module in spatial_transformers(net)]
@@ -208,7 +223,7 @@ def steer(net: nn.Module, parameters: Tensor, number: int = 0) -> Iterator[None]
 
     Args:
         parameters: (B, P), for the images that the network is given inside of the `with`.
-        number: which transformer, in the order of `net.modules()`.
+        number: which transformer: see `spatial_transformer`.
 
     Raises ValueError where the network has no such transformer; inside, the network raises it for another shape.
 
@@ -218,11 +233,7 @@ def steer(net: nn.Module, parameters: Tensor, number: int = 0) -> Iterator[None]
     >>> looks[0][1].V.data[1, 0, 0, 27].round(3).item()  # a quarter turn takes one diagonal to the other
     1.0
     """
-    transformers = spatial_transformers(net)
-    if not 0 <= number < len(transformers):
-        there = f"from 0 to {len(transformers) - 1}" if transformers else "of a network that has some"
-        raise ValueError(f"steer: expected the number of a spatial transformer {there}, got {number}")
-    steered = transformers[number]
+    steered = spatial_transformer(net, number)
     before, steered._steered = steered._steered, parameters
     try:
         yield

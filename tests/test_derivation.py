@@ -1811,10 +1811,31 @@ def test_snippets_print_what_the_text_says():
 
 @pytest.fixture(scope="module")
 def program():
-    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+    return loaded("make_pictures")
+
+
+def loaded(name):
+    """A program of docs."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_walk_goes_down_the_curve():
+    """With a transformer that is told nothing yet: the points lie on the curve, and each step follows its line."""
+    walk, (images, labels) = loaded("make_walk"), draw_digits(1, seed=0)
+    npstn.manual_seed(0)
+    image = images[:1] / np.float32(255)
+    curves = [figure.axes[1] for figure in walk.walk(models.STNClsNet(), image, int(labels[0]))]
+    curve, line, _ = (line.get_xydata() for line in curves[0].lines)
+    points = np.concatenate([axes.lines[-1].get_xydata() for axes in curves])
+    assert len(points) == walk.STEPS + 1 and points[0, 0] == 0
+    assert np.abs(np.interp(points[:, 0], *curve.T) - points[:, 1]).max() < 1e-3
+    (left, below), (right, above) = line
+    slope = np.degrees((above - below) / (right - left))  # per radian
+    assert np.radians(points[1, 0]) == pytest.approx(-walk.RATE * slope, rel=1e-3)
+    assert "](pictures/derivation_walk.gif)" in TEXT and walk.FILE.stat().st_size < 300_000
 
 
 def test_pictures_linked_are_those_drawn(program):

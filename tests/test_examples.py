@@ -1,4 +1,4 @@
-"""Each example runs by itself, in an empty folder, and finds what it says that it finds."""
+"""Each example runs by itself, as a script and as a notebook, in an empty folder, and finds what it says."""
 
 import importlib.util
 import os
@@ -94,6 +94,7 @@ def reuse_localiser(said, folder):
     (behind,) = numbers(r"behind the frozen localiser: (\S+) %", said)
     assert behind > alone + 3
     assert "to the last bit" in said
+    assert (folder / "loss_over_angle.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 FINDS = {check.__name__: check for check in (one_pixel, own_operation, own_images, pytorch_weights, feature_maps)}
@@ -107,6 +108,20 @@ def test_every_example_has_a_check():
 @pytest.mark.parametrize("name", FINDS)
 def test_example(name, tmp_path):
     FINDS[name](run(name, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("name", FINDS)
+def test_an_example_as_a_notebook(name, tmp_path, monkeypatch):
+    """In a kernel, which is not to warn; the example finds the same as the script, and its figure shows itself."""
+    jupytext, notebooks = pytest.importorskip("jupytext"), pytest.importorskip("notebooks")
+    notebook = jupytext.read(EXAMPLES / f"{name}.py")
+    assert [cell.cell_type for cell in notebook.cells].count("markdown") >= 3
+    outputs = [output for cell in notebooks.execute(notebook, tmp_path, monkeypatch) for output in cell]
+    printed = [output for output in outputs if output.output_type == "stream"]
+    assert {output.name for output in printed} <= {"stdout"}, printed
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == (name in ("own_images", "reuse_localiser"))
+    FINDS[name]("".join(output.text for output in printed), tmp_path)
 
 
 @pytest.mark.parametrize("name", FINDS)

@@ -19,9 +19,11 @@ from npstn import Tensor, models, nn
 from npstn.data import SOURCES
 from npstn.figures import film
 from npstn.figures.before_after import before_after
-from npstn.figures.single_images import draw, view
 from npstn.figures.parameters import parameters
+from npstn.figures.single_images import draw
+from npstn.figures.views import view
 from npstn.runs import read_metrics
+from npstn.runs.frames import Moment
 from npstn.tasks import TASKS
 from npstn.training import Epoch, Recipe, State, evaluate, look, train
 from npstn.transformers import TRANSFORMERS
@@ -135,11 +137,11 @@ def test_the_pictures(task, nets, tmp_path, which):
     figures = [
         draw(view(net, test, [0, 1, 5]), task),
         before_after(before, after),
-        film.picture(before, after, 2, 50.0),
+        film.picture(before, after, "after epoch 2: 50.0 % of the test images are read right"),
         parameters(test, score.found, task.classes),
     ]
     assert [len(figure.axes) for figure in figures] == [
-        3 * len(looks) * 4,  # images, panels in a row
+        3 * len(looks) * 4,  # images, panels in a column
         1 + len(looks),
         1 + len(looks),
         len(looks) * 2 * 2,  # two quantities, each with a bar of colours
@@ -149,7 +151,7 @@ def test_the_pictures(task, nets, tmp_path, which):
         assert is_png(figure, tmp_path / "x.png")
     titles = [axes.get_title() for axes in figures[0].axes]
     assert titles[0].startswith("test image 0, class upright,\nshift x ")
-    film.write(tmp_path / "x.gif", before, {0: np.uint8(255 * after.clip(0, 1))}, {})
+    film.write(tmp_path / "x.gif", before, {Moment(0): np.uint8(255 * after.clip(0, 1))}, 19, {})
     assert Image.open(tmp_path / "x.gif").format == "GIF"
 
 
@@ -186,6 +188,7 @@ def test_the_command_takes_them_all_the_way(known, tmp_path):
 
     assert command("show", run, "--digit", 0, 7)[0] == 0
     assert Image.open(run / "show.png").size[0] > 300
+    assert command("show", run, "--parameter", "parameter_2", -0.5, 0.5)[0] == 0
 
     assert command(*common, "--transformer", "none", "--out", alone)[0] == 0
     status, table, _ = command("compare", run, alone, "--out", tmp_path / "compare.png")

@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, a line every half minute everywhere else."""
+"""How far a training is: a bar on a terminal and in a notebook, a line every half minute everywhere else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tqdm import tqdm
-
+from npstn.backend.notebook import shows_bars
 from npstn.backend.parallel import get_num_threads
 from npstn.cli.arguments import say
 from npstn.training import Epoch, State, Step
@@ -34,6 +33,8 @@ def with_progress(events: Iterator[Step | Epoch], state: State, epochs: int, ste
         if isinstance(event, Step):
             progress.add(event)
             if bar is None and has_room_for_a_bar():
+                from tqdm.auto import tqdm  # here, because in a notebook without room it warns
+
                 bar = tqdm(total=steps, desc=str(progress), bar_format=BAR, leave=False, dynamic_ncols=True)
             if bar is not None:
                 bar.set_description_str(str(progress), refresh=False)
@@ -96,10 +97,13 @@ def duration(seconds: float) -> str:
 
 
 def has_room_for_a_bar() -> bool:
-    """Whether standard error is a terminal that is wide enough. Some terminals say that they have 0 columns.
+    """Whether this is a notebook that shows bars, or standard error a terminal that is wide enough.
 
-    What a notebook gives to a program looks like a terminal, but it keeps every state of a bar.
+    Some terminals say that they have 0 columns. What a notebook gives to a program that it starts looks like a
+    terminal, but it keeps every state of a bar.
     """
+    if shows_bars():
+        return True
     if "JPY_PARENT_PID" in os.environ:  # set by Jupyter for its kernels, and so for what they start
         return False
     try:

@@ -101,7 +101,7 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
     say(f"{doing} {_kind(config)} on {task.summary(len(task))}; run: {out}")
     compile_at_first_start(config.model, dataclasses.asdict(recipe))
     if not resuming:
-        _keep_frame(out, 0, net, task)
+        _keep_frame(out, state, net, task)
     with runs.Saver(out, config, state, options.checkpoint_minutes) as saver:
         saver.save()
         if finished:  # the run may have been killed before it could write everything
@@ -117,6 +117,8 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
                     logged = log.after_step(event.lr) if log else None
                     if board and logged:
                         board.add_steps(logged)
+                    if not state.epochs and frames.is_early(state.steps, steps):
+                        _keep_frame(out, state, net, task)  # before a checkpoint that a resumed run goes on from
                     saver.after_step()
                     continue
                 score = event.score
@@ -124,7 +126,7 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
                 if board:
                     board.add_epoch(event.row)
                 npstn.save(net.state_dict(), out / WEIGHTS)
-                _keep_frame(out, len(state.epochs), net, task)
+                _keep_frame(out, state, net, task)
                 say(line(event, recipe.epochs, task))
                 for alarm in filter(None, (task.alarm(task.test(), score.found), no_better_than_chance(score, task))):
                     say(f"warning: {alarm}")
@@ -174,11 +176,12 @@ def no_better_than_chance(score: Score, task: Task) -> str:
     )
 
 
-def _keep_frame(out: Path, epoch: int, net: nn.Module, task: Task) -> None:
-    """Keep what the transformers hand on after an epoch (0: before the first), for training.gif."""
+def _keep_frame(out: Path, state: State, net: nn.Module, task: Task) -> None:
+    """Keep what the transformers hand on at this point of the training, for training.gif."""
     looks = look(net, task.few())
     if looks:
-        frames.keep(out, epoch, np.concatenate([seen.V.data for _, seen in looks]))
+        moment = frames.Moment(len(state.epochs), state.steps)
+        frames.keep(out, moment, np.concatenate([seen.V.data for _, seen in looks]))
 
 
 def _kind(config: Config) -> str:

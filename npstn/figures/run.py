@@ -11,7 +11,7 @@ from npstn.figures import film
 from npstn.figures.before_after import before_after
 from npstn.figures.curves import curves
 from npstn.figures.parameters import parameters
-from npstn.runs import frames, read_metrics
+from npstn.runs import frames, read_config, read_metrics
 from npstn.tasks import Task
 from npstn.training import Score, look
 
@@ -36,5 +36,6 @@ def draw_run(folder: Path, net: nn.Module, task: Task, score: Score) -> list[Pat
             epochs = metrics["epoch"].astype(int).tolist()
             accuracies = dict(zip(epochs, metrics["test_accuracy"].tolist(), strict=True))
             paths.append(folder / "training.gif")
-            film.write(paths[-1], before, kept, accuracies)
+            steps = -(-len(task) // read_config(folder).recipe.batch_size)
+            film.write(paths[-1], before, kept, steps, accuracies)
     return paths

@@ -1,4 +1,4 @@
-"""What trained transformers do to single test images, and where the loss would rather have them read."""
+"""The picture of single test images on their way through the transformers of a run."""
 
 from __future__ import annotations
 
@@ -6,143 +6,73 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import npstn.functional as F
 from npstn import nn, runs
-from npstn.autograd import Tensor
+from npstn.figures import steering
 from npstn.figures.images import shown
 from npstn.figures.picture import Picture
-from npstn.models import Look, watch
+from npstn.figures.views import View, view
+from npstn.models import spatial_transformer
 from npstn.tasks import Batch, Task
-from npstn.training.metrics import evaluate, evaluating, misread
-from npstn.transformers import Transformer
-from npstn.transformers.words import changes_in_words, in_words
+from npstn.training.metrics import evaluate, misread
+from npstn.transformers.words import changes_in_words, in_words, parameter_in_words
 
-
-MOST_ROWS = 50  # of a picture: 200 would be about 100,000 pixels high
-
-
-class View(NamedTuple):
-    """A test image on its way through the network; places and steps in pixels of the image, x to the right, y down."""
-
-    number: int  # in the test set
-    label: int
-    truth: dict[str, float]  # how the image had been distorted
-    image: np.ndarray  # (C, H, W), what the transformer is given
-    found: dict[str, float]  # what the transformer does to it
-    points: np.ndarray  # (h, w, 2): where each output pixel reads, (x, y)
-    output: np.ndarray  # (C, h, w), what it reads there
-    probabilities: np.ndarray  # (classes,), by the classifier
-    loss: float  # -log of the probability of the label
-    slopes: np.ndarray  # (h, w, 2): ∂loss/∂points, per pixel
-    downhill: dict[str, float]  # change of `found` along which the transformer lowers the loss most quickly, such that
-    #                             the point that moves farthest moves by one pixel
-    fall: float  # by how much the loss falls then, to first order
-    whose: str = "the transformer"  # which one, where there are several
-
-
-def view(net: nn.Module, test: Batch, numbers: Sequence[int]) -> list[View]:
-    """Follow test images through a network, in eval mode, and the loss of each back to the grid of each transformer.
-
-    Of several transformers, the views of the first image come first.
-    """
-    which = np.asarray(numbers)
-    labels = test.labels[which]
-    with evaluating(net), watch(net) as looks:
-        y = net(Tensor(test.images[which]))
-        for _, look in looks:
-            look.parameters.retain_grad()
-            look.grid.retain_grad()
-        # nll_loss is the mean over the images; with this upstream gradient it is their sum: each stands for itself.
-        F.nll_loss(y, labels).backward(np.array(len(which), y.dtype))
-        net.zero_grad()
-    of_each = [_views(transformer, look, test, numbers, y.data) for transformer, look in looks]
-    if len(looks) > 1:
-        of_each = [[v._replace(whose=f"transformer {k}") for v in views] for k, views in enumerate(of_each, start=1)]
-    return [seen for views in zip(*of_each, strict=True) for seen in views]
-
-
-def _views(transformer: Transformer, look: Look, test: Batch, numbers: Sequence[int], y: np.ndarray) -> list[View]:
-    """The views of one transformer. Args: y: the log-probabilities, (B, classes)."""
-    labels = test.labels[np.asarray(numbers)]
-    dp, dG = look.parameters.grad, look.grid.grad
-    assert dp is not None and dG is not None
-    G, half = look.grid.data, _pixels(look.U.data)
-    size = G.shape[1], G.shape[2]
-    found = transformer.describe(look.parameters.data, size)
-    step, fall = _downhill(transformer, look.parameters.data, G, dp, half)
-    changed = transformer.describe(look.parameters.data + step, size)
-    return [
-        View(
-            number,
-            int(labels[b]),
-            {name: float(values[number]) for name, values in test.truth.items()},
-            look.U.data[b],
-            {name: float(values[b]) for name, values in found.items()},
-            (G[b] + 1) * half,
-            look.V.data[b],
-            np.exp(y[b]),
-            -float(y[b, labels[b]]),
-            dG[b] / half,
-            {name: float(changed[name][b] - found[name][b]) for name in found},
-            float(fall[b]),
-        )
-        for b, number in enumerate(numbers)
-    ]
-
-
-def _pixels(U: np.ndarray) -> np.ndarray:
-    """How many pixels of an image a step of 1 in the grid is, along x and y."""
-    return (np.array(U.shape[:1:-1], U.dtype) - 1) / 2
-
-
-def _downhill(
-    transformer: Transformer, parameters: np.ndarray, G: np.ndarray, dp: np.ndarray, half: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The step of the parameters against their gradient that moves the farthest point by one pixel, and by how much
-    the loss falls along it, to first order."""
-    tiny = 1e-3 / (np.linalg.norm(dp, axis=1, keepdims=True) + np.finfo(dp.dtype).tiny)
-    moved = transformer.grid(Tensor(parameters - tiny * dp), (G.shape[1], G.shape[2])).data
-    farthest = np.linalg.norm((moved - G) * half, axis=3).max(axis=(1, 2))  # pixels
-    step = np.where(farthest[:, None] > 0, -tiny * dp / np.maximum(farthest, 1e-12)[:, None], 0).astype(dp.dtype)
-    return step, -(step * dp).sum(axis=1)
+MOST = 50  # columns of a picture: 50 are about 10,000 pixels high
+COLUMNS = 5  # side by side: as many fit on a screen
+LINE = 0.16  # inches
 
 
 def show(
     run: str | os.PathLike[str],
-    numbers: Sequence[int] = range(5),
+    numbers: Sequence[int] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     wrong: int = 0,
+    parameter: Sequence[str | float] = (),
     best: bool = False,
 ) -> Figure:
-    """The picture of some test images of a run, one a row, or one for each of several transformers: see `draw`.
+    """The picture of some test images of a run, one a column, or one for each of several transformers: see `draw`.
 
     Args:
         run: the folder that `npstn train` wrote.
-        numbers: those of the test images, from 0.
+        numbers: those of the test images, from 0; the first five where None.
         data_dir: the folder of the data's files; where the run found them if None.
         wrong: draw so many misread images in place of `numbers`, first those with the highest loss.
+        parameter: draw one image, the first where `numbers` is None, as the transformer reads it with a parameter set
+            to these values, angles in degrees. The name of the parameter comes first: ["t_x", -0.5, 0, 0.5]. It can be
+            left out where the transformer has one parameter. The others stay as the localisation network finds them.
         best: take the weights of the run's best epoch in place of those of its last.
 
-    Raises RunError where there is no such run, no transformer in it or no such image; also for more than 50 rows.
+    Raises RunError where there is no such run, no transformer in it, no such image or no such parameter; also for more
+    than 50 columns.
     """
     folder = Path(run)
     config = runs.read_config(folder)
     net = runs.load_net(folder, config, best)
     if config.model["transformer"] == "none":
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
-    if wrong:
+    if len(parameter):
+        if config.model["parallel"] > 1:
+            several = f"{config.model['parallel']} of them side by side: parameters can be set in a single one only"
+            raise runs.RunError(f"expected a run with one transformer, got {several}")
+        which, values = _which(net, parameter)
+        numbers = [0] if numbers is None else numbers
+        if wrong or len(numbers) != 1:
+            got = f"{wrong} misread ones" if wrong else len(numbers)
+            raise runs.RunError(f"expected one test image to draw with a parameter set, got {got}")
+    elif wrong:
         numbers = range(wrong)  # until it is known which
+    elif numbers is None:
+        numbers = range(5)
     if not len(numbers):
         raise runs.RunError("expected a test image at least, got none")
-    most = MOST_ROWS // config.model["parallel"]
-    if len(numbers) > most:
-        raise runs.RunError(f"expected at most {most} test images in a picture, got {len(numbers)}: draw several")
+    most, drawn = MOST // config.model["parallel"], len(values) if len(parameter) else len(numbers)
+    if drawn > most:
+        what = "values" if len(parameter) else "test images"
+        raise runs.RunError(f"expected at most {most} {what} in a picture, got {drawn}: draw several")
     task = config.open_task(folder, data_dir)
     test = task.test()
     if wrong:
@@ -152,43 +82,96 @@ def show(
     for number in numbers:
         if not 0 <= number < len(test.labels):
             raise runs.RunError(f"expected test images from 0 to {len(test.labels) - 1}, got {number}")
+    if len(parameter):
+        return draw(set_to(net, test, numbers[0], which, values), task)
     return draw(view(net, test, numbers), task)
 
 
-def draw(views: Sequence[View], task: Task) -> Figure:
-    """Test images on their way through a transformer, one a row.
+def _which(net: nn.Module, parameter: Sequence[str | float]) -> tuple[int, list[float]]:
+    """Which parameter is meant, from 0, and the values that it is set to."""
+    transformer = spatial_transformer(net).transformer
+    names, (first, *rest) = transformer.parameter_names, parameter
+    if first in names:
+        which, values = names.index(str(first)), rest
+    elif isinstance(first, str) or len(names) > 1:
+        known = f"parameter of the transformer {transformer.name} ({', '.join(names)})"
+        raise runs.RunError(f"expected the name of a {known}, and then its values; got {first}")
+    else:
+        which, values = 0, list(parameter)
+    if not values:
+        raise runs.RunError(f"expected values of {names[which]} after its name, got none")
+    for value in values:
+        if not isinstance(value, (int, float)) or not abs(value) <= 1e6:
+            raise runs.RunError(f"expected values of {names[which]} from -1e6 to 1e6, got {value}")
+    return which, [float(value) for value in values]
 
-    From the left: the image; the sampling grid over it; what is read there, with the classifier's answer; and the
-    arrows along which the loss would fall if each point of the grid were free to move, in one scale for all rows.
+
+def set_to(net: nn.Module, test: Batch, number: int, parameter: int, values: Sequence[float]) -> list[View]:
+    """The views of one test image with one parameter of the first transformer set to each of these values.
+
+    Args:
+        parameter: which one, from 0.
+        values: angles in degrees.
+    """
+    name = spatial_transformer(net).transformer.parameter_names[parameter]
+    parameters = steering.setting(net, test.images[number], parameter, values)
+    views = view(net, test, [number] * len(values), parameters)
+    return [seen._replace(set_to=parameter_in_words(name, x)) for seen, x in zip(views, values, strict=True)]
+
+
+def draw(views: Sequence[View], task: Task) -> Figure:
+    """Test images on their way through a transformer, one a column, five columns side by side.
+
+    From above: the image; the sampling grid over it; what is read there, with the classifier's answer; and the arrows
+    along which the loss would fall if each point of the grid were free to move, in one scale for all images.
     """
     # In inches, by hand: panels of a fixed shape with texts all round are more than a layout engine gets right.
-    panel, gap, edge, line = 2.5, 0.3, 0.2, 0.17
-    rows = [_texts(seen, task.classes) for seen in views]
-    above = max(title.count("\n") + 1 for *titles, _ in rows for title in titles)
-    below = max(note.count("\n") + 1 for *_, note in rows)
-    tall = panel * max(min(1, image.shape[1] / image.shape[2]) for seen in views for image in (seen.image, seen.output))
-    head, foot, between = 0.63 + line * above, 0.3 + line * below, 0.3 + line * (above + below)
-    width, height = 2 * edge + 4 * panel + 3 * gap, head + len(views) * tall + (len(views) - 1) * between + foot
+    aside, pitch, widest, highest, edge = 1.45, 2.25, 2.1, 1.48, 0.12
+    texts = [_texts(seen, task.classes) for seen in views]
+    lines = np.array([[text.count("\n") + 1 for text in column] for column in texts]).max(axis=0)
+    above, below = 0.1 + LINE * lines[:4], 0.08 + LINE * lines[4]
+    shape = max(image.shape[1] / image.shape[2] for seen in views for image in (seen.image, seen.output))
+    tall = min(highest, widest * max(shape, 0.75))  # the grid's panel has margins, and so a shape of its own
+    tops = edge + np.cumsum(above) + tall * np.arange(4)  # of the panels, from the top of a block of columns
+    block = tops[-1] + tall + below + edge
+    side_by_side = _side_by_side(views)
+    width = aside + pitch * min(side_by_side, len(views)) + edge
+    height = -(-len(views) // side_by_side) * block
     figure = Picture(figsize=(width, height))
-    sides = {"left": edge / width, "right": 1 - edge / width, "top": 1 - head / height, "bottom": foot / height}
-    spaces = {**sides, "wspace": gap / panel, "hspace": between / tall}
-    panels = figure.subplots(len(views), 4, squeeze=False, gridspec_kw=spaces)
     steepest = max(np.hypot(*seen.slopes.T).max() for seen in views)
-    for row, seen, texts in zip(panels, views, rows, strict=True):
-        _row(row, seen, texts, steepest)
     angles = any(name.endswith("_deg") for seen in views for name in (*seen.truth, *seen.found))
-    for i, heading in enumerate((HEADINGS[0] + COUNTER_CLOCKWISE * angles, *HEADINGS[1:])):
-        middle = edge + i * (panel + gap) + panel / 2
-        figure.text(middle / width, 1 - 0.12 / height, heading, ha="center", va="top", fontsize=10.5, weight="bold")
+    for k, (seen, column) in enumerate(zip(views, texts, strict=True)):
+        row, place = divmod(k, side_by_side)
+        left, upper = aside + pitch * place + (pitch - widest) / 2, height - row * block - tops
+        if place == 0:
+            for (heading, note), y in zip(HEADINGS, upper, strict=True):
+                note += COUNTER_CLOCKWISE * (angles and heading == HEADINGS[0][0])
+                _heading(figure, edge, y, heading, note)
+        boxes = [(left / width, (y - tall) / height, widest / width, tall / height) for y in upper]
+        _column([figure.add_axes(box) for box in boxes], seen, column, steepest)
     return figure
 
 
-COUNTER_CLOCKWISE = "\n(angles counter-clockwise)"
-HEADINGS = (
-    "What the transformer is given",
-    "Where it reads: the grid\n(red: upper edge)",
-    "What it reads there, and\nwhat the classifier says",
-    "Where the loss would move\nthe grid (arrows: one scale)",
+def _heading(figure: Figure, x: float, y: float, heading: str, note: str) -> None:
+    """Write the heading of a row, and a note on it; (x, y): the upper left corner, in inches."""
+    width, height = figure.get_size_inches()
+    beneath = y - LINE * (heading.count("\n") + 1.3)
+    figure.text(x / width, y / height, heading, ha="left", va="top", fontsize=9, weight="bold")
+    figure.text(x / width, beneath / height, note, ha="left", va="top", fontsize=9)
+
+
+def _side_by_side(views: Sequence[View]) -> int:
+    """How many columns are side by side: whole images, of which each transformer has a column."""
+    transformers = len({seen.whose for seen in views})
+    return COLUMNS // transformers * transformers or COLUMNS
+
+
+COUNTER_CLOCKWISE = "(angles counter-\nclockwise)"
+HEADINGS = (  # of the rows: in bold, and not
+    ("What the\ntransformer\nis given", ""),
+    ("Where it reads:\nthe grid", "(red: upper edge)"),
+    ("What it reads\nthere, and what\nthe classifier\nsays", ""),
+    ("Where the loss\nwould move\nthe grid", "(arrows: one scale\nfor all images)"),
 )
 SPACE = "\N{NO-BREAK SPACE}"
 WHITE = 1.0, 2.0, 1.0, 2.0  # the value drawn as white in each panel: behind lines the image is grey
@@ -201,9 +184,12 @@ def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
     named = dict.fromkeys((answer, seen.label))
     says = [f"{classes[k]} at{SPACE}{100 * seen.probabilities[k]:.1f}{SPACE}%" for k in named]
     steepest = np.hypot(*seen.slopes.T).max()
+    reads = f"{seen.whose}: {_kept(in_words(seen.found))}"
+    if seen.set_to:
+        reads = f"set to: {_kept(seen.set_to)}" + (f"; {reads}" if len(seen.found) > 1 else "")
     texts = (
         f"test image {seen.number}, class {classes[seen.label]}{truth}",
-        f"{seen.whose}: {_kept(in_words(seen.found))}",
+        reads,
         f"{'right' if answer == seen.label else 'wrong'}: {', '.join(says)}",
         f"the loss is {seen.loss + 0.0:.2g}",
         f"it falls by {steepest:.2g} at most per pixel that a point moves, and by {seen.fall + 0.0:.2g} if "
@@ -213,8 +199,8 @@ def _texts(seen: View, classes: tuple[str, ...]) -> list[str]:
 
 
 def _wrapped(text: str) -> str:
-    """A text in lines that fit over a panel."""
-    return "\n".join(textwrap.wrap(text, 36)).replace(SPACE, " ")
+    """A text in lines that fit into a column."""
+    return "\n".join(textwrap.wrap(text, 33)).replace(SPACE, " ")
 
 
 def _kept(words: str) -> str:
@@ -222,26 +208,26 @@ def _kept(words: str) -> str:
     return ", ".join(quantity.replace(" ", SPACE) for quantity in words.split(", "))
 
 
-def _row(row: Sequence[Axes], seen: View, texts: Sequence[str], steepest: float) -> None:
-    """One image of `draw`; steepest: the slope of the longest arrow of all rows."""
-    _, grid, output, arrows = row
+def _column(panels: Sequence[Axes], seen: View, texts: Sequence[str], steepest: float) -> None:
+    """One image of `draw`; steepest: the slope of the longest arrow of all images."""
+    _, grid, output, arrows = panels
     *titles, note = texts
     for axes, image, white, title in zip(
-        row, (seen.image, seen.image, seen.output, seen.image), WHITE, titles, strict=True
+        panels, (seen.image, seen.image, seen.output, seen.image), WHITE, titles, strict=True
     ):
         axes.imshow(shown(image) / white, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=9, pad=4)
     if np.argmax(seen.probabilities) != seen.label:
         output.title.set_color("red")
-    arrows.set_xlabel(note, fontsize=9.5)
+    arrows.set_xlabel(note, fontsize=8.5)
 
     # About ten lines of the grid each way; its corners may lie outside of the image.
     H, W = seen.image.shape[1:]
     x, y = seen.points[..., 0], seen.points[..., 1]
     every, margin = max(1, round(max(x.shape) / 9.5)), max(H, W) / 4
-    grid.plot(x[::every].T, y[::every].T, x[:, ::every], y[:, ::every], color="tab:orange", linewidth=0.8)
-    grid.plot(x[0], y[0], color="red", linewidth=2)
+    grid.plot(x[::every].T, y[::every].T, x[:, ::every], y[:, ::every], color="tab:orange", linewidth=0.7)
+    grid.plot(x[0], y[0], color="red", linewidth=1.5)
     grid.set(xlim=(-margin, W - 1 + margin), ylim=(H - 1 + margin, -margin), facecolor="0.85")
 
     fall = -seen.slopes

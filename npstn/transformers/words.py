@@ -53,6 +53,26 @@ def read_as(name: str) -> float:
     return 180 / np.pi if name.endswith("_deg") else 1.0
 
 
+def parameter_label(name: str) -> str:
+    """The name of a transformer's parameter for an axis. One without a unit is a letter of a formula, and stays so.
+
+    >>> parameter_label("angle_deg"), parameter_label("t_x")
+    ('angle of the transformer (°)', 't_x of the transformer')
+    """
+    whose = "of the transformer"
+    return label(name, whose) if word_and_unit(name)[1] else f"{name} {whose}"
+
+
+def parameter_in_words(name: str, value: float) -> str:
+    """A parameter at a value, which is in degrees if the name ends in "_deg".
+
+    >>> parameter_in_words("angle_deg", -12.5), parameter_in_words("t_x", 0.25)
+    ('angle \N{MINUS SIGN}12.5°', 't_x 0.25')
+    """
+    word, unit = word_and_unit(name)
+    return (f"{word} {value:+.4g}{unit}" if unit else f"{name} {value:.4g}").replace("-", "\N{MINUS SIGN}")
+
+
 def in_words(quantities: Mapping[str, float]) -> str:
     """Quantities with their values and units, degrees and pixels as whole numbers with a sign.
 

@@ -34,6 +34,32 @@ def test_show_writes_where_it_is_told_and_nothing_else(trained, tmp_path):
     assert snapshot(trained[0]) == before
 
 
+def test_show_draws_an_image_with_a_parameter_set(trained, tmp_path):
+    path = tmp_path / "x.svg"
+    said = npstn_("show", trained[0], "--digit", "7", "--parameter", "-60", "0", "3e1", "--out", path)
+    assert said == (0, f"{path}\n", "")
+    drawn = path.read_text()
+    assert re.findall(r"set to: angle (\S+)°", drawn) == ["−60", "+0", "+30"]
+    assert drawn.count("test image 7") == 3
+    assert npstn_("show", trained[0], "--parameter", "angle_deg", "-60.5", "--out", path).status == 0
+    drawn = path.read_text()
+    assert "set to: angle −60.5°" in drawn and "test image 0" in drawn
+
+
+def test_show_of_parameters_where_there_are_several(small_world, tmp_path):
+    run, options = tmp_path / "run", ["--data", "drawn", "--epochs", "1", "--batch-size", "100", "--out"]
+    assert npstn_("train", "--transformer", "attention", *options, run).status == 0
+    known = "expected the name of a parameter of the transformer attention (s, t_x, t_y), and then its values; got "
+    assert refusal(1, "show", run, "--parameter", "0.5", "1") == known + "0.5"
+    assert refusal(1, "show", run, "--parameter", "tx", "1") == known + "tx"
+    assert npstn_("show", run, "--parameter", "t_x", "-0.5", "0.5", "--out", tmp_path / "x.svg").status == 0
+    assert re.findall(r"set to: t_x (\S+?);", (tmp_path / "x.svg").read_text()) == ["−0.5", "0.5"]
+    several = tmp_path / "several"
+    assert npstn_("train", "--parallel", "2", *options, several).status == 0
+    two = "2 of them side by side: parameters can be set in a single one only"
+    assert refusal(1, "show", several, "--parameter", "3") == f"expected a run with one transformer, got {two}"
+
+
 def test_show_of_misread_images_has_the_worst_first(trained, tmp_path):
     """By the losses of all test images, one by one."""
     folder, _ = trained
@@ -64,6 +90,10 @@ def test_show_of_misread_images_where_there_are_none(trained, monkeypatch):
         (["--digit", "100"], 1, "expected test images from 0 to 99, got 100"),
         (["--digit", *["7"] * 51], 1, "expected at most 50 test images in a picture, got 51: draw several"),
         (["--wrong", "--digit", "3"], 2, "argument --wrong: chooses the images itself; leave --digit out"),
+        (["--parameter", "3", "x"], 2, "argument --parameter: expected numbers after the name, got x"),
+        (["--parameter", "3", "nan"], 2, "argument --parameter: expected numbers after the name, got nan"),
+        (["--parameter", "3", "--digit", "1", "2"], 2, "argument --parameter: goes with one --digit, got 2"),
+        (["--parameter", "3", "--wrong"], 2, "argument --parameter: goes with one --digit, not with --wrong"),
         (["--wrong", "0"], 2, "argument --wrong: expected a whole number of at least 1, got 0"),
         (["--wrong", "51"], 1, "expected at most 50 test images in a picture, got 51: draw several"),
         (["--data-dir", "x"], 1, "expected no folder of files for drawn digits, got x: leave --data-dir out"),

@@ -147,11 +147,12 @@ def test_no_window_is_ever_near(tmp_path):
     code = """
 import pathlib, sys, numpy as np
 from npstn.data import Source
-from npstn.figures import before_after, curves, film, parameters, single_images
+from npstn.figures import before_after, curves, film, parameters, single_images, views
 from npstn.runs.comparison import Group
+from npstn.runs.frames import Moment
 from npstn.tasks import Batch, Rotated
 image, grid = np.zeros((1, 28, 28)), np.ones((28, 28, 2))
-seen = single_images.View(0, 0, {}, image, {}, grid, image, np.ones(10), 1.0, grid, {}, 0.0)
+seen = views.View(0, 0, {}, image, {}, grid, image, np.ones(10), 1.0, grid, {}, 0.0)
 task = Rotated(Source("x", "x", None, (28, 28), tuple("0123456789")))
 columns = {name: np.ones((2, 1)) for name in ("epoch", "test_accuracy", "test_loss", "angle_correlation")}
 truth = {"angle_deg": np.zeros(3)}
@@ -162,7 +163,7 @@ figures = [
     parameters.parameters(Batch(None, np.arange(3), truth), truth, task.classes),
     single_images.draw([seen], task),
 ]
-film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {0: np.zeros((3, 1, 28, 28), np.uint8)}, {})
+film.write(pathlib.Path("x.gif"), np.zeros((3, 1, 28, 28)), {Moment(0): np.zeros((3, 1, 28, 28), np.uint8)}, 19, {})
 for figure in figures:
     figure.savefig("x.png")
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)

@@ -2,36 +2,25 @@
 
 import base64
 import io
-import json
 import re
 import sys
 
 import numpy as np
 import pytest
-from command import COMMAND, ROOT
+from command import COMMAND, FEW_DIGITS
 from PIL import Image
 
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
-pytest.importorskip("ipykernel")
+notebooks = pytest.importorskip("notebooks")
 
 
 @pytest.fixture
 def cells(tmp_path, monkeypatch):
-    """A function that runs cells in a fresh kernel of this Python, and gives the outputs of each."""
-    kernel = tmp_path / "kernels" / "of_the_tests"
-    kernel.mkdir(parents=True)
-    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": start, "display_name": "tests", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # without what the user has set there
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel sets its own
+    """A function that runs cells in a fresh kernel, and gives the outputs of each."""
+    v4 = notebooks.nbformat.v4
 
     def run(*sources):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        client = nbclient.NotebookClient(notebook, kernel_name="of_the_tests", timeout=200)
-        return [cell.outputs for cell in client.execute(cwd=str(tmp_path)).cells]
+        notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
+        return notebooks.execute(notebook, tmp_path, monkeypatch)
 
     return run
 
@@ -73,3 +62,17 @@ def test_the_command_trains_to_its_pictures_in_a_notebook(cells, tmp_path):
     assert re.search(r"^test accuracy \d+\.\d\d % after 1 epoch\r?\nrun/curves\.png\r?\n\Z", said, re.MULTILINE), said
     assert "|" not in said  # a notebook would keep every state of a bar
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_training_in_the_kernel_itself_has_a_bar_where_there_are_widgets(cells, widgets):
+    """Without them there is none, and no warning of it."""
+    pytest.importorskip("ipywidgets")
+    hidden = "" if widgets else "import sys; sys.modules['ipywidgets'] = None\n"
+    train = "train --data drawn --transformer none --epochs 1 --batch-size 50 --threads 1 --out run"
+    ready, trained = cells(f"{hidden}{FEW_DIGITS}", f"main({train.split()}) or None")
+    assert ready == []
+    bars = [output for output in trained if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    assert [output.data["text/plain"].startswith("epoch 1/1, ") for output in bars] == [True] * widgets
+    others = [output for output in trained if output not in bars]
+    assert {(output.output_type, output.get("name")) for output in others} == {("stream", "stdout")}, others

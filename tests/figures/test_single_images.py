@@ -1,172 +1,23 @@
-"""What is said of single images: their way through the network, and the slopes of the loss where it reads."""
+"""The picture of single images: what it is drawn of, what it shows and says, and that all of it fits."""
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from pictures import check_texts
-from trial import Shift, Shifted, bars_source
+from trial import Shifted
 
 import npstn
-import npstn.functional as F
-from npstn import Tensor, data, models, nn, runs
-from npstn.data import Source, draw_digits
+from npstn import data, models, runs
+from npstn.data import Source
 from npstn.figures import show
-from npstn.figures.single_images import View, draw, view
+from npstn.figures.single_images import draw, set_to
+from npstn.figures.views import View, view
 from npstn.runs import Config
 from npstn.runs.folder import WEIGHTS
-from npstn.tasks import Rotated
 from npstn.training import RECIPES
-from npstn.transformers import Rotation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def in_float64(task):
-    test = task.test()
-    return test._replace(images=test.images.astype(np.float64))
-
-
-def choosing(net):
-    """The network in float64, its localiser answering to what it sees."""
-    weight = net.double().loc_net.cnn.fc2.weight
-    weight.data[...] = np.random.default_rng(0).normal(0, 1, weight.shape)
-    return net
-
-
-@pytest.fixture(scope="module")
-def task():
-    return Rotated(Source("few", "digits", lambda train: draw_digits(30, 1), (28, 28), tuple("0123456789")))
-
-
-@pytest.fixture(scope="module")
-def test_set(task):
-    return in_float64(task)
-
-
-@pytest.fixture(scope="module")
-def net():
-    """A transformer that turns each digit by an angle of its own."""
-    npstn.manual_seed(0)
-    return choosing(models.STNClsNet(dropout=0.5))
-
-
-@pytest.fixture(scope="module")
-def trial():
-    """Of the other size, classes and quantities: a task, its test set and a network."""
-    npstn.manual_seed(0)
-    task = Shifted(bars_source(), reach=3)
-    net = choosing(models.STNClsNet(0.0, Shift(), task.image, 3))
-    net.loc_net.cnn.fc2.weight.data *= 0.1
-    return task, in_float64(task), net
-
-
-def loss_at(net, image, label, points):
-    """The loss of one image that is read at these points, in pixels."""
-    half = (np.array(image.shape[:0:-1]) - 1) / 2
-    with npstn.no_grad():
-        read = F.grid_sample(Tensor(image[None]), Tensor(points[None] / half - 1), align_corners=True)
-        return F.nll_loss(net.eval().cls_net(read), [label]).item()
-
-
-# view
-
-
-def test_view_follows_the_images_through_the_network(net, test_set):
-    numbers = [4, 0, 29]
-    views = view(net, test_set, numbers)
-    net.eval()
-    look = net.look(Tensor(test_set.images[numbers]))
-    probabilities = np.exp(net.cls_net(look.V).data)
-    for b, (number, seen) in enumerate(zip(numbers, views, strict=True)):
-        assert (seen.number, seen.label) == (number, test_set.labels[number])
-        assert seen.truth == {"angle_deg": test_set.truth["angle_deg"][number]}
-        assert_array_equal(seen.image, test_set.images[number])
-        assert seen.found == pytest.approx({"angle_deg": np.degrees(look.parameters.data[b, 0])})
-        assert_allclose(seen.output, look.V.data[b], atol=1e-12)
-        assert_allclose(seen.probabilities, probabilities[b], rtol=1e-9)
-        assert_allclose(seen.loss, -np.log(probabilities[b, seen.label]))
-    assert len({round(seen.found["angle_deg"]) for seen in views}) == 3
-
-
-def test_points_are_pixels_of_the_input(net, test_set, trial):
-    (seen,) = view(net, test_set, [0])
-    a = np.radians(seen.found["angle_deg"])
-    rows, columns = np.mgrid[:28, :28] - 13.5
-    assert_allclose(seen.points[..., 0] - 13.5, columns * np.cos(a) - rows * np.sin(a), atol=1e-9)
-    assert_allclose(seen.points[..., 1] - 13.5, columns * np.sin(a) + rows * np.cos(a), atol=1e-9)
-    _, test, shifting = trial
-    (seen,) = view(shifting, test, [0])
-    rows, columns = np.mgrid[:24, :40]
-    assert_allclose(seen.points[..., 0], columns - seen.found["shift_x_px"], atol=1e-9)
-    assert_allclose(seen.points[..., 1], rows - seen.found["shift_y_px"], atol=1e-9)
-
-
-@pytest.mark.parametrize("which", ["rotation", "trial"])
-def test_slopes_are_those_of_the_loss_when_a_point_moves(net, test_set, trial, rng, which):
-    net, test = (net, test_set) if which == "rotation" else (trial[2], trial[1])
-    (seen,) = view(net, test, [3])
-    places = np.argwhere(np.abs(seen.slopes).max(axis=2) > 0.1 * np.abs(seen.slopes).max())
-    assert len(places) > 10
-    step = 1e-6
-    for i, j in rng.choice(places, 10, replace=False):
-        for axis in range(2):
-            moved = np.zeros_like(seen.points)
-            moved[i, j, axis] = step
-            further, back = (loss_at(net, seen.image, seen.label, seen.points + sign * moved) for sign in (1, -1))
-            assert_allclose(seen.slopes[i, j, axis], (further - back) / (2 * step), rtol=1e-4, atol=1e-9)
-
-
-def test_downhill_is_a_turn_that_moves_the_corners_by_a_pixel(net, test_set):
-    for seen in view(net, test_set, range(3)):
-        corner = 13.5 * np.sqrt(2)  # pixels from the centre
-        assert abs(seen.downhill["angle_deg"]) == pytest.approx(np.degrees(1 / corner), rel=1e-3)
-
-
-def test_the_fall_is_that_of_the_loss_along_downhill(net, test_set):
-    for seen in view(net, test_set, range(3)):
-
-        def loss_turned(degrees, seen=seen):
-            grid = Rotation().grid(Tensor(np.radians([[degrees]])), (28, 28)).data[0]
-            return loss_at(net, seen.image, seen.label, (grid + 1) * 13.5)
-
-        angle, step = seen.found["angle_deg"], 1e-6
-        slope = (loss_turned(angle + step) - loss_turned(angle - step)) / (2 * step)
-        assert seen.fall > 0
-        assert_allclose(seen.fall, -slope * seen.downhill["angle_deg"], rtol=1e-4)
-
-
-def test_downhill_with_two_parameters_is_the_steepest_way(trial):
-    """A shift moves all points alike: by one pixel, though the parameters have other units along x and y."""
-    _, test, net = trial
-    for seen in view(net, test, range(3)):
-        x, y = seen.downhill["shift_x_px"], seen.downhill["shift_y_px"]
-        assert np.hypot(x, y) == pytest.approx(1, rel=1e-3)
-        slope_x, slope_y = -seen.slopes.sum(axis=(0, 1))  # of the loss, by shifts of the picture: against the points'
-        assert_allclose(seen.fall, -(slope_x * x + slope_y * y), rtol=1e-6)
-        # Down the gradient in the parameters, one of which is 19.5 pixels, the other 11.5.
-        assert_allclose(x * slope_y * 11.5**2, y * slope_x * 19.5**2, rtol=1e-6)
-
-
-def test_each_image_stands_for_itself(net, test_set):
-    together, alone = view(net, test_set, [7, 8, 9])[1], view(net, test_set, [8])[0]
-    for name, a, b in zip(View._fields, together, alone, strict=True):
-        a, b = (list(value.values()) if isinstance(value, dict) else value for value in (a, b))
-        if isinstance(a, str):
-            assert a == b
-            continue
-        assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
-
-
-@pytest.mark.parametrize("mode", [True, False])
-def test_view_leaves_the_network_as_it_was(net, test_set, mode):
-    net.train(mode)
-    before = net.state_dict()
-    view(net, test_set, [0])
-    assert {module.training for module in net.modules() if isinstance(module, nn.Dropout)} == {mode}
-    assert all(parameter.grad is None for parameter in net.parameters())
-    for name, array in net.state_dict().items():
-        assert_array_equal(array, before[name])
 
 
 # show
@@ -211,7 +62,7 @@ def test_show_gives_the_figure_of_the_images(run, few_digits):
 
 
 def test_show_takes_the_first_five_by_default(run, few_digits):
-    titles = [axes.get_title() for axes in show(str(run)).axes[::4]]
+    titles = [axes.get_title().replace("\n", " ") for axes in show(str(run)).axes[::4]]
     assert [title.split(",")[0] for title in titles] == [f"test image {number}" for number in range(5)]
 
 
@@ -232,10 +83,64 @@ def test_show_of_a_run_without_a_transformer(tmp_path):
         show(tmp_path)
 
 
+# A parameter that is set
+
+
+def test_an_image_at_other_angles(run, few_digits):
+    """Each column is the image as the transformer reads it there, and says that the angle was not found."""
+    for named in ([], ["angle_deg"]):
+        figure = show(run, [7], parameter=[*named, -60, 0, 12.5])
+        titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
+        assert titles[1::4] == ["set to: angle −60°", "set to: angle +0°", "set to: angle +12.5°"]
+        assert all(title.startswith("test image 7,") for title in titles[::4])
+        given, _, straight, _ = figure.axes[4:8]
+        assert_allclose(straight.get_images()[0].get_array(), given.get_images()[0].get_array(), atol=1e-5)
+        edges = [axes.lines[-1].get_xydata() for axes in figure.axes[1::4]]
+        for edge, degrees in zip(edges, (-60, 0, 12.5), strict=True):
+            (x, y), (across, down) = edge[0] - 13.5, edge[-1] - edge[0]
+            assert np.degrees(np.arctan2(down, across)) == pytest.approx(degrees, abs=1e-3)
+            assert np.hypot(x, y) == pytest.approx(13.5 * np.sqrt(2), rel=1e-5)
+
+
+def test_the_first_image_at_another_angle(run, few_digits):
+    title = show(run, parameter=[30]).axes[0].get_title()
+    assert title.startswith("test image 0,")
+
+
+def test_one_of_several_parameters_is_set_and_the_others_are_found(trial):
+    task, test, net = trial
+    (seen,), (found,) = set_to(net, test, 3, 1, [0.5]), view(net, test, [3])
+    assert seen.found == pytest.approx({"shift_x_px": found.found["shift_x_px"], "shift_y_px": -0.5 * 11.5})
+    titles = [axes.get_title().replace("\n", " ") for axes in draw([seen], task).axes]
+    assert titles[1].startswith("set to: parameter_2 0.5; the transformer: shift x ")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"numbers": [1, 2], "parameter": [3]}, "expected one test image to draw with a parameter set, got 2"),
+        ({"wrong": 1, "parameter": [3]}, "expected one test image to draw with a parameter set, got 1 misread ones"),
+        ({"parameter": ["angle_deg"]}, "expected values of angle_deg after its name, got none"),
+        ({"parameter": [1, float("inf")]}, "expected values of angle_deg from -1e6 to 1e6, got inf"),
+        ({"parameter": [1, "2"]}, "expected values of angle_deg from -1e6 to 1e6, got 2"),
+        ({"parameter": [float("nan")]}, "expected values of angle_deg from -1e6 to 1e6, got nan"),
+        ({"parameter": range(51)}, "expected at most 50 values in a picture, got 51: draw several"),
+        (
+            {"parameter": ["t_x", 3]},
+            "expected the name of a parameter of the transformer rotation (angle_deg), and then its values; got t_x",
+        ),
+    ],
+)
+def test_parameters_that_cannot_be_drawn(run, few_digits, given, message):
+    with pytest.raises(runs.RunError) as refused:
+        show(run, **given)
+    assert str(refused.value) == message
+
+
 # The picture
 
 
-def test_a_row_shows_the_image_the_grid_the_output_and_the_arrows(net, test_set, task):
+def test_a_column_shows_the_image_the_grid_the_output_and_the_arrows(net, test_set, task):
     (seen,) = view(net, test_set, [3])
     shown, grid, output, arrows = draw([seen], task).axes
     for axes, image, white in (
@@ -260,7 +165,7 @@ def test_a_row_shows_the_image_the_grid_the_output_and_the_arrows(net, test_set,
         assert_allclose(step, -4 * slopes[tuple(point)] / longest)
 
 
-def test_the_arrows_of_all_rows_have_one_scale(net, test_set, task):
+def test_the_arrows_of_all_images_have_one_scale(net, test_set, task):
     views = view(net, test_set, [3, 5])
     few = [views[0], views[1]._replace(slopes=views[0].slopes / 10)]
     long, short = (axes.collections[0] for axes in draw(few, task).axes[3::4])
@@ -269,7 +174,7 @@ def test_the_arrows_of_all_rows_have_one_scale(net, test_set, task):
     assert 0 < len(short.U) < len(long.U)
 
 
-def test_a_row_says_what_is_seen(task):
+def test_a_column_says_what_is_seen(task):
     probabilities = np.full(10, 0.05)
     probabilities[2], probabilities[7] = 0.4, 0.2
     slopes, image = np.zeros((28, 28, 2)), np.zeros((1, 28, 28))
@@ -277,7 +182,7 @@ def test_a_row_says_what_is_seen(task):
     points = np.mgrid[:28, :28][::-1].transpose(1, 2, 0).astype(float)
     seen = View(12, 7, {"angle_deg": 29.6}, image, {"angle_deg": -20.4}, points, image, probabilities, 1.609, slopes,
                 {"angle_deg": -2.97}, 0.25)
-    titles = [axes.get_title() for axes in draw([seen], task).axes]
+    titles = [axes.get_title().replace("\n", " ") for axes in draw([seen], task).axes]
     assert titles == [
         "test image 12, class 7, angle +30°",
         "the transformer: angle −20°",
@@ -293,12 +198,31 @@ def test_a_row_says_what_is_seen(task):
 
 
 def test_the_headings_speak_of_angles_where_there_are_some(net, test_set, task, trial):
-    headings = [text.get_text() for text in draw(view(net, test_set, [0]), task).texts]
-    assert headings[0] == "What the transformer is given\n(angles counter-clockwise)"
+    said = "(angles counter-\nclockwise)"
+    assert said in [text.get_text() for text in draw(view(net, test_set, [0]), task).texts]
     other, test, shifting = trial
-    headings = [text.get_text() for text in draw(view(shifting, test, [0]), other).texts]
-    assert headings[0] == "What the transformer is given"
-    assert len(headings) == 4
+    assert said not in [text.get_text() for text in draw(view(shifting, test, [0]), other).texts]
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(5, 1), (6, 2), (50, 10)])
+def test_five_images_fit_on_a_screen_and_others_stand_below(net, test_set, task, count, blocks):
+    (seen,) = view(net, test_set, [3])
+    figure = draw([seen._replace(number=k) for k in range(count)], task)
+    width, height = figure.get_size_inches()
+    assert 1.5 < width / (height / blocks) < 1.8  # a screen is 1.6 or 1.78 times as wide as it is high
+    panels = figure.axes[::4]
+    left, bottom = np.round([(axes.get_position().x0, axes.get_position().y0) for axes in panels], 3).T
+    assert len(set(left)) == 5 and len(set(bottom)) == blocks
+    assert (np.diff(left[:5]) > 0).all() and (np.diff(bottom[::5]) < 0).all()
+    assert sum(text.get_text() == "Where it reads:\nthe grid" for text in figure.texts) == blocks
+
+
+@pytest.mark.parametrize(("transformers", "columns"), [(2, 4), (3, 3), (16, 5)])
+def test_the_transformers_of_an_image_stand_side_by_side(net, test_set, task, transformers, columns):
+    (seen,) = view(net, test_set, [3])
+    of_each = [seen._replace(whose=f"transformer {k + 1}") for k in range(transformers)]
+    panels = draw(of_each * 3, task).axes[::4]
+    assert len({round(axes.get_position().x0, 3) for axes in panels}) == columns
 
 
 def test_the_grid_turns_clockwise_where_the_image_turns_counter_clockwise(net, test_set):
@@ -325,7 +249,7 @@ def test_no_text_is_cut_off_or_lies_on_another(net, test_set, task, count):
     slopes, probabilities = seen.slopes * 1.23e-5 / np.abs(seen.slopes).max(), np.eye(10)[8] * 0.5 + 0.05
     seen = seen._replace(number=9999, label=9, truth={"angle_deg": -44.0}, found={"angle_deg": -44.0})
     seen = seen._replace(slopes=slopes, loss=1.2e-5, probabilities=probabilities, fall=1.23e-5)
-    assert len(check_texts(draw([seen] * count, task))) == 5 * count + 4
+    assert len(check_texts(draw([seen] * count, task))) == 5 * count + 7
 
 
 @pytest.mark.parametrize(("size", "channels"), [((24, 40), 1), ((40, 24), 2), ((16, 90), 3)])
@@ -341,5 +265,5 @@ def test_images_of_any_shape_and_many_quantities_fit(size, channels):
     source = Source("words", "signs", lambda train: None, size, ("roundabout", "no stopping here", "stop"))
     figure = draw([seen, seen], Shifted(source))
     texts = check_texts(figure)
-    assert len(texts) == 5 * 2 + 4
+    assert len(texts) == 5 * 2 + 7
     assert "test image 1234, class no stopping here, angle −33°," in " ".join(texts).replace("\n", " ")

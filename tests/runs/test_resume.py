@@ -136,6 +136,25 @@ def test_the_film_of_a_run_that_was_resumed_is_that_of_one_that_was_not(trained,
     assert contents(folder) == contents(trained[0])
 
 
+@pytest.mark.parametrize("step", [4, 5, 6])
+def test_the_early_frames_of_a_run_that_was_stopped_there(trained, tmp_path, monkeypatch, step):
+    """Before, at, and after a step with a frame: the film is that of the run that was not stopped."""
+    folder, take_step, count = tmp_path / "run", loop._step, itertools.count(1)
+
+    def stopping(*given):
+        if next(count) == step:
+            signal.raise_signal(signal.SIGINT)
+        return take_step(*given)
+
+    monkeypatch.setattr(loop, "_step", stopping)
+    assert npstn_("train", *QUICK, "--seed", "3", "--angle", "30", "--out", folder).status == 130
+    kept = sorted(npstn.load(folder / "frames.safetensors"))
+    assert kept == ["0", *(f"0+{early}" for early in (1, 2, 4, 5) if early <= step)]
+    assert npstn_("train", "--resume", folder).status == 0
+    assert sorted(npstn.load(folder / "frames.safetensors")) == ["0", *(f"0+{k}" for k in (1, 10, 2, 4, 5)), "1", "2"]
+    assert contents(folder) == contents(trained[0])
+
+
 def test_a_line_of_the_metrics_ahead_of_the_checkpoint_is_not_doubled(stopped, whole):
     folder, _ = stopped(5, signal.SIGINT)
     with open(folder / "metrics.csv", "a") as file:
