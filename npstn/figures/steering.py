@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor, no_grad
-from npstn.models import spatial_transformer, steer, watch
+from npstn.models import Look, spatial_transformer, steer, watch
 from npstn.training.metrics import evaluating
 from npstn.transformers.words import read_as
 
@@ -53,23 +53,35 @@ def setting(
     return parameters
 
 
-def read_at(net: nn.Module, image: np.ndarray, label: int, parameters: np.ndarray, number: int = 0) -> Reading:
-    """Read an image (C, H, W) at parameters (N, P), in eval mode, and go back from the loss to each of them.
+def follow(
+    net: nn.Module, image: np.ndarray, label: int, parameters: np.ndarray, number: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray, Look]]:
+    """Read an image (C, H, W) at parameters (N, P), in eval mode, and go back from the loss: AT_ONCE of them at a time.
+
+    Gives the log-probabilities (n, classes), the slopes of the losses in the parameters (n, P), and the look of the
+    transformer, whose grid has a gradient.
 
     Args:
         label: the class of the image.
         number: as for `found`.
     """
-    parts = []
+    module = spatial_transformer(net, number)
     for start in range(0, len(parameters), AT_ONCE):
         steered = Tensor(parameters[start : start + AT_ONCE], requires_grad=True)
         count = len(steered)
-        module = spatial_transformer(net, number)
         with evaluating(net), steer(net, steered, number), watch(module) as looks:
             y = net(Tensor(np.tile(image, (count, 1, 1, 1))))
+            seen = looks[-1][1]
+            seen.grid.retain_grad()
             # nll_loss is a mean; with this upstream gradient it is a sum, in which each reading stands for itself.
             F.nll_loss(y, np.full(count, label)).backward(np.array(count, y.dtype))
         net.zero_grad()
         assert steered.grad is not None
-        parts.append(Reading(-y.data[:, label], steered.grad, looks[-1][1].V.data))
+        yield y.data, steered.grad, seen
+
+
+def read_at(net: nn.Module, image: np.ndarray, label: int, parameters: np.ndarray, number: int = 0) -> Reading:
+    """Read an image (C, H, W) at parameters (N, P), in eval mode. Args: as for `follow`."""
+    followed = follow(net, image, label, parameters, number)
+    parts = [Reading(-log_p[:, label], slopes, seen.V.data) for log_p, slopes, seen in followed]
     return Reading(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor, no_grad
 from npstn.figures.images import shown
-from npstn.models import Look, steer, watch
+from npstn.figures.steering import AT_ONCE, follow, read_at
+from npstn.models import Look, steer
 from npstn.pages.page import pixels
 from npstn.tasks import Batch
 from npstn.training.metrics import evaluating, look
@@ -32,7 +32,6 @@ FAR = 0.75  # otherwise until a point of the grid has moved by so much of half t
 NEAR = 0.3  # how far a point can be dragged, in halves of the image
 CLOSE = 0.02  # of a slider's range: about the middle the curve is so fine that single kinks can be seen
 CURVE = 601, 801  # points of the curve over the whole range, and over the fine part
-AT_ONCE = 256  # images
 ROOM = 2_100_000  # bytes that all states have, compressed, in a page of less than 5 MB
 MOST, MOST_PLACES, LEAST = 181, 13, 5  # positions of a slider, of a point along x and along y, and of either at least
 
@@ -149,7 +148,7 @@ class Loss:
         far = TURN if unit else FAR / max(self._speed(j), 0.01)
         values = self.p[j] + far * np.linspace(-1, 1, n)
         states = self._states((j,), self._at((j,), values), np.full((n, 1), factor))
-        return Slider(word, unit, [factor * values], states, self._curve(j, far, factor))
+        return Slider(word if unit else name, unit, [factor * values], states, self._curve(j, far, factor))
 
     def _point(self, k: int, n: int) -> Slider:
         """Point k, at n x n places."""
@@ -165,9 +164,8 @@ class Loss:
         """The loss over parameter j: over its whole range, and more closely about the middle."""
         close = CLOSE * far
         values = np.unique(np.concatenate([self.p[j] + np.linspace(-f, f, n) for f, n in zip((far, close), CURVE)]))
-        followed = [self._follow(P)[1:3] for P in _in_parts(self._at((j,), values))]
-        losses, slopes = (np.concatenate(parts) for parts in zip(*followed, strict=True))
-        return Curve(factor * values, losses, slopes[:, j] / factor, factor * close)
+        read = read_at(self.net, self.image, self.target, self._at((j,), values), self.number)
+        return Curve(factor * values, read.losses, read.slopes[:, j] / factor, factor * close)
 
     def _at(self, which: tuple[int, ...], *values: np.ndarray) -> np.ndarray:
         """The parameters with some of them at all combinations of these values: (N, P), the last one slowest."""
@@ -197,31 +195,20 @@ class Loss:
         h, w = self.size
         rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LINES)).round().astype(int)) for n in (h, w))
         parts, words = [], []
-        for P, rate in zip(_in_parts(there), _in_parts(rates), strict=True):
-            log_p, losses, slopes, seen = self._follow(P)
+        followed = follow(self.net, self.image, self.target, there, self.number)
+        for (log_p, slopes, seen), rate in zip(followed, _in_parts(rates), strict=True):
+            P = seen.parameters.data
             assert seen.grid.grad is not None
             by_difference = [(self._loss(_raised(P, j, H)) - self._loss(_raised(P, j, -H))) / (2 * H) for j in which]
             quotients = np.stack(by_difference, axis=1) / rate
             G, dG = (array[:, rows[:, None], columns] for array in (seen.grid.data, seen.grid.grad))
             V = np.stack([shown(v) for v in seen.V.data])
             grids, forces = (G + 1) * self.half, -dG / self.half
-            parts.append((V, grids, forces, np.exp(log_p), losses, slopes[:, which] / rate, quotients))
+            parts.append((V, grids, forces, np.exp(log_p), -log_p[:, self.target], slopes[:, which] / rate, quotients))
             found = self.transformer.describe(P, self.size)
             words += [in_words({name: float(values[n]) for name, values in found.items()}) for n in range(len(P))]
         V, grids, forces, p, losses, slopes, quotients = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return States(V, grids, forces, p, losses, slopes, quotients, words)
-
-    def _follow(self, P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Look]:
-        """Log-probabilities (N, classes), loss (N,) and its gradient (N, P) at parameters (N, P), and the look."""
-        parameters = Tensor(P, requires_grad=True)
-        with evaluating(self.net), steer(self.net, parameters, self.number), watch(self.net) as looks:
-            y = self.net(self._images(len(P)))
-        seen = looks[self.number][1]
-        seen.grid.retain_grad()
-        # nll_loss is the mean over the images; with this upstream gradient it is their sum: each stands for itself.
-        F.nll_loss(y, np.full(len(P), self.target)).backward(np.array(len(P), y.dtype))
-        assert parameters.grad is not None
-        return y.data, -y.data[:, self.target], parameters.grad, seen
 
     def _loss(self, P: np.ndarray) -> np.ndarray:
         """The loss (N,) at parameters (N, P)."""
