@@ -61,6 +61,7 @@ from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
+FEW = 50  # pixels of the image for each point, and more: then its own pixels take less time than a copy of the image
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -177,6 +178,56 @@ def take_image(plane, W, dU):
         plane[o] = 0
 
 
+@kernel
+def plane_of(H, W, count, dtype):
+    """The plane in which so many points read: its width, the plane, and room for `apart`.
+
+    It is the `ringed` image. But a few points in a large image cost their own pixels, not a copy of the image: each has
+    its four pixels to itself then, in a plane two pixels wide.
+    """
+    few = 0 < FEW * count < H * W
+    plane = np.zeros(4 * count, dtype) if few else ringed(H, W, dtype)
+    return (2 if few else W + 2), plane, np.empty(count if few else 0, np.uint32)
+
+
+@kernel
+def set_apart(offset, place):
+    """Where points are few, give each four pixels of its own, and keep in `place` which ones of the ringed image."""
+    for p in range(place.size):
+        place[p], offset[p] = offset[p], 4 * p
+
+
+@kernel
+def put_pixels(U, H, W, place, plane):
+    """Copy the four pixels of each point of an image, H W pixels, into its plane."""
+    for p in range(place.size):
+        row = place[p] // np.uint32(W + 2)
+        n, m = np.int64(row) - 1, np.int64(place[p] - row * np.uint32(W + 2)) - 1
+        own = plane[4 * p : 4 * p + 4]
+        if 0 <= n < H - 1 and 0 <= m < W - 1:
+            four = U[n * W + m :]
+            own[0], own[1], own[2], own[3] = four[0], four[1], four[W], four[W + 1]
+            continue
+        for i in range(2):
+            for j in range(2):
+                inside = 0 <= n + i < H and 0 <= m + j < W
+                own[2 * i + j] = U[(n + i) * W + m + j] if inside else 0
+
+
+@kernel
+def take_pixels(plane, H, W, place, dU):
+    """Add the four pixels of each point up in the image, and leave zeros behind."""
+    for o in range(dU.size):
+        dU[o] = 0
+    for p in range(place.size):
+        n, m = np.int64(place[p]) // (W + 2) - 1, np.int64(place[p]) % (W + 2) - 1
+        for i in range(2):
+            for j in range(2):
+                if 0 <= n + i < H and 0 <= m + j < W:
+                    dU[(n + i) * W + m + j] += plane[4 * p + 2 * i + j]
+                plane[4 * p + 2 * i + j] = 0
+
+
 @kernel(fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
 def grid_sample_forward(first, end, U, G, options, V):
     """V (B, C, h w) of the samples first .. end-1 of U (B, C, H W) and G (B, 2 h w)."""
@@ -185,12 +236,16 @@ def grid_sample_forward(first, end, U, G, options, V):
     offset = np.empty(count, np.uint32)  # unsigned, as above
     fx, fy, no_slopes = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(0, U.dtype)
     points = offset, fx, fy, no_slopes, no_slopes
-    plane = ringed(H, W, U.dtype)
-    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    across, plane, place = plane_of(H, W, count, U.dtype)
+    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
     for b in range(first, end):
         locate(G[b], options, points)
+        set_apart(offset, place)
         for c in range(U.shape[1]):
-            put_image(U[b, c], W, plane)
+            if place.size > 0:
+                put_pixels(U[b, c], H, W, place, plane)
+            else:
+                put_image(U[b, c], W, plane)
             V_c = V[b, c]
             if mode == NEAREST:
                 for p in range(count):
@@ -205,12 +260,12 @@ def grid_sample_forward(first, end, U, G, options, V):
 
 
 @kernel
-def grid_sample_backward_input(dV, options, points, plane, dU):
-    """dU (C, H W) of a sample with located points."""
-    _, W, mode, _, _ = options
+def grid_sample_backward_input(dV, options, points, across, plane, place, dU):
+    """dU (C, H W) of a sample with located points, which read in a plane `across` pixels wide."""
+    H, W, mode, _, _ = options
     offset, fx, fy, _, _ = points
     one = dU.dtype.type(1)
-    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
     for c in range(dU.shape[0]):
         dV_c = dV[c]
         for p in range(offset.size):
@@ -224,19 +279,25 @@ def grid_sample_backward_input(dV, options, points, plane, dU):
                 right[o] += fx[p] * above
                 below[o] += (one - fx[p]) * under
                 below_right[o] += fx[p] * under
-        take_image(plane, W, dU[c])
+        if place.size > 0:
+            take_pixels(plane, H, W, place, dU[c])
+        else:
+            take_image(plane, W, dU[c])
 
 
 @kernel(fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
-def grid_sample_backward_grid(U, dV, options, points, plane, dx, dy, dg):
-    """dG (2 h w) of a sample with located points. Of dx and dy (h w) only the memory is used."""
-    _, W, mode, _, _ = options
+def grid_sample_backward_grid(U, dV, options, points, across, plane, place, dx, dy, dg):
+    """dG (2 h w) of a sample with located points, as above. Of dx and dy (h w) only the memory is used."""
+    H, W, mode, _, _ = options
     offset, fx, fy, slope_x, slope_y = points
-    right, below, below_right = plane[1:], plane[W + 2 :], plane[W + 3 :]
+    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
     for p in range(offset.size):
         dx[p] = dy[p] = fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
     for c in range(0 if mode == NEAREST else U.shape[0]):
-        put_image(U[c], W, plane)
+        if place.size > 0:
+            put_pixels(U[c], H, W, place, plane)
+        else:
+            put_image(U[c], W, plane)
         dV_c = dV[c]
         for p in range(offset.size):
             o = offset[p]
@@ -263,13 +324,15 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
     slope_x, slope_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     points = offset, fx, fy, slope_x, slope_y
-    plane_U, plane_dU = ringed(H, W, U.dtype), ringed(H, W, U.dtype)
+    across, plane_U, place = plane_of(H, W, count, U.dtype)
+    plane_dU = np.zeros_like(plane_U)
     for b in range(first, end):
         locate(G[b], options, points)
+        set_apart(offset, place)
         if dU.size > 0:
-            grid_sample_backward_input(dV[b], options, points, plane_dU, dU[b])
+            grid_sample_backward_input(dV[b], options, points, across, plane_dU, place, dU[b])
         if dG.size > 0:
-            grid_sample_backward_grid(U[b], dV[b], options, points, plane_U, dx, dy, dG[b])
+            grid_sample_backward_grid(U[b], dV[b], options, points, across, plane_U, place, dx, dy, dG[b])
 
 
 class GridSample(Function):
