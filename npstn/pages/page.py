@@ -125,7 +125,8 @@ def write(
         model.name = variable
     code = "\n".join((HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("page", name))
     document.js_on_event(DocumentReady, CustomJS(args=script, code=code))
-    written = json.dumps({**contents, **tables.contents()}, separators=(",", ":")).replace("<", "\\u003c")
+    written = json.dumps({**contents, **tables.contents()}, separators=(",", ":"), allow_nan=False)
+    written = written.replace("<", "\\u003c")  # a class may be called </script>
     variables = {**texts, "contents": written, "packed": tables.packed(), "style": (HERE / "page.css").read_text()}
     template = (HERE / f"{name}.html").read_text(encoding="utf-8")
     page = file_html(document, INLINE, texts["title"], template=template, template_variables=variables)

@@ -43,7 +43,7 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
     """Write the page of some test images of a run. Args: run: what the run is called."""
     first = images[0].sliders[0]
     grids, dragged = first.states.grids, first.curve is None
-    longest = max(np.nanmax(np.linalg.norm(s.states.forces, axis=3)) for image in images for s in image.sliders)
+    longest = max(_lengths(slider.states.forces).max() for image in images for slider in image.sliders)
     tables = Tables()
     contents = {
         "digits": [_entry(image, tables, task.classes, longest) for image in images],
@@ -83,28 +83,26 @@ def _entry(image: Played, tables: Tables, classes: tuple[str, ...], longest: flo
     tables.add("inputs", pixels(image.image)[None])
     likely = np.max([slider.states.probabilities.max(axis=0) for slider in image.sliders], axis=0)
     likely[image.label] = np.inf
-    scale = LONGEST * image.image.shape[1] / longest if longest > 0 else 0.0
     return {
         "title": f"{image.number}: {classes[image.label]}",
         "truth": image.truth or "-",
         "label": image.label,
         "bars": np.sort(np.argsort(-likely, kind="stable")[:MOST_BARS]).tolist(),
-        "sliders": [_slider(slider, tables, scale) for slider in image.sliders],
+        "sliders": [_slider(slider, tables, longest, LONGEST * image.image.shape[1]) for slider in image.sliders],
     }
 
 
-def _slider(slider: Slider, tables: Tables, scale: float) -> dict[str, Any]:
+def _slider(slider: Slider, tables: Tables, longest: float, arrow: float) -> dict[str, Any]:
     """What the page says of a slider; its states go into the tables.
 
     Args:
-        scale: from a force to an arrow in pixels.
+        longest, arrow: the largest force of the page, and how long its arrow is, in pixels.
     """
     states = slider.states
-    arrows = scale * states.forces
-    short = np.linalg.norm(arrows, axis=3, keepdims=True) < SHORTEST * np.nanmax(np.linalg.norm(arrows, axis=3))
+    drawn = _lengths(states.forces)[..., None] > SHORTEST * longest
     tables.add("outputs", pixels(states.outputs))
     tables.add("grids", _places(states.grids))
-    tables.add("tips", _places(states.grids + np.where(short, 0, arrows)))
+    tables.add("tips", _places(states.grids + np.where(drawn, states.forces * (arrow / (longest or 1)), 0)))
     tables.add("probabilities", states.probabilities.astype(np.float32))
     tables.add("quotients", states.quotients)
     tables.add("slopes", states.slopes)
@@ -138,10 +136,16 @@ def _view(curve: Curve, part: np.ndarray) -> dict[str, list[float]]:
     """The ranges of the axes that show a part of a curve."""
     view = {"x": [curve.values[part].min(), curve.values[part].max()]}
     for name, column in (("loss", curve.losses[part]), ("slope", curve.slopes[part])):
-        least, most = np.nanmin(column), np.nanmax(column)
+        finite = column[np.isfinite(column)]
+        least, most = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
         margin = 0.06 * (most - least) or 1.0
         view[name] = [least - margin, most + margin]
     return view
+
+
+def _lengths(forces: np.ndarray) -> np.ndarray:
+    """Of forces (..., 2); 0 for those that are not finite."""
+    return np.nan_to_num(np.linalg.norm(forces, axis=-1), nan=0.0, posinf=0.0)
 
 
 def _places(points: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from command import npstn_
 from numpy.testing import assert_array_equal
 
 from npstn import pages
+from npstn.pages import states
 from npstn.pages.page import Tables
 
 pytestmark = pytest.mark.usefixtures("small_world")
@@ -85,3 +86,23 @@ def test_a_name_from_outside_is_text(trained, tmp_path, copy):
     assert npstn_("play", folder, "--out", tmp_path / "page.html").status == 0
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;&amp;run" in text and "<b>&run" not in text
+
+
+def test_a_page_of_numbers_that_are_not_finite_is_still_a_page(trained, tmp_path, monkeypatch):
+    """As where a horizon goes through the image: the curve has gaps, and its axes end where it does."""
+    follow = states.read_at
+
+    def with_gaps(*given):
+        read = follow(*given)
+        read.losses[: len(read.losses) // 2] = np.nan
+        read.slopes[:] = np.inf
+        return read
+
+    monkeypatch.setattr(states, "read_at", with_gaps)
+    pages.write_run_page(tmp_path / "page.html", trained[0], [5])
+    contents, tables = parts(tmp_path / "page.html")
+    whole = contents["digits"][0]["sliders"][0]["curve"]["whole"]
+    finite = tables["curve_losses"][np.isfinite(tables["curve_losses"])]
+    assert len(finite) == len(tables["curve_losses"]) - len(tables["curve_losses"]) // 2
+    assert whole["loss"][0] < finite.min() <= finite.max() < whole["loss"][1]
+    assert whole["slope"] == [-1, 1]
