@@ -37,7 +37,7 @@ class Page:
         driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": width < 600})
         driver.get_log("browser")  # what the page before it has said
         driver.get(path.resolve().as_uri())
-        self.wait(lambda: self.run("return document.querySelector('[role=radio][aria-checked=true]') != null"))
+        self.wait(lambda: self.run("return document.querySelector('main [aria-pressed=true]') != null"))
         self.wait(lambda: self.run("return Bokeh.documents[0].is_idle"))
 
     def resize(self, height):

@@ -95,3 +95,12 @@ def trained(tmp_path_factory):
 def copy(trained, tmp_path):
     """A copy of that run, to be changed."""
     return Path(shutil.copytree(trained[0], tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """A browser for the pages; a test that takes it is skipped where there is none."""
+    import browser
+
+    with browser.browser() as started:
+        yield started

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,11 @@ class Parser(argparse.ArgumentParser):
     """
 
     words: Mapping[str, Callable[[str], bool]] = {}
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Before Python 3.14, argparse takes -1e-3 and -5. for options.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"npstn: error: {message}\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from npstn import pages
+from npstn import pages, runs
 from npstn.cli import arguments
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
@@ -13,9 +14,10 @@ from npstn.cli.errors import BadArgument
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("play", help="write a page with sliders for what a run's transformer does")
-    runs = "the run folder; without it, the page shows one point between four pixels, and its gradient"
-    parser.add_argument("folder", type=arguments.path, nargs="?", metavar="RUN", help=runs)
-    places = "the numbers of its images in the test set, from 0; the first three by default"
+    which = "the run folder; without it, the page shows one point between four pixels, and its gradient"
+    parser.add_argument("folder", type=arguments.path, nargs="?", metavar="RUN", help=which)
+    places = "the numbers of its images in the test set, from 0; the first three by default, for a spline the first; "
+    places += "fewer give finer steps"
     parser.add_argument("--digit", type=arguments.NATURAL, nargs="+", metavar="N", help=places)
     arguments.add_best(parser)
     arguments.add_data_dir(parser)
@@ -36,9 +38,20 @@ def run(options: argparse.Namespace) -> None:
         for name in ("digit", "data_dir", "best"):
             if getattr(options, name):
                 raise BadArgument(f"argument --{name.replace('_', '-')}: goes with a RUN, and there is none")
-    out = options.out or (folder or Path()) / "play.html"
-    if folder is None:
-        pages.write_pixel_page(out)
     else:
-        pages.write_run_page(out, folder, options.digit or range(3), options.data_dir, options.best, say)
+        runs.read_config(folder)
+    out = options.out or (folder or Path()) / "play.html"
+    cannot = f"cannot write {out}"
+    if not os.access(out.parent, os.W_OK):  # said before the work, which takes a while
+        why = "there is no such folder" if not out.parent.exists() else "it is not allowed"
+        raise runs.RunError(f"{cannot}: {why}; choose another place with --out")
+    try:
+        if folder is None:
+            pages.write_pixel_page(out)
+        else:
+            pages.write_run_page(out, folder, options.digit, options.data_dir, options.best, say)
+    except BrokenPipeError:  # the reader of the output has had enough
+        raise
+    except OSError as error:
+        raise runs.RunError(f"{cannot}: {error.strerror or error}; choose another place with --out") from None
     say(f"{out}: open it in a browser")

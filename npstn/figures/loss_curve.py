@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from npstn import nn
 from npstn.figures import steering
 from npstn.figures.picture import Picture
+from npstn.messages import one_line
 from npstn.models import spatial_transformer
 from npstn.transformers.words import parameter_in_words, parameter_label, read_as
 
@@ -20,7 +21,7 @@ def loss_over(
     net: nn.Module,
     image: np.ndarray,
     label: int,
-    parameter: int = 0,
+    parameter: int | str = 0,
     values: Sequence[float] | np.ndarray | None = None,
     number: int = 0,
 ) -> Picture:
@@ -30,15 +31,15 @@ def loss_over(
 
     Args:
         net: images (B, C, H, W) -> log-probabilities (B, classes).
-        image: (C, H, W), of the network's dtype.
+        image: (C, H, W), finite, of the network's dtype.
         label: its class.
-        parameter: which parameter, from 0, in the order of `parameter_names`.
+        parameter: its name, "angle" or "t_x" say, or its number in `parameter_names` of the transformer, from 0.
         values: (N,), where the loss is computed, angles in degrees. Where None, up to 90 degrees, or up to 1, to
             either side of the value that is found.
         number: which transformer: see `models.spatial_transformer`.
 
-    Raises ValueError where there is no such transformer, parameter or label, and for fewer than two values, or such
-    that are not finite.
+    Raises ValueError for another image, where there is no such transformer, parameter or label, and for fewer than two
+    values, or such that are not finite.
 
     >>> from npstn.data import draw_digits
     >>> from npstn.models import STNClsNet
@@ -48,23 +49,29 @@ def loss_over(
     'angle of the transformer (°)'
     """
     names = spatial_transformer(net, number).transformer.parameter_names
-    if not 0 <= parameter < len(names):
-        raise ValueError(f"loss_over: expected parameter from 0 to {len(names) - 1}, got {parameter}")
-    name, found = names[parameter], steering.found(net, image, number)
-    at = found[parameter] * read_as(name)
+    which = steering.which_parameter(names, parameter)
+    if which is None:
+        known = f"one of {', '.join(names)}, or a number from 0 to {len(names) - 1}"
+        raise ValueError(f"loss_over: expected parameter to be {known}, got {one_line(parameter)}")
+    if np.ndim(image) != 3 or not np.isfinite(image).all():
+        got = f"shape {np.shape(image)}" if np.ndim(image) != 3 else "one that is not"
+        raise ValueError(f"loss_over: expected a finite image (C, H, W), got {got}")
+    image = np.asarray(image)
+    name, found = names[which], steering.found(net, image, number)
+    at = found[which] * read_as(name)
     if values is None:
         reach = 90 if name.endswith("_deg") else 1
         values = np.linspace(at - reach, at + reach, POINTS)
     values = np.asarray(values, float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"loss_over: expected at least two finite values, (N,), got {values}")
-    places = steering.setting(net, image, parameter, values, number)
+        raise ValueError(f"loss_over: expected at least two finite values, (N,), got {one_line(values)}")
+    places = steering.setting(net, image, which, values, number)
     losses = steering.read_at(net, image, label, places, number).losses
     here = steering.read_at(net, image, label, found[None], number)
     figure = Picture(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     draw_curve(axes, name, values, losses)
-    slope = here.slopes[0, parameter] / read_as(name)
+    slope = here.slopes[0, which] / read_as(name)
     draw_slope(axes, at, here.losses[0], slope)
     unit = "degree" if name.endswith("_deg") else f"unit of {name}"
     found_there = f"the localisation network finds {parameter_in_words(name, float(f'{at:.2g}'))}"

@@ -91,8 +91,9 @@ def _which(net: nn.Module, parameter: Sequence[str | float]) -> tuple[int, list[
     """Which parameter is meant, from 0, and the values that it is set to."""
     transformer = spatial_transformer(net).transformer
     names, (first, *rest) = transformer.parameter_names, parameter
-    if first in names:
-        which, values = names.index(str(first)), rest
+    named = steering.which_parameter(names, first) if isinstance(first, str) else None
+    if named is not None:
+        which, values = named, rest
     elif isinstance(first, str) or len(names) > 1:
         known = f"parameter of the transformer {transformer.name} ({', '.join(names)})"
         raise runs.RunError(f"expected the name of a {known}, and then its values; got {first}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from npstn import nn
 from npstn.autograd import Tensor, no_grad
 from npstn.models import Look, spatial_transformer, steer, watch
 from npstn.training.metrics import evaluating
-from npstn.transformers.words import read_as
+from npstn.transformers.words import read_as, word_and_unit
 
 AT_ONCE = 100  # images that the network is given
 
@@ -23,6 +23,19 @@ class Reading(NamedTuple):
     losses: np.ndarray  # (N,): -log of the probability of the label
     slopes: np.ndarray  # (N, P): ∂loss/∂parameters
     outputs: np.ndarray  # (N, C, h, w): what the transformer hands on
+
+
+def which_parameter(names: Sequence[str], given: Any) -> int | None:
+    """The number of the parameter that is meant by its number, its name, or its name without the unit; None for none.
+
+    >>> which_parameter(["angle_deg", "t_x"], "angle"), which_parameter(["angle_deg", "t_x"], 1)
+    (0, 1)
+    """
+    if isinstance(given, str):
+        words = [word_and_unit(name)[0] if word_and_unit(name)[1] else name for name in names]
+        return next((k for k, both in enumerate(zip(names, words, strict=True)) if given in both), None)
+    number = isinstance(given, (int, np.integer)) and not isinstance(given, bool) and 0 <= given < len(names)
+    return int(given) if number else None
 
 
 def found(net: nn.Module, image: np.ndarray, number: int = 0) -> np.ndarray:

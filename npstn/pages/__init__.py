@@ -37,7 +37,7 @@ def write_pixel_page(path: Path) -> None:
 def write_run_page(
     path: Path,
     run: str | os.PathLike[str],
-    numbers: Sequence[int] = range(3),
+    numbers: Sequence[int] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     best: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -47,7 +47,8 @@ def write_run_page(
     Args:
         path: the page, an HTML file of less than 5 MB.
         run: the folder that `npstn train` wrote.
-        numbers: those of the test images, from 0.
+        numbers: those of the test images, from 0; where None, the first three, or, with points to drag, the first. The
+            more there are, the coarser are the steps of the sliders.
         data_dir: the folder of the data's files; where the run found them if None.
         best: take the weights of the run's best epoch, not of its last.
         say: is given a line before each image, which takes seconds.
@@ -63,19 +64,24 @@ def write_run_page(
     net = runs.load_net(folder, config, best)
     if not spatial_transformers(net):
         raise runs.RunError(f"expected a run with a transformer, got {run}, which has none")
-    if not len(numbers):
-        raise runs.RunError("expected a test image at least, got none")
     task = config.open_task(folder, data_dir)
     test = task.test()
-    for number in numbers:
+    dragged = states.points(net, test)
+    usual = range(min(1 if dragged else 3, len(test.labels)))  # points take room
+    wanted = list(usual if numbers is None else dict.fromkeys(numbers))
+    if not wanted:
+        raise runs.RunError("expected a test image at least, got none")
+    for number in wanted:
         if not 0 <= number < len(test.labels):
             raise runs.RunError(f"expected test images from 0 to {len(test.labels) - 1}, got {number}")
-    n = states.positions(net, test, numbers)
+    n = states.positions(net, test, wanted)
     if not n:
-        many = f"fewer than {len(numbers)} test images" if len(numbers) > 1 else "smaller images"
-        raise runs.RunError(f"expected {many} for a page of less than 5 MB: each is read at many parameters")
+        most = next((k for k in range(len(wanted) - 1, 0, -1) if states.positions(net, test, wanted[:k])), 0)
+        many = f"at most {most} test image{'s' * (most > 1)}" if most else "smaller images"
+        raise runs.RunError(f"expected {many} for a page of less than 5 MB, got {len(wanted)}, read at many parameters")
     played = []
-    for k, number in enumerate(numbers, start=1):
-        say(f"reading test image {number} at all parameters of the page ({k} of {len(numbers)})")
+    for k, number in enumerate(wanted, start=1):
+        steps = f"{n} x {n} places of each point" if dragged else f"{n} positions of each slider"
+        say(f"reading test image {number} at {steps} ({k} of {len(wanted)})")
         played.append(states.play(net, test, number, n))
     page.write_page(path, folder.resolve().name, task, played)

@@ -8,7 +8,7 @@ function show() {
   const of_image = chosen.image * states + n, of_point = (chosen.image * upstream.length + chosen.upstream) * states + n
   const x = places[chosen.x], y = places[chosen.y]
   const weights = row("weights", n), back = row("pixels", chosen.upstream * states + n)
-  const [value] = row("values", of_image), [along_x, along_y] = row("points", of_point)
+  const [value] = row("values", of_image), [along_x, along_y] = row("slopes", of_point), gradient = row("gradients", of_point)
   const [tip_x, tip_y] = row("tips", of_point)
   const used = [...weights.keys()].filter(k => weights[k] > 0), U = images[chosen.image].values
   const centre = k => [k % side, Math.floor(k / side)]
@@ -24,11 +24,12 @@ function show() {
   marks.data = {at: [x, y], V: [value, value], colour: contents.colours}
   element("place").textContent = `(${x}, ${y})`
   element("value").textContent =
-    used.map(k => `${written(weights[k], 3)} \u00b7 ${U[k]}`).join(" + ") + ` = ${written(value, 4)}`
+    used.map(k => `${written(weights[k], 4)} \u00b7 ${U[k]}`).join(" + ") + ` = ${written(value, 4)}`
   element("upstream").textContent = signed(upstream[chosen.upstream])
-  element("pixels").textContent = used.map(k => `${written(back[k], 3)} at (${centre(k)})`).join(", ")
+  element("pixels").textContent = used.map(k => `${written(back[k], 4)} at (${centre(k)})`).join(", ")
   element("along_x").textContent = `${written(along_x, 4)} per pixel`
   element("along_y").textContent = `${written(along_y, 4)} per pixel`
+  element("gradient").textContent = `(${written(gradient[0], 4)}, ${written(gradient[1], 4)})`
   for (const [input, position, shown] of [[of_x, chosen.x, x], [of_y, chosen.y, y], [of_dV, chosen.upstream, upstream[chosen.upstream]]]) {
     input.value = position
     input.previousElementSibling.textContent = signed(shown)
@@ -40,7 +41,7 @@ const signed = number => String(number).replace("-", "\u2212")
 function change_image(number) {
   chosen.image = number
   for (const [k, button] of document.querySelectorAll("#images button").entries())
-    button.setAttribute("aria-checked", k == number)
+    button.setAttribute("aria-pressed", k == number)
   const {values, grey} = images[number]
   paint(given, grey)
   labels.data = {...labels.data, text: values.map(String), colour: grey.map(level => level > 140 ? "black" : "white")}
@@ -50,7 +51,7 @@ function change_image(number) {
 function slider(name, count, moved) {
   const label = document.createElement("label"), input = document.createElement("input")
   Object.assign(input, {type: "range", min: 0, max: count - 1, oninput: () => { moved(Number(input.value)); show() }})
-  label.append(name, document.createElement("output"), input)
+  label.append(name, document.createElement("span"), input)
   element("sliders").append(label)
   return input
 }
@@ -67,7 +68,7 @@ unpack().then(unpacked => {
   tables = unpacked
   images.forEach(({name}, k) => {
     const button = document.createElement("button")
-    Object.assign(button, {type: "button", role: "radio", textContent: name, onclick: () => change_image(k)})
+    Object.assign(button, {type: "button", textContent: name, onclick: () => change_image(k)})
     element("images").append(button)
   })
   change_image(0)

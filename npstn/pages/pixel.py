@@ -37,7 +37,8 @@ IMAGES = {
     "one pixel": [[0.0] * 4, [0.0, 1.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4],
 }
 UPSTREAM = -2.0, -1.0, 0.5, 1.0, 2.0  # of dV
-REACH = 0.35  # pixels: how long the arrow of a slope of 1 per pixel is
+HALF = (SIDE - 1) / 2  # pixels of a step of 1 in the grid
+REACH = 0.9  # pixels: how long the arrow of a slope of 1 per pixel is
 
 
 def write_page(path: Path) -> None:
@@ -46,16 +47,17 @@ def write_page(path: Path) -> None:
     tables = Tables()
     for i, image in enumerate(IMAGES.values()):
         for dV in UPSTREAM:
-            V, dU, dG = sampled(np.array(image), places, dV)
+            V, dU, dx = sampled(np.array(image), places, dV)
             if i == 0:  # the weights are those of any image
-                tables.add("pixels", dU.astype(np.float32))
-            tables.add("points", dG.astype(np.float32))
+                tables.add("pixels", dU)
+            tables.add("slopes", dx)
+            tables.add("gradients", dx * HALF)
             y, x = np.meshgrid(places, places, indexing="ij")
-            tables.add("tips", (np.stack([x.ravel(), y.ravel()], axis=1) - REACH * dG).astype(np.float32))
+            tables.add("tips", (np.stack([x.ravel(), y.ravel()], axis=1) - REACH * dx).astype(np.float32))
             if dV == 1:
                 tables.add("values", V.astype(np.float32))
                 if i == 0:
-                    tables.add("weights", dU.astype(np.float32))
+                    tables.add("weights", dU)
                     tables.add("sides", np.sqrt(dU).astype(np.float32))
     contents = {
         "places": places.tolist(),
@@ -70,7 +72,7 @@ def write_page(path: Path) -> None:
         "colours": (BLUE, GREEN),
     }
     figures, script = _figures()
-    write(path, "pixel", figures, script, tables, contents, title="One point between four pixels")
+    write(path, "pixel", figures, script, tables, contents, title="One point between four pixels", half=f"{HALF:g}")
 
 
 def sampled(U: np.ndarray, places: np.ndarray, dV: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,16 +81,15 @@ def sampled(U: np.ndarray, places: np.ndarray, dV: float) -> tuple[np.ndarray, n
     Args:
         U: the image (n, n); places: in pixels; dV: the upstream gradient.
 
-    Returns V (N,), dU (N, n, n), and dG (N, 2) per pixel along x and y.
+    Returns V (N,), dU (N, n, n), and (dx, dy), (N, 2), per pixel.
     """
     y, x = (axis.ravel() for axis in np.meshgrid(places, places, indexing="ij"))
-    half = (len(U) - 1) / 2
     image = Tensor(np.repeat(U[None, None], len(x), axis=0), requires_grad=True)
-    grid = Tensor(np.stack([x, y], axis=1).reshape(-1, 1, 1, 2) / half - 1, requires_grad=True)
+    grid = Tensor(np.stack([x, y], axis=1).reshape(-1, 1, 1, 2) / HALF - 1, requires_grad=True)
     V = F.grid_sample(image, grid, align_corners=True)
     V.backward(np.full(V.shape, dV))
     assert image.grad is not None and grid.grad is not None
-    return V.data.ravel(), image.grad[:, 0], grid.grad.reshape(-1, 2) / half
+    return V.data.ravel(), image.grad[:, 0], grid.grad.reshape(-1, 2) / HALF
 
 
 def _figures() -> tuple[list[figure], dict[str, Model]]:
@@ -107,13 +108,13 @@ def _figures() -> tuple[list[figure], dict[str, Model]]:
     picture.text("x", "y", "text", text_color="colour", text_align="center", text_baseline="bottom", source=labels)
     for drawn in (picture, weights):
         drawn.rect("x", "y", 1, 1, fill_color=None, line_color=BLUE, line_width=2.5, source=frames)
-    weights.rect("x", "y", "side", "side", fill_color=BLUE, fill_alpha=0.6, line_color=None, source=areas)
+    weights.rect("x", "y", "side", "side", fill_color=BLUE, fill_alpha=0.35, line_color=None, source=areas)
     words = weights.text("x", "below", "text", text_color=GREY, source=areas)
     words.glyph.update(text_align="center", text_baseline="bottom", text_font_size="12px")
-    picture.add_layout(arrows(force, 3))
     for drawn in (picture, weights):
-        drawn.scatter("x", "y", size=15, fill_color=ORANGE, line_color="white", line_width=1.5, source=here)
+        drawn.scatter("x", "y", size=15, fill_alpha=0.5, color=ORANGE, line_width=2, source=here)
         draggable(drawn)
+    picture.add_layout(arrows(force, 3))
 
     lines = panel("lines", x_range=(0, SIDE - 1), y_range=(-0.05, 1.05))
     lines.xaxis.axis_label, lines.yaxis.axis_label = "x or y of the point (pixels)", "V"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, DataRange1d, LinearColorMapper, Model
+from bokeh.models import ColumnDataSource, FactorRange, LinearColorMapper, Model, Range1d
 from bokeh.plotting import figure
+from bokeh.transform import transform
 
 from npstn.pages.page import (
     BLUE,
@@ -28,7 +29,7 @@ from npstn.pages.page import (
 from npstn.pages.states import Curve, Played, Slider
 from npstn.tasks import Task
 
-MOST_BARS = 12  # classes whose probabilities are drawn
+MOST_BARS = 20  # classes whose probabilities are drawn
 LONGEST = 0.4  # of the image's width: the longest arrow
 SHORTEST = 0.02  # of the longest: shorter arrows would be dots
 PLACES = 64  # points are kept in so many parts of a pixel; run.js knows it too
@@ -37,6 +38,8 @@ TANGENT = 0.15  # of a curve's width: half the length of the tangent along x
 LOSS = "<b>The loss over the parameter,</b> and its tangent where the slider stands."
 SLOPE = "<b>Its slope.</b> Line: by npstn's backward; dots: by differences. It jumps at each kink of the loss."
 LOSS_OF_A_POINT = "<b>The loss over the places of the point</b> that was moved last; dark: low."
+ALL, LIKELIEST = "the probability of each class", "the {shown} classes of {classes} that become likeliest"
+LONGEST_NAME = 14  # characters of a class at its bar
 
 
 def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> None:
@@ -52,17 +55,19 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         "colour": images[0].image.ndim == 3,
         "rows": grids.shape[1],
         "columns": grids.shape[2],
+        "names": _short(task.classes),
         "right": GREEN,
         "wrong": BLUE,
     }
     shape, output = images[0].image.shape[:2], first.states.outputs.shape[1:3]
     parts = [_images(shape, output, grids.shape[1], grids.shape[2]), _bars(task.classes)]
-    parts += [_map(len(first.values[0]), shape)] if dragged else [_curves()]
+    parts += [_map()] if dragged else [_curves()]
     figures = [drawn for part, _ in parts for drawn in part]
     script = {name: model for _, models in parts for name, model in models.items()}
     if dragged:
         draggable(figures[0])
     others = "points" if dragged else "parameters"
+    several = any(slider.number for slider in images[0].sliders)
     texts = {
         "title": f"What the transformer of the run {run} does",
         "lead": f"{'Drag one of the points' if dragged else 'Move a slider'}, and the transformer reads elsewhere. All "
@@ -70,6 +75,8 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         "loss": LOSS_OF_A_POINT if dragged else LOSS,
         "slope": "" if dragged else SLOPE,
         "longest": f"{longest:.3g}",
+        "read": "what this transformer hands on, one of several" if several else "what is read there",
+        "bars": ALL if len(task.classes) <= MOST_BARS else LIKELIEST.format(shown=MOST_BARS, classes=len(task.classes)),
         "source": f"{task.summary(len(task.test().labels))}, task {task.name}; made by npstn play.",
     }
     write(path, "run", figures, script, tables, contents, **texts)
@@ -108,13 +115,29 @@ def _slider(slider: Slider, tables: Tables, longest: float, arrow: float) -> dic
     tables.add("slopes", states.slopes)
     entry = {
         "name": slider.name,
+        "number": slider.number,
         "unit": slider.unit,
         "per": {"°": "per degree", " px": "per pixel"}.get(slider.unit, "per unit"),
         "positions": [values.tolist() for values in slider.values],
         "states": len(states.losses),
         "start": tables.add("losses", states.losses),
     }
-    return entry if slider.curve is None else {**entry, "curve": _curve(slider, slider.curve, tables)}
+    if slider.curve is None:
+        return {**entry, "edges": [_edges(values) for values in slider.values]}
+    return {**entry, "curve": _curve(slider, slider.curve, tables)}
+
+
+def _edges(values: np.ndarray) -> list[float]:
+    """Where one place of a point ends and the next begins, on the map of the loss: (n + 1,)."""
+    between = (values[1:] + values[:-1]) / 2
+    return [values[0] - (between[0] - values[0]), *between, values[-1] + (values[-1] - between[-1])]
+
+
+def _short(classes: tuple[str, ...]) -> list[str]:
+    """The names of classes at their bars: long ones are cut, if that leaves them different."""
+    end = "\N{HORIZONTAL ELLIPSIS}"
+    cut = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + end for name in classes]
+    return cut if len(set(cut)) == len(cut) else list(classes)
 
 
 def _curve(slider: Slider, curve: Curve, tables: Tables) -> dict[str, Any]:
@@ -179,13 +202,18 @@ def _images(
 
 
 def _bars(classes: tuple[str, ...]) -> tuple[list[figure], dict[str, Model]]:
-    """The probabilities of the classes."""
-    drawn = panel("probabilities", x_range=["-"], y_range=(0, 1.02))
-    drawn.xgrid.visible = False
-    drawn.xaxis.major_label_orientation = "horizontal" if max(map(len, classes)) < 3 else 0.9
+    """The probabilities of the classes, upright; or lying, where their names are long."""
     bars = ColumnDataSource({"x": [], "p": [], "colour": []})
-    drawn.vbar("x", top="p", width=0.8, fill_color="colour", line_color=None, source=bars)
-    return [drawn], {"probabilities": drawn, "bars": bars}
+    names, scale = FactorRange(factors=["-"]), Range1d(start=0, end=1.02)
+    if max(map(len, classes)) < 3:
+        drawn = panel("probabilities", x_range=names, y_range=scale)
+        drawn.vbar("x", top="p", width=0.8, fill_color="colour", line_color=None, source=bars)
+        drawn.yaxis.axis_label, drawn.xgrid.visible = "probability", False
+    else:
+        drawn = panel("probabilities", x_range=scale, y_range=names)
+        drawn.hbar("x", right="p", height=0.8, fill_color="colour", line_color=None, source=bars)
+        drawn.xaxis.axis_label, drawn.ygrid.visible = "probability", False
+    return [drawn], {"names": names, "bars": bars}
 
 
 def _curves() -> tuple[list[figure], dict[str, Model]]:
@@ -195,6 +223,7 @@ def _curves() -> tuple[list[figure], dict[str, Model]]:
     differences = ColumnDataSource({"x": [], "slope": []})
     here = ColumnDataSource({"x": [], "loss": [], "slope": []})
     tangent = ColumnDataSource({"x": [], "y": []})
+    loss.yaxis.axis_label, slope.yaxis.axis_label = "loss", "slope"
     loss.line("x", "loss", line_color=BLUE, line_width=2, source=curve)
     loss.line("x", "y", line_color=ORANGE, line_width=2, source=tangent)
     slope.line("x", "slope", line_color=BLUE, line_width=1.3, source=curve)
@@ -205,13 +234,13 @@ def _curves() -> tuple[list[figure], dict[str, Model]]:
     return [loss, slope], {"loss": loss, "slope": slope, **sources}
 
 
-def _map(n: int, shape: tuple[int, int]) -> tuple[list[figure], dict[str, Model]]:
+def _map() -> tuple[list[figure], dict[str, Model]]:
     """The loss over the places of a point."""
-    drawn = panel("loss", x_range=DataRange1d(range_padding=0), y_range=DataRange1d(range_padding=0, flipped=True))
+    drawn = panel("loss", x_range=(0, 1), y_range=(1, 0))
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "x of the point (pixels)", "y (pixels)"
-    mapper = LinearColorMapper(palette="Viridis256")
-    places = ColumnDataSource({"image": [np.zeros((n, n))], "x": [0.0], "y": [0.0], "dw": [1.0], "dh": [1.0]})
-    drawn.image("image", "x", "y", "dw", "dh", color_mapper=mapper, source=places)
+    colours = LinearColorMapper(palette="Viridis256", low=0, high=1)
+    tiles = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": [], "loss": []})
+    drawn.quad("left", "right", "top", "bottom", fill_color=transform("loss", colours), line_color=None, source=tiles)
     here = ColumnDataSource({"x": [], "y": []})
     drawn.scatter("x", "y", size=14, fill_color=ORANGE, line_color="white", line_width=1.5, source=here)
-    return [drawn], {"loss": drawn, "map": places, "here": here}
+    return [drawn], {"loss": drawn, "tiles": tiles, "colours": colours, "here": here}

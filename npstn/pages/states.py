@@ -63,8 +63,9 @@ class Slider(NamedTuple):
 
     name: str
     unit: str  # of the values, to be written behind them
-    values: list[np.ndarray]  # float64 (n,): of the parameter, or x and y of the point in pixels. The localisation
-    #                           network chose the middle one
+    values: list[np.ndarray]  # float64 (n,), ascending: of the parameter, or x and y of the point in pixels. The
+    #                           localisation network chose the middle one; to either side they are evenly spaced
+    number: int  # of the transformer, from 0
     states: States  # n of them, or n x n, row by row
     curve: Curve | None  # None for a point
 
@@ -79,21 +80,27 @@ class Played(NamedTuple):
     sliders: list[Slider]
 
 
+def points(net: nn.Module, test: Batch) -> int:
+    """How many points of the transformers of a network can be dragged; 0 where their parameters have sliders."""
+    looks = look(net, test.images[:1])
+    return sum(transformer.handles(seen.parameters.data).shape[1] for transformer, seen in looks)
+
+
 def positions(net: nn.Module, test: Batch, numbers: Sequence[int]) -> int:
     """How many positions each slider of a page of these test images can have, odd; 0 where the images are too large.
 
     Of a point, it is how many places there are along x and along y.
     """
     looks = look(net, test.images[:1])
-    points = sum(transformer.handles(seen.parameters.data).shape[1] for transformer, seen in looks)
-    sliders = len(numbers) * (points or sum(seen.parameters.shape[1] for _, seen in looks))
+    dragged = points(net, test)
+    sliders = len(numbers) * (dragged or sum(seen.parameters.shape[1] for _, seen in looks))
     U, V = looks[0][1].U.data, looks[0][1].V.data
     images = np.stack([pixels(shown(test.images[number])) for number in numbers])
     # What is read has more greys than the image, and is therefore larger.
     output = 2 * len(gzip.compress(images.tobytes())) / len(numbers) * V.size / U.size
-    each = ROOM / sliders - (0 if points else 12 * sum(CURVE))
+    each = ROOM / sliders - (0 if dragged else 12 * sum(CURVE))
     count = max(int(each / (output + 4 * LINES**2 + 100)), 0)
-    most = min(math.isqrt(count), MOST_PLACES) if points else min(count, MOST)
+    most = min(math.isqrt(count), MOST_PLACES) if dragged else min(count, MOST)
     most -= 1 - most % 2
     return most if most >= LEAST else 0
 
@@ -112,9 +119,9 @@ def play(net: nn.Module, test: Batch, number: int, n: int) -> Played:
     image, target = test.images[number].astype(np.float64), int(test.labels[number])
     looks, sliders = look(net, image[None]), []
     for k, (transformer, seen) in enumerate(looks):
-        loss = Loss(net, image, target, k, transformer, seen)
         whose = f"transformer {k + 1}: " if len(looks) > 1 else ""
-        sliders += [slider._replace(name=whose + slider.name) for slider in loss.sliders(n)]
+        for slider in Loss(net, image, target, k, transformer, seen).sliders(n):
+            sliders.append(slider._replace(name=whose + slider.name))
     truth = in_words({name: float(values[number]) for name, values in test.truth.items()})
     return Played(number, target, truth, shown(image), sliders)
 
@@ -136,9 +143,9 @@ class Loss:
 
     def sliders(self, n: int) -> list[Slider]:
         """All points of the transformer; where it has none, all its parameters."""
-        points = self.transformer.handles(self.p[None]).shape[1]
-        if points:
-            return [self._point(k, n) for k in range(points)]
+        dragged = self.transformer.handles(self.p[None]).shape[1]
+        if dragged:
+            return [self._point(k, n) for k in range(dragged)]
         return [self._parameter(j, name, n) for j, name in enumerate(self.transformer.parameter_names)]
 
     def _parameter(self, j: int, name: str, n: int) -> Slider:
@@ -148,17 +155,29 @@ class Loss:
         far = TURN if unit else FAR / max(self._speed(j), 0.01)
         values = self.p[j] + far * np.linspace(-1, 1, n)
         states = self._states((j,), self._at((j,), values), np.full((n, 1), factor))
-        return Slider(word if unit else name, unit, [factor * values], states, self._curve(j, far, factor))
+        return Slider(word if unit else name, unit, [factor * values], self.number, states, self._curve(j, far, factor))
 
     def _point(self, k: int, n: int) -> Slider:
         """Point k, at n x n places."""
         which = 2 * k, 2 * k + 1
-        values = [self.p[j] + NEAR / max(self._rate(self.p[None], j)[0], 0.1) * np.linspace(-1, 1, n) for j in which]
+        values = [self._leading_to_even_places(j, n) for j in which]
         there = self._at(which, *values)
         rates = np.stack([self._rate(there, j) * half for j, half in zip(which, self.half, strict=True)], axis=1)
         places = (self.transformer.handles(there)[:, k].reshape(n, n, 2) + 1) * self.half
         states = self._states(which, there, rates)
-        return Slider(f"point {k + 1}", " px", [places[0, :, 0], places[:, 0, 1]], states, None)
+        return Slider(f"point {k + 1}", " px", [places[0, :, 0], places[:, 0, 1]], self.number, states, None)
+
+    def _leading_to_even_places(self, j: int, n: int) -> np.ndarray:
+        """Values of parameter j, (n,), at which its point is at even distances to either side of the chosen place."""
+        far = NEAR / max(self._rate(self.p[None], j)[0], 0.1)
+        values = self.p[j] + far * np.linspace(-1, 1, 2001)
+        places = self.transformer.handles(self._at((j,), values))[:, j // 2, j % 2]
+        middle = places[1000]
+        below, above = max(middle - NEAR, places[0]), min(middle + NEAR, places[-1])
+        even = np.concatenate([np.linspace(below, middle, n // 2 + 1), np.linspace(middle, above, n // 2 + 1)[1:]])
+        found = np.interp(even, places, values)
+        found[n // 2] = self.p[j]
+        return found
 
     def _curve(self, j: int, far: float, factor: float) -> Curve:
         """The loss over parameter j: over its whole range, and more closely about the middle."""

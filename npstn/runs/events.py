@@ -7,7 +7,6 @@ writes in a thread, and waits for ever where that thread has died of a full disk
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,11 @@ NAME = "events.out.tfevents"  # TensorBoard takes files for event files by this
 
 def available() -> bool:
     """Whether the writer is installed."""
-    return importlib.util.find_spec("tensorboardX") is not None
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError:  # it may also be there, and not go with what it needs
+        return False
+    return True
 
 
 def clear(folder: Path) -> None:

@@ -47,10 +47,10 @@ def test_a_parameter_without_a_unit(trial):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"parameter": 1}, "loss_over: expected parameter from 0 to 0, got 1"),
-        ({"parameter": -1}, "loss_over: expected parameter from 0 to 0, got -1"),
-        ({"values": [3]}, "loss_over: expected at least two finite values, (N,), got [3.]"),
-        ({"values": [3, np.nan]}, "loss_over: expected at least two finite values, (N,), got [ 3. nan]"),
+        ({"parameter": 1}, "loss_over: expected parameter to be one of angle_deg, or a number from 0 to 0, got 1"),
+        ({"parameter": -1}, "loss_over: expected parameter to be one of angle_deg, or a number from 0 to 0, got -1"),
+        ({"values": [3]}, "loss_over: expected at least two finite values, (N,), got array([3.])"),
+        ({"values": [3, np.nan]}, "loss_over: expected at least two finite values, (N,), got array([ 3., nan])"),
         ({"number": 1}, "spatial_transformer: expected the number of one from 0 to 0, got 1"),
         ({"label": 10}, "nll_loss: expected classes from 0 to 9, got 10"),
         ({"label": -1}, "nll_loss: expected classes from 0 to 9, got -1"),

@@ -128,6 +128,22 @@ def test_the_button_goes_back_to_what_the_network_chose(driver, of_rotation):
     assert (page.text("position"), page.text("loss")) == before
 
 
+def test_single_kinks_are_left_with_the_slider(driver, of_rotation):
+    page = Page(driver, of_rotation)
+    whole = page.model("loss", "x_range.start")
+    page.click("#zoom")
+    page.press("#sliders input", RIGHT)
+    assert page.model("loss", "x_range.start") != whole
+    page.press("#sliders input", RIGHT * 3)
+    assert page.model("loss", "x_range.start") == whole
+
+
+def test_a_slider_says_what_it_is(driver, of_rotation):
+    page = Page(driver, of_rotation)
+    label = page.run("return document.querySelector('#sliders input').labels[0].textContent")
+    assert label.startswith("angle") and label.endswith("\N{DEGREE SIGN}")
+
+
 def test_single_kinks_are_shown_and_hidden(driver, of_rotation):
     page = Page(driver, of_rotation)
     whole = page.model("slope", "x_range.start"), page.model("slope", "x_range.end")
@@ -163,7 +179,11 @@ def test_a_point_of_a_spline_is_dragged(driver, spline, of_spline, width):
     contents = json.loads(page.text("contents"))
     n = len(contents["digits"][0]["sliders"][4]["positions"][0])
     step = 0.3 * 13.5 / (n // 2)  # n places along x and along y, over 0.3 of half the image to both sides
-    assert_allclose(moved, np.rint(np.array([2.1, -1.4]) / step) * step, atol=1e-6)
+    assert_allclose(moved, np.rint(np.array([2.1, -1.4]) / step) * step, atol=1e-5)
+    left, right = (np.array(page.model("tiles", f"data.{edge}")) for edge in ("left", "right"))
+    top, bottom = (np.array(page.model("tiles", f"data.{edge}")) for edge in ("top", "bottom"))
+    (under,) = np.flatnonzero((left < place[0]) & (place[0] < right) & (top < place[1]) & (place[1] < bottom))
+    assert page.model("tiles", "data.loss")[under] == pytest.approx(page.number("loss"), rel=1e-5)
     loss, gradient, V, probabilities = read_at(spline, 4, np.concatenate([p[:8], place / 13.5 - 1, p[10:]]))
     assert page.number("loss") == pytest.approx(loss, rel=1e-5)
     slopes = [float(word) for word in page.text("slope").removesuffix(" per pixel").split(", ")]
@@ -182,13 +202,47 @@ def test_the_point_between_four_pixels(driver, tmp_path, width):
     page.press("#sliders label:nth-of-type(3) input", RIGHT)  # dV from 1 to 2
     U = np.array([[0.1, 0.3, 0.2, 0.0], [0.4, 1.0, 0.6, 0.1], [0.2, 0.8, 0.3, 0.5], [0.0, 0.2, 0.9, 0.4]])
     above, below = 0.85 * U[:2, 2] + 0.15 * U[:2, 3]  # V, by hand
-    assert page.text("value").endswith(f"= {0.3 * above + 0.7 * below:.4g}")
+    terms, value = page.text("value").split(" = ")
+    assert float(value) == pytest.approx(0.3 * above + 0.7 * below, abs=1e-4)
+    products = [term.split(" \N{MIDDLE DOT} ") for term in terms.split(" + ")]
+    assert sum(float(w) * float(u) for w, u in products) == pytest.approx(0.3 * above + 0.7 * below, abs=1e-12)
     left, right = 0.3 * U[0, 2:] + 0.7 * U[1, 2:]
     assert page.number("along_x") == pytest.approx(2 * (right - left), abs=1e-4)
     assert page.number("along_y") == pytest.approx(2 * (below - above), abs=1e-4)
+    gradient = [float(word) for word in page.text("gradient").strip("()").split(", ")]
+    image, grid = Tensor(U[None, None]), Tensor(np.array([[[[2.15, 0.7]]]]) / 1.5 - 1, requires_grad=True)
+    F.grid_sample(image, grid, align_corners=True).backward(np.full((1, 1, 1, 1), 2.0))
+    assert_allclose(gradient, grid.grad.ravel(), atol=1e-4)
     weights = {(2, 0): 0.85 * 0.3, (3, 0): 0.15 * 0.3, (2, 1): 0.85 * 0.7, (3, 1): 0.15 * 0.7}
     back = dict(part.split(" at ") for part in page.text("pixels").split(", "))
     assert {place: float(value) for value, place in back.items()} == {
-        f"({m},{n})": pytest.approx(2 * w, rel=0.01) for (m, n), w in weights.items()
+        f"({m},{n})": pytest.approx(2 * w, rel=1e-4) for (m, n), w in weights.items()
     }
+    assert page.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """The page of two bounded splines side by side."""
+    folder = tmp_path_factory.mktemp("two")
+    options = "--parallel", "2", "--transformer", "tps", "--grid-size", "2", "--bounded", "1"
+    with small_world():
+        assert npstn_("train", "--data", "drawn", "--epochs", "1", *options, "--out", folder / "run").status == 0
+        pages.write_run_page(folder / "two.html", folder / "run", [4])
+    return folder / "two.html"
+
+
+def test_of_two_splines_one_has_its_points_on_the_picture(driver, of_two):
+    page = Page(driver, of_two)
+    for number in (1, 2):
+        page.click(f"#transformers button:nth-of-type({number})")
+        assert page.text("position").startswith(f"transformer {number}: point 1 at ")
+        assert page.text("chosen") == page.text("words")
+        assert len(page.model("handles", "data.x")) == 4
+    xs, ys = page.model("handles", "data.x"), page.model("handles", "data.y")
+    page.drag("picture", (xs[3], ys[3]), (xs[3] - 2, ys[3] - 1))
+    page.wait(lambda: page.text("position").startswith("transformer 2: point 4 at "))
+    assert page.text("chosen") != page.text("words")
+    x, y = page.model("here", "data.x")[0], page.model("here", "data.y")[0]
+    assert abs(x - xs[3] + 2) < 0.5 and abs(y - ys[3] + 1) < 0.5
     assert page.complaints() == []
