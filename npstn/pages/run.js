@@ -88,6 +88,9 @@ function choose(number, place) {
     const tile = edge => Array.from(losses, (_, k) => edge(k))
     colours.low = losses.reduce((least, loss) => Math.min(least, loss))
     colours.high = losses.reduce((most, loss) => Math.max(most, loss))
+    along_x.data = {at: row("kinks_at", of.kinks), slope: row("kinks_slopes", of.kinks)}
+    along_y.data = {at: row("kinks_at", of.kinks + 1), slope: row("kinks_slopes", of.kinks + 1)};
+    [slope.y_range.start, slope.y_range.end] = of.view
     loss.x_range.start = xs[0], loss.x_range.end = xs.at(-1)
     loss.y_range.start = ys.at(-1), loss.y_range.end = ys[0] // y goes down
     tiles.data = {left: tile(k => xs[column(k)]), right: tile(k => xs[column(k) + 1]),

@@ -26,7 +26,7 @@ from npstn.pages.page import (
     rgba,
     write,
 )
-from npstn.pages.states import Curve, Played, Slider
+from npstn.pages.states import STEP, Curve, Played, Slider
 from npstn.tasks import Task
 
 MOST_BARS = 20  # classes whose probabilities are drawn
@@ -38,6 +38,10 @@ TANGENT = 0.15  # of a curve's width: half the length of the tangent along x
 LOSS = "<b>The loss over the parameter,</b> and its tangent where the slider stands."
 SLOPE = "<b>Its slope.</b> Line: by npstn's backward; dots: by differences. It jumps at each kink of the loss."
 LOSS_OF_A_POINT = "<b>The loss over the places of the point</b> that was moved last; dark: low."
+SLOPE_OF_A_POINT = (
+    "<b>Its slope along x</b> (blue) <b>and along y</b> (green), by npstn's backward, close to the place that the "
+    "network chose. It jumps at each kink of the loss."
+)
 ALL, LIKELIEST = "the probability of each class", "the {shown} classes of {classes} that become likeliest"
 LONGEST_NAME = 14  # characters of a class at its bar
 
@@ -73,7 +77,8 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
         "lead": f"{'Drag one of the points' if dragged else 'Move a slider'}, and the transformer reads elsewhere. All "
         f"other {others} stay as the network chose them. npstn computed every number here.",
         "loss": LOSS_OF_A_POINT if dragged else LOSS,
-        "slope": "" if dragged else SLOPE,
+        "slope": SLOPE_OF_A_POINT if dragged else SLOPE,
+        "dragged": "yes" if dragged else "",
         "longest": f"{longest:.3g}",
         "read": "what this transformer hands on, one of several" if several else "what is read there",
         "bars": ALL if len(task.classes) <= MOST_BARS else LIKELIEST.format(shown=MOST_BARS, classes=len(task.classes)),
@@ -123,7 +128,11 @@ def _slider(slider: Slider, tables: Tables, longest: float, arrow: float) -> dic
         "start": tables.add("losses", states.losses),
     }
     if slider.curve is None:
-        return {**entry, "edges": [_edges(values) for values in slider.values]}
+        slopes = np.concatenate([kinks.slopes for kinks in slider.kinks])
+        tables.add("kinks_at", np.stack([kinks.values for kinks in slider.kinks]).astype(np.float32))
+        start = tables.add("kinks_slopes", np.stack([kinks.slopes for kinks in slider.kinks]).astype(np.float32))
+        view = {"kinks": start, "view": _range(slopes)}
+        return {**entry, **view, "edges": [_edges(values) for values in slider.values]}
     return {**entry, "curve": _curve(slider, slider.curve, tables)}
 
 
@@ -159,11 +168,16 @@ def _view(curve: Curve, part: np.ndarray) -> dict[str, list[float]]:
     """The ranges of the axes that show a part of a curve."""
     view = {"x": [curve.values[part].min(), curve.values[part].max()]}
     for name, column in (("loss", curve.losses[part]), ("slope", curve.slopes[part])):
-        finite = column[np.isfinite(column)]
-        least, most = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        margin = 0.06 * (most - least) or 1.0
-        view[name] = [least - margin, most + margin]
+        view[name] = _range(column)
     return view
+
+
+def _range(column: np.ndarray) -> list[float]:
+    """The ends of an axis that shows these numbers."""
+    finite = column[np.isfinite(column)]
+    least, most = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    margin = 0.06 * (most - least) or 1.0
+    return [least - margin, most + margin]
 
 
 def _lengths(forces: np.ndarray) -> np.ndarray:
@@ -243,4 +257,10 @@ def _map() -> tuple[list[figure], dict[str, Model]]:
     drawn.quad("left", "right", "top", "bottom", fill_color=transform("loss", colours), line_color=None, source=tiles)
     here = ColumnDataSource({"x": [], "y": []})
     drawn.scatter("x", "y", size=14, fill_color=ORANGE, line_color="white", line_width=1.5, source=here)
-    return [drawn], {"loss": drawn, "tiles": tiles, "colours": colours, "here": here}
+    slope = panel("slope", x_range=(-STEP, STEP), y_range=(0, 1))
+    slope.xaxis.axis_label, slope.yaxis.axis_label = "step of the point (pixels)", "slope (per pixel)"
+    along_x, along_y = ColumnDataSource({"at": [], "slope": []}), ColumnDataSource({"at": [], "slope": []})
+    slope.line("at", "slope", line_color=BLUE, line_width=1.3, source=along_x)
+    slope.line("at", "slope", line_color=GREEN, line_width=1.3, source=along_y)
+    kinks = {"slope": slope, "along_x": along_x, "along_y": along_y}
+    return [drawn, slope], {"loss": drawn, **kinks, "tiles": tiles, "colours": colours, "here": here}

@@ -32,6 +32,7 @@ FAR = 0.75  # otherwise until a point of the grid has moved by so much of half t
 NEAR = 0.3  # how far a point can be dragged, in halves of the image
 CLOSE = 0.02  # of a slider's range: about the middle the curve is so fine that single kinks can be seen
 CURVE = 601, 801  # points of the curve over the whole range, and over the fine part
+STEP, STEPS = 0.5, 401  # pixels to both sides, and points, of the fine curves of a point
 ROOM = 2_100_000  # bytes that all states have, compressed, in a page of less than 5 MB
 MOST, MOST_PLACES, LEAST = 181, 13, 5  # positions of a slider, of a point along x and along y, and of either at least
 
@@ -68,6 +69,7 @@ class Slider(NamedTuple):
     number: int  # of the transformer, from 0
     states: States  # n of them, or n x n, row by row
     curve: Curve | None  # None for a point
+    kinks: tuple[Curve, ...] = ()  # of a point: over small steps along x and along y from the middle, in pixels
 
 
 class Played(NamedTuple):
@@ -98,7 +100,7 @@ def positions(net: nn.Module, test: Batch, numbers: Sequence[int]) -> int:
     images = np.stack([pixels(shown(test.images[number])) for number in numbers])
     # What is read has more greys than the image, and is therefore larger.
     output = 2 * len(gzip.compress(images.tobytes())) / len(numbers) * V.size / U.size
-    each = ROOM / sliders - (0 if dragged else 12 * sum(CURVE))
+    each = ROOM / sliders - (16 * STEPS if dragged else 12 * sum(CURVE))
     count = max(int(each / (output + 4 * LINES**2 + 100)), 0)
     most = min(math.isqrt(count), MOST_PLACES) if dragged else min(count, MOST)
     most -= 1 - most % 2
@@ -165,7 +167,18 @@ class Loss:
         rates = np.stack([self._rate(there, j) * half for j, half in zip(which, self.half, strict=True)], axis=1)
         places = (self.transformer.handles(there)[:, k].reshape(n, n, 2) + 1) * self.half
         states = self._states(which, there, rates)
-        return Slider(f"point {k + 1}", " px", [places[0, :, 0], places[:, 0, 1]], self.number, states, None)
+        kinks = self._kinks(which[0]), self._kinks(which[1])
+        return Slider(f"point {k + 1}", " px", [places[0, :, 0], places[:, 0, 1]], self.number, states, None, kinks)
+
+    def _kinks(self, j: int) -> Curve:
+        """The loss over small steps of the point of parameter j, in pixels, from where it was chosen."""
+        half = self.half[j % 2]
+        far = STEP / max(self._rate(self.p[None], j)[0] * half, 0.1)
+        there = self._at((j,), self.p[j] + far * np.linspace(-1, 1, STEPS))
+        places = self.transformer.handles(there)[:, j // 2, j % 2]
+        read = read_at(self.net, self.image, self.target, there, self.number)
+        rates = self._rate(there, j) * half
+        return Curve((places - places[STEPS // 2]) * half, read.losses, read.slopes[:, j] / rates, STEP)
 
     def _leading_to_even_places(self, j: int, n: int) -> np.ndarray:
         """Values of parameter j, (n,), at which its point is at even distances to either side of the chosen place."""

@@ -76,6 +76,12 @@ def test_slopes_are_differences(kind):
         quotients, slopes = slider.states.quotients, slider.states.slopes
         close = abs(quotients - slopes) <= 1e-5 * abs(slopes).max()
         assert close.mean() > 0.9  # a kink may lie between the two ends of a difference
+        for axis, kinks in enumerate(slider.kinks):
+            assert abs(kinks.values).max() <= 0.5 + 1e-9 and kinks.values[200] == 0
+            assert kinks.slopes[200] == pytest.approx(slopes[len(slopes) // 2, axis], rel=1e-6)
+            rise = np.diff(kinks.losses) / np.diff(kinks.values)
+            between = (kinks.slopes[1:] + kinks.slopes[:-1]) / 2
+            assert np.median(abs(rise - between)) < 0.01 * np.median(abs(rise))
         if slider.curve is None:
             continue
         curve, middle = slider.curve, slider.values[0][2]
