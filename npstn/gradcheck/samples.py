@@ -232,6 +232,7 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
             between = 2 * pixels / (extent - 1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
             bicubic = {"mode": "bicubic", **padding}
             found.append(Sample(F.grid_sample, (U, between), bicubic, linear=(0,), batch=(0, 1)))
+    large, few = rng.normal(size=(2, 2, 9, 13)), rng.uniform(-1.1, 1.1, (2, 1, 2, 2))  # read without a copy
     homography = np.eye(3) + rng.normal(0, 0.2, (2, 3, 3))
     control_points = np.array([[-1.0, -1.0], [1.0, -0.8], [0.1, 0.2], [-0.9, 1.0], [0.8, 0.9]])
     moved = control_points + rng.normal(0, 0.2, (2, 5, 2))
@@ -241,6 +242,7 @@ def _transformer(rng: np.random.Generator) -> list[Sample]:
         Sample(F.projective_grid, (homography,), {"size": (3, 4)}, batch=(0,)),
         Sample(F.tps_grid, (moved,), fixed, linear=(0,), batch=(0,)),
         Sample(F.grid_sample, (many, points), linear=(0,), batch=(0, 1)),
+        Sample(F.grid_sample, (large, few), linear=(0,), batch=(0, 1)),
         Sample(F.grid_sample, (U, G), {"mode": "nearest"}, linear=(0,), batch=(0, 1)),
     ]
 
