@@ -160,7 +160,7 @@ HARMLESS = {
 }
 # Answers that do not: what the handler does, and what the message says about it.
 FAULTS = {
-    "altered": (lambda h, name: h.reply(gzip.compress(altered(name))), "has SHA-256"),
+    "altered": (lambda h, name: h.reply(gzip.compress(altered(name), mtime=0)), "has SHA-256"),
     "another file": (lambda h, name: h.reply(COMPRESSED[TEST_LABELS]), f"has {len(PAYLOADS[TEST_LABELS])} bytes"),
     "html": (lambda h, name: h.reply(HTML, Content_Type="text/html"), f"has {len(HTML)} bytes"),
     "empty": (lambda h, name: h.reply(b""), "has 0 bytes"),
