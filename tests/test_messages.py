@@ -1,4 +1,4 @@
-"""Every message about an argument is one line, whatever the argument: an array prints in many."""
+"""Every message about an argument is one line, also where the argument is an array, which prints in many lines."""
 
 import numpy as np
 import pytest

@@ -180,10 +180,10 @@ def take_image(plane, W, dU):
 
 @kernel
 def plane_of(H, W, count, dtype):
-    """The plane in which so many points read: its width, the plane, and room for `apart`.
+    """Where so many points read: the width of the plane, the plane, and `place`, which has no room for many points.
 
-    It is the `ringed` image. But a few points in a large image cost their own pixels, not a copy of the image: each has
-    its four pixels to itself then, in a plane two pixels wide.
+    Many points read in the `ringed` image. A few points in a large image do without a copy of it: each has its four
+    pixels to itself, in a plane two pixels wide.
     """
     few = 0 < FEW * count < H * W
     plane = np.zeros(4 * count, dtype) if few else ringed(H, W, dtype)
@@ -192,7 +192,7 @@ def plane_of(H, W, count, dtype):
 
 @kernel
 def set_apart(offset, place):
-    """Where points are few, give each four pixels of its own, and keep in `place` which ones of the ringed image."""
+    """Where points are few, give each four pixels of its own; `place` keeps where they are in a ringed image."""
     for p in range(place.size):
         place[p], offset[p] = offset[p], 4 * p
 

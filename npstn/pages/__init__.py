@@ -3,7 +3,7 @@
     states.py       what the page of a run shows, computed by npstn
     run.py          the page of a run: figures, tables, texts;  run.html, run.js
     pixel.py        the page of one point between four pixels;  pixel.html, pixel.js
-    page.py         what both are made of: tables, figures, the file;  page.css
+    page.py         what both are made of: tables, figures, the file;  page.js, page.css
 
 The scripts look numbers up and draw them. They compute none.
 """

@@ -54,7 +54,6 @@ def write_page(path: Path, run: str, task: Task, images: Sequence[Played]) -> No
     tables = Tables()
     contents = {
         "digits": [_entry(image, tables, task.classes, longest) for image in images],
-        "classes": task.classes,
         "words": [words for image in images for slider in image.sliders for words in slider.states.words],
         "colour": images[0].image.ndim == 3,
         "rows": grids.shape[1],

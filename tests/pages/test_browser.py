@@ -117,6 +117,9 @@ def test_the_angle_of_the_page_has_the_loss_of_the_page_to_the_last_digit(driver
     loss, gradient, _, _ = read_at(trained[0], 4, np.deg2rad([angle]))
     assert page.model("here", "data.loss") == [pytest.approx(loss, rel=1e-9)]
     assert page.model("here", "data.slope") == [pytest.approx(np.deg2rad(gradient[0]), rel=1e-6)]
+    (x0, x1), (y0, y1) = page.model("tangent", "data.x"), page.model("tangent", "data.y")
+    assert x0 < angle < x1 and (y1 - y0) / (x1 - x0) == pytest.approx(np.deg2rad(gradient[0]), rel=1e-6)
+    assert (y0 + y1) / 2 == pytest.approx(loss, rel=1e-9)
 
 
 def test_the_button_goes_back_to_what_the_network_chose(driver, of_rotation):

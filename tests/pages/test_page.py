@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 from command import npstn_
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from npstn import pages
+from npstn import pages, runs
 from npstn.pages import states
 from npstn.pages.page import Tables
 
@@ -59,6 +59,22 @@ def test_the_page_of_a_run(trained, tmp_path):
     assert len(tables["losses"]) == len(contents["words"]) == 2 * 181
     assert contents["digits"][1]["sliders"][0]["start"] == 181
     assert np.isfinite(tables["slopes"]).all()
+
+
+def test_the_arrows_are_the_forces_in_one_scale(trained, tmp_path):
+    """The longest of both images is 0.4 of the width; those below a fiftieth of it are left out."""
+    pages.write_run_page(tmp_path / "page.html", trained[0], [5, 3])
+    _, tables = parts(tmp_path / "page.html")
+    arrows = (tables["tips"].astype(float) - tables["grids"]).reshape(-1, 10, 10, 2) / 64
+    config = runs.read_config(trained[0])
+    net, test = runs.load_net(trained[0], config), config.open_task(trained[0]).test()
+    forces = np.concatenate([states.play(net, test, k, 181).sliders[0].states.forces for k in (5, 3)])
+    lengths = np.linalg.norm(forces, axis=3)
+    wanted = forces * (0.4 * 28 / lengths.max())
+    drawn = lengths > 0.021 * lengths.max()
+    assert 0 < drawn.sum() < drawn.size
+    assert_allclose(arrows[drawn], wanted[drawn], atol=1.01 / 64)
+    assert not arrows[lengths < 0.019 * lengths.max()].any()
 
 
 @pytest.mark.parametrize("kind", ["run", "pixel"])
