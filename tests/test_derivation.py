@@ -27,7 +27,7 @@ import npstn.functional as F
 from npstn import Tensor, models, no_grad, reference
 from npstn.data import draw_digits
 from npstn.ops import conv2d_fast, grid_sample_bicubic, max_pool2d_fast, projective_grid, tps_grid
-from npstn.ops.arguments import rows
+from npstn.ops.arguments import planes
 from npstn.transformers import Attention, Rotation
 
 ROOT = Path(__file__).parent.parent
@@ -325,16 +325,16 @@ class Pieces:
 
     def __init__(self, stride):
         self.h, self.w = (5 + 2 * 1 - 3) // stride[0] + 1, (4 + 2 * 2 - 2) // stride[1] + 1
-        lines, columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
-        self.shape = 3 * stride[0] * stride[1], lines, columns
+        self.lines, self.columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
+        self.shape = 3 * stride[0] * stride[1], self.lines, self.columns
         self.sizes = *self.shape, 2, self.h, self.w, 2
-        self.start, _ = conv2d_fast.starts(2, 3, 3, 2, stride, lines, columns, self.h, self.w)
-        self.stack = np.empty(2 * math.prod(self.shape))
-        self.R = np.zeros(2 * (self.start[-1] + self.h * self.w))
+        self.start = conv2d_fast.starts(3, 3, 2, stride, self.lines, self.columns, self.w)
+        self.stack, self.pitch = np.empty(2 * math.prod(self.shape)), 2 * self.lines * self.columns
+        self.S = np.zeros((self.shape[0] * (self.columns - self.w + 1), self.lines, self.w, 2))
 
-    def places(self, q, s):
-        """Where in memory R_q of sample s stands, as (h, w)."""
-        return 2 * (self.start[q] + np.arange(self.h * self.w).reshape(self.h, self.w)) + s
+    def piece(self, q, s):
+        """R_q of sample s, (h, w)."""
+        return self.S.ravel()[2 * (self.start[q] + np.arange(self.h * self.w).reshape(self.h, self.w)) + s]
 
 
 all_strides = pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 2), (3, 2), (4, 3)])
@@ -345,13 +345,11 @@ def test_formula_22(rng, stride):
     r"""R_{c,k,l}(i, j) = U_{c,n,m}"""
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
     pieces, read = Pieces(stride), reader(U, stride)
-    h, w = pieces.h, pieces.w
-    phases = conv2d_fast.phases(U, *pieces.shape[1:], stride, PADDING)
-    conv2d_fast.stack(rows(phases), 0, 2, pieces.stack)
-    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.R)
-    R = np.array([[pieces.R[pieces.places(q, s)] for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, h, w)
+    phases = conv2d_fast.phases(U, pieces.lines, pieces.columns, stride, PADDING)
+    conv2d_fast.stack(planes(phases), 0, 2, pieces.stack, 0, pieces.pitch)
+    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.S.ravel())
+    R = np.array([[pieces.piece(q, s) for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, pieces.h, pieces.w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
-    assert all((pieces.R[pieces.places(18, s)] == 1).all() for s in (0, 1))  # the tap whose weight is the bias
 
     # And (18) and (19) are sums of these images.
     V, (_, dweight, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, stride, PADDING), U, weight, bias)
@@ -363,25 +361,24 @@ def test_formula_22(rng, stride):
 @all_strides
 def test_formula_23(rng, stride):
     r"""
-    dU_{c,n,m} = \sum_{k,l} \sum_{i,j} dR_{c,k,l}(i, j) \thinspace [n = i s_y - q_y + k] [m = j s_x - q_x + l]
+    dU_{c,n,m} = \sum_l dS_{c,l}(n, m-l), \quad dS_{c,l}(n, j) = \sum_o \sum_k F_{o,c,k,l} \thinspace dV_{o,n-k,j}
     """
     U, weight = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((2, 3, 3, 2))
     _, (dU_of_conv2d, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, None, stride, PADDING), U, weight)
-    dR = np.array([[sum(weight[o][tap] * dV[s, o] for o in (0, 1)) for tap in np.ndindex(3, 3, 2)] for s in (0, 1)])
     pieces = Pieces(stride)
-    h, w = pieces.h, pieces.w
-    for s, q in np.ndindex(2, 18):
-        pieces.R[pieces.places(q, s)] += dR[s, q]  # pieces overlap: an entry serves several taps
-    dR, d_phases = dR.reshape(2, 3, 3, 2, h, w), np.empty((2, *pieces.shape))
-    conv2d_fast.gather(pieces.R, pieces.sizes, 2, pieces.stack)
-    conv2d_fast.unstack(pieces.stack, 0, 2, rows(d_phases))
+    filters = conv2d_fast.of_lines(weight.reshape(2, 18), 3, 3, 2, stride).reshape(len(pieces.S), -1, 2)  # (cl, k, o)
+    for (cl, k, o), factor in np.ndenumerate(filters):
+        pieces.S[cl, k : k + pieces.h] += factor * dV[:, o].transpose(1, 2, 0)  # line n = i + k
+    d_phases = np.empty((2, *pieces.shape))
+    conv2d_fast.gather(pieces.S.ravel(), 2 * pieces.lines * pieces.w, pieces.sizes, 2, pieces.stack)
+    conv2d_fast.unstack(pieces.stack, 0, 2, pieces.pitch, planes(d_phases))
     dU = conv2d_fast.unphased(d_phases, U.shape, stride, PADDING)
 
     def entry(s, c, n, m):
-        def term(k, l, i, j):
-            return dR[s, c, k, l, i, j] * reads(n, m, i, j, k, l, stride, PADDING)
+        def term(o, k, l, i, j):
+            return weight[o, c, k, l] * dV[s, o, i, j] * reads(n, m, i, j, k, l, stride, PADDING)
 
-        return total(term, 3, 2, h, w)
+        return total(term, 2, 3, 2, pieces.h, pieces.w)
 
     expected = table(entry, *U.shape)
     same(dU, expected)

@@ -135,6 +135,16 @@ def rows(array: np.ndarray) -> np.ndarray:
     return array.reshape(len(array), array.size // max(len(array), 1))
 
 
+def planes(array: np.ndarray) -> np.ndarray:
+    """Return (B, C, H, W) as (B, C, H W), in the same memory.
+
+    >>> planes(np.zeros((2, 3, 4, 5))).shape
+    (2, 3, 20)
+    """
+    B, C, H, W = array.shape
+    return array.reshape(B, C, H * W)
+
+
 def check_axis(operation: str, dim: Any, ndim: int) -> None:
     """Raise ValueError unless `dim` is the number of an axis, from -ndim to ndim - 1."""
     if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)) or not -ndim <= dim < ndim:

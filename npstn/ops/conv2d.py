@@ -139,12 +139,11 @@ class Conv2d(Function):
         stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
         h, w = window_positions("conv2d", U.shape[2:], (K, L), stride, padding)
         V = np.empty((len(U), O, h, w), U.dtype)
-        ctx.plain_loops = plain_loops()
+        ctx.plain_loops, ctx.shape_of_U, ctx.windows = plain_loops(), U.shape, (stride, padding)
         if ctx.plain_loops:
             U, weight = contiguous(U), contiguous(weight)
             bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
             ctx.save_for_backward(U, weight)
-            ctx.windows = stride, padding
             share_out(conv2d_forward, len(V), U, weight, bias, stride, padding, V)
         else:
             ctx.layout, (U_phases, F) = conv2d_fast.forward(U, weight, bias, stride, padding, V)
@@ -155,20 +154,24 @@ class Conv2d(Function):
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
         dV = contiguous(dV)
-        if not ctx.plain_loops:
-            U_phases, _, F = ctx.saved
-            return *conv2d_fast.backward(ctx.layout, (U_phases, F), dV, ctx.needs_input_grad[:3]), None, None
-        U, weight = ctx.saved
         need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
         dU = dweight = dbias = None
+        if not ctx.plain_loops:
+            U, _, F = ctx.saved
+            weight = F.reshape(ctx.layout.filters)
+            fast_U = need_U and conv2d_fast.pads_well(ctx.layout, F, dV)
+            dU, dweight, dbias = conv2d_fast.backward(ctx.layout, (U, F), dV, (fast_U, need_weight, need_bias))
+            need_U, need_weight, need_bias = need_U and not fast_U, False, False
+        else:
+            U, weight = ctx.saved
         if need_U:
-            dU = np.empty(U.shape, U.dtype)
-            share_out(conv2d_backward_input, len(U), weight, dV, *ctx.windows, dU)
+            dU = np.empty(ctx.shape_of_U, dV.dtype)
+            share_out(conv2d_backward_input, len(dU), weight, dV, *ctx.windows, dU)
         if need_weight:
-            dweight = np.empty(weight.shape, U.dtype)
+            dweight = np.empty(weight.shape, dV.dtype)
             share_out(conv2d_backward_weight, len(weight), U, dV, *ctx.windows, dweight)
         if need_bias:
-            dbias = np.empty(len(weight), U.dtype)
+            dbias = np.empty(len(weight), dV.dtype)
             share_out(conv2d_backward_bias, len(weight), dV, dbias)
         return dU, dweight, dbias, None, None
 

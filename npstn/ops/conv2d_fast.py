@@ -3,26 +3,31 @@
     b, s           a sample of the batch, a sample of a stack
     c, o           an input channel, an output channel
     k, l           row and column in the filter, 0 .. K-1, 0 .. L-1
-    q              a tap (c, k, l) of the filters; the last one, q = C K L, is the bias
+    q              a tap (c, k, l) of the filters
     i, j           row and column in the output, 0 .. h-1, 0 .. w-1
+    n              a line of the input
     p              a place in a piece of memory: (i, j, s), or (row, column, s)
-    U (B, C, H, W)   V (B, O, h, w)   F (O, taps): the weights, row by row, and the bias
+    U (B, C, H, W)   V (B, O, h, w)   F (O, taps): the weights, row by row
 
-1. For one tap, the pixels that the outputs of a sample read make an image of h x w pixels, R_q[i, j] = U[b, c, n, m].
-   V and the gradients are sums over such images. The bias is the weight of one more tap, which reads 1 everywhere:
-
-    V_o = sum_q F_oq R_q        dF_oq = sum_b sum_{i, j} dV_o R_q        dR_q = sum_o F_oq dV_o
-
-   so that the work is three products of matrices: `add_products` and `add_products_transposed`.
-
-2. `phases` takes padding and stride away. It puts zeros round each image, and takes it apart into images whose rows and
+1. `phases` takes padding and stride away. It puts zeros round each image, and takes it apart into images whose rows and
    columns are a stride apart. Convolved with stride 1 and no padding these give the same V; `unphased` goes back.
 
-3. `spread` lays the R_q out in memory. Taps whose k differ read the same lines of a phase, one line further down. So
-   the lines are laid out once for each first column, and R_q is the piece of them from its start on. `gather`, the
-   transpose of `spread`, adds the dR_q up into the gradient of the phases.
+2. For one tap, the pixels that the outputs of a sample read make an image, R_q[i, j] = U[b, c, i+k, j+l]. V and the
+   gradient of the weights are sums over such images:
 
-4. Small images make short pieces, and short loops are slow. So a few samples are stacked, pixel by pixel: `stack`.
+    V_o = bias_o + sum_q F_oq R_q        dF_oq = sum_b sum_{i, j} dV_o R_q
+
+   Taps whose k differ read the same lines, one line further down. So `spread` lays out the lines S once for each c and
+   l, w columns of each, and R_q is the piece of them from line k on: S_cl[n, j] = U[b, c, n, j+l]. Its gradient is
+
+    dS_cl[n, j] = sum_{o, k} F_o,ckl dV_o[n-k, j],  dV = 0 above and below its lines
+
+   and `gather`, the transpose of `spread`, adds the dS up into the gradient of the phases.
+
+3. All three are products of matrices whose rows are pieces of memory, V and dS with the sum over rows, dF over places:
+   `multiply_tiles` and `add_dot_products`. A tile of the result stays in the registers (see `backend/lanes.py`).
+
+4. Small images make pieces that fill no tiles. So a few samples are stacked, pixel by pixel: `stack`.
 
 Stacks are shared out to threads. For dF each of at most RUNS runs of stacks adds up a part. How many runs there are
 follows from the shapes alone, and the parts are added in order: the number of threads changes no bit. A long sum in
@@ -32,29 +37,29 @@ float32 loses digits. So a part is float64 where it adds up many stretches, of L
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npstn.backend.compiler import kernel
+from npstn.backend.lanes import add_product, every, first_lanes, lane_count, lanes, put, total
 from npstn.backend.parallel import share_out
-from npstn.ops.arguments import contiguous, rows
+from npstn.ops.arguments import contiguous, planes
 
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
-PIECE = 512  # numbers in a piece, about: in shorter ones the inner loops do not get into their stride
-
-GROUP = 4  # pieces on each side that `add_products` takes at a time; written out there, so not to be changed here alone
-NARROW_GROUP = 3  # taps that `add_products_transposed` takes at a time: 4 x 3 sums fill the vector registers
-SPARE = GROUP - 1  # F has so many more outputs, and taps, all of weight 0: then the last group is full
+LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leaves the cache
 
 
 def plan(B: int, h: int, w: int) -> tuple[int, int]:
-    """How many samples make a stack, and how many stacks there are: an even number, so that two threads share alike."""
-    stacks = -(-B // max(1, PIECE // (h * w)))
-    per_stack = -(-B // max(1, stacks + stacks % 2))
-    return max(1, per_stack), -(-B // max(1, per_stack))
+    """How many samples make a stack, and how many stacks there are: two at least, so that two threads share alike.
+
+    Of 16, 8 or 4 samples all pieces begin at whole lanes: reading across two lines of the cache takes a tenth longer.
+    """
+    per_stack = next((samples for samples in (16, 8, 4) if samples * h * w <= LONGEST), 1)
+    per_stack = max(1, min(per_stack, -(-B // 2)))
+    return per_stack, -(-B // per_stack)
 
 
 def phases(U: np.ndarray, lines: int, columns: int, stride: tuple, padding: tuple) -> np.ndarray:
@@ -80,40 +85,49 @@ def unphased(dphases: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
-def starts(
-    O: int, C: int, K: int, L: int, stride: tuple, lines: int, columns: int, h: int, w: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the piece of each tap starts in what `spread` lays out, and that of each output in V; the spare ones too.
-
-    The bias and the spare taps read pieces of ones behind all the others. Counted in pixels of a stack.
-    """
+def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: int) -> np.ndarray:
+    """Where the piece of each tap starts in what `spread` lays out, counted in pixels of a stack."""
     c, k, l = np.indices((C, K, L)).reshape(3, C * K * L)
     phase = (c * stride[0] + k % stride[0]) * stride[1] + l % stride[1]
-    of_weights = ((phase * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
-    ones = C * stride[0] * stride[1] * (columns - w + 1) * lines * w
-    return np.concatenate([of_weights, ones + np.arange(1 + SPARE) * h * w]), np.arange(O + SPARE) * h * w
+    return ((phase * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
+
+
+def of_lines(F: np.ndarray, C: int, K: int, L: int, stride: tuple) -> np.ndarray:
+    """The weights as dS needs them: a row for each phase and column l of the filters, in it (k, o).
+
+    Filters are taken apart by row and column modulo stride, as the images are. What is missing at their ends is zero.
+    """
+    (O, _), (K_most, L_most) = F.shape, (-(-K // stride[0]), -(-L // stride[1]))
+    filters = np.zeros((O, C, K_most * stride[0], L_most * stride[1]), F.dtype)
+    filters[:, :, :K, :L] = F.reshape(O, C, K, L)
+    apart = filters.reshape(O, C, K_most, stride[0], L_most, stride[1]).transpose(1, 3, 5, 4, 2, 0)
+    return np.ascontiguousarray(apart).reshape(C * stride[0] * stride[1] * L_most, K_most * O)
 
 
 @kernel
-def stack(images, b, samples, stacked):
-    """stacked[p, s] = images[b + s, p]: some samples, number by number."""
+def stack(images, b, samples, stacked, start, pitch):
+    """stacked[start + r pitch + p samples + s] = images[b + s, r, p]: some samples, number by number."""
     for s in range(samples):
-        for p in range(images.shape[1]):
-            stacked[p * samples + s] = images[b + s, p]
+        for r in range(images.shape[1]):
+            first = start + r * pitch + s
+            for p in range(images.shape[2]):
+                stacked[first + p * samples] = images[b + s, r, p]
 
 
 @kernel
-def unstack(stacked, b, samples, images):
+def unstack(stacked, b, samples, pitch, images):
     """The transpose of `stack`."""
     for s in range(samples):
-        for p in range(images.shape[1]):
-            images[b + s, p] = stacked[p * samples + s]
+        for r in range(images.shape[1]):
+            first = r * pitch + s
+            for p in range(images.shape[2]):
+                images[b + s, r, p] = stacked[first + p * samples]
 
 
 @kernel
 def spread(stacked, sizes, samples, R):
-    """The lines of the stacked phases from each first column on, w columns of each; then pieces of ones."""
-    count, lines, columns, _, h, w, _ = sizes
+    """The lines of the stacked phases from each first column on, w columns of each."""
+    count, lines, columns, _, _, w, _ = sizes
     length, at = w * samples, 0
     for phase in range(count):
         for column in range(columns - w + 1):
@@ -123,170 +137,229 @@ def spread(stacked, sizes, samples, R):
                 for p in range(length):
                     line[p] = pixels[p]
                 at += length
-    for p in range(at, at + (1 + SPARE) * h * length):
-        R[p] = 1
 
 
 @kernel
-def gather(dR, sizes, samples, dstacked):
+def gather(dR, pitch, sizes, samples, dstacked):
     """The transpose of `spread`: each pixel of the stack is the sum of the places where it was laid out."""
     count, lines, columns, _, _, w, _ = sizes
     for p in range(count * lines * columns * samples):
         dstacked[p] = 0
-    length, at = w * samples, 0
+    length = w * samples
     for phase in range(count):
         for column in range(columns - w + 1):
+            at = (phase * (columns - w + 1) + column) * pitch
             for row in range(lines):
                 pixels = dstacked[((phase * lines + row) * columns + column) * samples :]
-                line = dR[at : at + length]
+                line = dR[at + row * length : at + (row + 1) * length]
                 for p in range(length):
                     pixels[p] += line[p]
-                at += length
-
-
-@kernel(fastmath={"contract"})
-def add_products(factors, read, read_start, written, write_start, samples, length):
-    """written[write_start[r] + p] += sum_t factors[r, t] read[read_start[t] + p], with the starts counted in `samples`.
-
-    A product of matrices: those that are read and written have a piece of memory for each of their rows, t and r.
-
-    Four pieces are written and four read at a time (GROUP): each number that is read serves four products. One written
-    and five read reach two thirds of this speed: then most of the work is reading. The four written are a quarter of
-    all apart. Neighbouring ones may overlap, and to write into four pieces of which two do takes four times as long.
-    """
-    quarter = factors.shape[0] // GROUP
-    for r0 in range(quarter):
-        r1, r2, r3 = r0 + quarter, r0 + 2 * quarter, r0 + 3 * quarter
-        to0, to1 = written[write_start[r0] * samples :][:length], written[write_start[r1] * samples :][:length]
-        to2, to3 = written[write_start[r2] * samples :][:length], written[write_start[r3] * samples :][:length]
-        for t in range(0, factors.shape[1] - SPARE, GROUP):
-            of0, of1 = read[read_start[t] * samples :][:length], read[read_start[t + 1] * samples :][:length]
-            of2, of3 = read[read_start[t + 2] * samples :][:length], read[read_start[t + 3] * samples :][:length]
-            f00, f01, f02, f03 = factors[r0, t], factors[r0, t + 1], factors[r0, t + 2], factors[r0, t + 3]
-            f10, f11, f12, f13 = factors[r1, t], factors[r1, t + 1], factors[r1, t + 2], factors[r1, t + 3]
-            f20, f21, f22, f23 = factors[r2, t], factors[r2, t + 1], factors[r2, t + 2], factors[r2, t + 3]
-            f30, f31, f32, f33 = factors[r3, t], factors[r3, t + 1], factors[r3, t + 2], factors[r3, t + 3]
-            for p in range(length):
-                e0, e1, e2, e3 = of0[p], of1[p], of2[p], of3[p]  # once for all four: a quarter off the time
-                to0[p] = to0[p] + f00 * e0 + f01 * e1 + f02 * e2 + f03 * e3
-                to1[p] = to1[p] + f10 * e0 + f11 * e1 + f12 * e2 + f13 * e3
-                to2[p] = to2[p] + f20 * e0 + f21 * e1 + f22 * e2 + f23 * e3
-                to3[p] = to3[p] + f30 * e0 + f31 * e1 + f32 * e2 + f33 * e3
-
-
-@kernel(fastmath={"contract", "reassoc"})
-def add_products_transposed(dV, V_start, R, R_start, samples, offset, length, dF):
-    """dF[o, q] += sum_p dV[V_start[o] + offset + p] R[R_start[q] + offset + p], with the starts counted in `samples`.
-
-    GROUP outputs and NARROW_GROUP taps at a time.
-    """
-    zero = dV.dtype.type(0)
-    for o in range(0, dF.shape[0] - SPARE, GROUP):
-        dV0, dV1 = dV[V_start[o] * samples + offset :][:length], dV[V_start[o + 1] * samples + offset :][:length]
-        dV2, dV3 = dV[V_start[o + 2] * samples + offset :][:length], dV[V_start[o + 3] * samples + offset :][:length]
-        for q in range(0, dF.shape[1] - SPARE, NARROW_GROUP):
-            R0, R1 = R[R_start[q] * samples + offset :][:length], R[R_start[q + 1] * samples + offset :][:length]
-            R2 = R[R_start[q + 2] * samples + offset :][:length]
-            f00 = f10 = f20 = f30 = f01 = f11 = f21 = f31 = f02 = f12 = f22 = f32 = zero
-            for p in range(length):
-                f00 += R0[p] * dV0[p]
-                f01 += R1[p] * dV0[p]
-                f02 += R2[p] * dV0[p]
-                f10 += R0[p] * dV1[p]
-                f11 += R1[p] * dV1[p]
-                f12 += R2[p] * dV1[p]
-                f20 += R0[p] * dV2[p]
-                f21 += R1[p] * dV2[p]
-                f22 += R2[p] * dV2[p]
-                f30 += R0[p] * dV3[p]
-                f31 += R1[p] * dV3[p]
-                f32 += R2[p] * dV3[p]
-            sums = f00, f10, f20, f30, f01, f11, f21, f31, f02, f12, f22, f32
-            for number in range(GROUP * NARROW_GROUP):
-                dF[o + number % GROUP, q + number // GROUP] += sums[number]
 
 
 @kernel
-def conv2d_fast_forward(first, end, U, F, tap_start, output_start, sizes, V):
+def multiply_tiles(factors, first, end, read, start, p, initial, written, pitch):
+    """written[r pitch + p ..] = initial[r] + sum_t factors[r, t] read[start[t] + p ..], t = first .. end-1.
+
+    A tile is four rows r by three lanes of places. Its twelve sums stay in registers until all t are added. For each t,
+    seven numbers or lanes are read for twelve products, so that reading never holds them up.
+    """
+    rows, N = factors.shape[0], lane_count(read)
+    for r0 in range(0, rows, 4):
+        # Where fewer than four rows are left, the last one is computed several times.
+        r1, r2, r3 = min(r0 + 1, rows - 1), min(r0 + 2, rows - 1), min(r0 + 3, rows - 1)
+        f0, f1, f2, f3 = factors[r0], factors[r1], factors[r2], factors[r3]
+        y00 = y01 = y02 = every(initial[r0])
+        y10 = y11 = y12 = every(initial[r1])
+        y20 = y21 = y22 = every(initial[r2])
+        y30 = y31 = y32 = every(initial[r3])
+        for t in range(first, end):
+            at = start[t] + p
+            e0, e1, e2 = lanes(read, at), lanes(read, at + N), lanes(read, at + 2 * N)
+            f = every(f0[t])
+            y00, y01, y02 = add_product(y00, f, e0), add_product(y01, f, e1), add_product(y02, f, e2)
+            f = every(f1[t])
+            y10, y11, y12 = add_product(y10, f, e0), add_product(y11, f, e1), add_product(y12, f, e2)
+            f = every(f2[t])
+            y20, y21, y22 = add_product(y20, f, e0), add_product(y21, f, e1), add_product(y22, f, e2)
+            f = every(f3[t])
+            y30, y31, y32 = add_product(y30, f, e0), add_product(y31, f, e1), add_product(y32, f, e2)
+        at0, at1, at2, at3 = r0 * pitch + p, r1 * pitch + p, r2 * pitch + p, r3 * pitch + p
+        put(written, at0, y00), put(written, at0 + N, y01), put(written, at0 + 2 * N, y02)
+        put(written, at1, y10), put(written, at1 + N, y11), put(written, at1 + 2 * N, y12)
+        put(written, at2, y20), put(written, at2 + N, y21), put(written, at2 + 2 * N, y22)
+        put(written, at3, y30), put(written, at3 + N, y31), put(written, at3 + 2 * N, y32)
+
+
+@kernel
+def add_dot_products(dV, dV_start, dV_pitch, O, R, start, taps, length, dF):
+    """dF[o, q] += sum_p dV[dV_start + o dV_pitch + p] R[start[q] + p], p = 0 .. length-1. Behind the dV are zeros.
+
+    Twelve sums at once, of four outputs and three taps: seven reads for twelve products.
+    """
+    N = lane_count(R)
+    for o in range(0, O, 4):
+        # Where fewer than four outputs or three taps are left, the last is taken again, into spare rows of dF.
+        d0, d1 = dV_start + o * dV_pitch, dV_start + min(o + 1, O - 1) * dV_pitch
+        d2, d3 = dV_start + min(o + 2, O - 1) * dV_pitch, dV_start + min(o + 3, O - 1) * dV_pitch
+        for q in range(0, taps, 3):
+            r0, r1, r2 = start[q], start[min(q + 1, taps - 1)], start[min(q + 2, taps - 1)]
+            y00 = y01 = y02 = y10 = y11 = y12 = y20 = y21 = y22 = y30 = y31 = y32 = every(R.dtype.type(0))
+            for p in range(0, length, N):
+                left = length - p
+                if left >= N:
+                    e0, e1, e2 = lanes(R, r0 + p), lanes(R, r1 + p), lanes(R, r2 + p)
+                else:
+                    e0, e1 = first_lanes(R, r0 + p, left), first_lanes(R, r1 + p, left)
+                    e2 = first_lanes(R, r2 + p, left)
+                f = lanes(dV, d0 + p)
+                y00, y01, y02 = add_product(y00, f, e0), add_product(y01, f, e1), add_product(y02, f, e2)
+                f = lanes(dV, d1 + p)
+                y10, y11, y12 = add_product(y10, f, e0), add_product(y11, f, e1), add_product(y12, f, e2)
+                f = lanes(dV, d2 + p)
+                y20, y21, y22 = add_product(y20, f, e0), add_product(y21, f, e1), add_product(y22, f, e2)
+                f = lanes(dV, d3 + p)
+                y30, y31, y32 = add_product(y30, f, e0), add_product(y31, f, e1), add_product(y32, f, e2)
+            F0, F1, F2, F3 = dF[o], dF[o + 1], dF[o + 2], dF[o + 3]
+            F0[q] += total(y00)
+            F0[q + 1] += total(y01)
+            F0[q + 2] += total(y02)
+            F1[q] += total(y10)
+            F1[q + 1] += total(y11)
+            F1[q + 2] += total(y12)
+            F2[q] += total(y20)
+            F2[q + 1] += total(y21)
+            F2[q + 2] += total(y22)
+            F3[q] += total(y30)
+            F3[q + 1] += total(y31)
+            F3[q + 2] += total(y32)
+
+
+@kernel
+def conv2d_fast_forward(first, end, U, F, bias, tap_start, sizes, V):
     """V of the stacks first .. end-1."""
     count, lines, columns, O, h, w, per_stack = sizes
+    tile, taps = 3 * lane_count(U), F.shape[1]
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = np.empty((tap_start[-1] + h * w) * per_stack, U.dtype)
-    V_stacked = np.empty((O + SPARE) * h * w * per_stack, U.dtype)
+    R = np.empty(count * (columns - w + 1) * lines * w * per_stack + tile, U.dtype)
+    V_stacked = np.empty(O * max(h * w * per_stack, tile), U.dtype)
+    start = np.empty(taps, np.int64)
     for b in range(first * per_stack, min(end * per_stack, len(U)), per_stack):
         samples = min(per_stack, len(U) - b)
-        stack(U, b, samples, stacked)
-        spread(stacked, sizes, samples, R)
-        for p in range(V_stacked.size):
-            V_stacked[p] = 0
-        add_products(F, R, tap_start, V_stacked, output_start, samples, h * w * samples)
-        unstack(V_stacked, b, samples, V)
+        length = h * w * samples
+        pitch = max(length, tile)
+        for q in range(taps):
+            start[q] = tap_start[q] * samples
+        in_place = samples == 1 and length >= tile  # nothing to stack and to take apart
+        read, written = (U[b].reshape(-1), V[b].reshape(-1)) if in_place else (stacked, V_stacked)
+        if not in_place:
+            stack(U, b, samples, stacked, 0, lines * columns * samples)
+        if not in_place or columns > w:
+            spread(read, sizes, samples, R)
+            read = R
+        for p in range(0, length, tile):  # the last tile begins where it does not reach beyond the end
+            multiply_tiles(F, 0, taps, read, start, max(0, min(p, length - tile)), bias, written, pitch)
+        if not in_place:
+            unstack(V_stacked, b, samples, pitch, V)
 
 
 @kernel
-def conv2d_fast_backward(first, end, U, dV, F_transposed, tap_start, output_start, sizes, dU, dF):
+def conv2d_fast_backward(first, end, U, dV, F_of_lines, tap_start, sizes, dU, dF):
     """dU, and a part of dF for each, of the runs of stacks first .. end-1. An empty dU or dF is not asked for."""
     count, lines, columns, O, h, w, per_stack = sizes
+    K, tile, taps = lines - h + 1, 3 * lane_count(U), len(tap_start)
+    ones, pieces = h * w * per_stack, count * (columns - w + 1)
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = np.empty((tap_start[-1] + h * w) * per_stack, U.dtype)
-    dV_stacked = np.empty((O + SPARE) * h * w * per_stack, U.dtype)
+    R = np.empty(ones + pieces * max(lines * w * per_stack, tile), U.dtype)
+    dV_stacked = np.empty(O * (h * w * per_stack + tile) + tile, U.dtype)
+    start, line_start = np.empty(taps + 1, np.int64), np.empty(K * O, np.int64)
+    nothing = np.zeros(pieces, U.dtype)
     stacks, runs = (len(U) + per_stack - 1) // per_stack, len(dF)
     for run in range(first, end):
         b_first, b_end = run * stacks // runs * per_stack, (run + 1) * stacks // runs * per_stack
         for b in range(b_first, min(b_end, len(U)), per_stack):
             samples = min(per_stack, len(U) - b)
-            length = h * w * samples
-            stack(dV, b, samples, dV_stacked)
-            for p in range(O * length, (O + SPARE) * length):
-                dV_stacked[p] = 0
+            length, line = h * w * samples, w * samples
+            dV_pitch = length + tile
+            for o in range(O + 1):  # zeros before and after the numbers of an output
+                dV_stacked[o * dV_pitch : o * dV_pitch + tile] = 0
+            stack(dV, b, samples, dV_stacked, tile, dV_pitch)
             if dF.size > 0:
-                stack(U, b, samples, stacked)
-                spread(stacked, sizes, samples, R)
+                stack(U, b, samples, stacked, 0, lines * columns * samples)
+                spread(stacked, sizes, samples, R[ones:])
+                R[:ones] = 1
                 for offset in range(0, length, LONG):
+                    for q in range(taps):
+                        start[q] = ones + tap_start[q] * samples + offset
+                    start[taps] = offset
                     some = min(LONG, length - offset)
-                    add_products_transposed(dV_stacked, output_start, R, tap_start, samples, offset, some, dF[run])
+                    add_dot_products(dV_stacked, tile + offset, dV_pitch, O, R, start, taps + 1, some, dF[run])
             if dU.size > 0:
-                for p in range((tap_start[-1] + h * w) * samples):
-                    R[p] = 0
-                add_products(F_transposed, dV_stacked, output_start, R, tap_start, samples, length)
-                gather(R, sizes, samples, stacked)
-                unstack(stacked, b, samples, dU)
+                pitch = max(lines * line, tile)
+                for k in range(K):
+                    for o in range(O):
+                        line_start[k * O + o] = tile + o * dV_pitch - k * line
+                for p in range(0, lines * line, tile):
+                    p = max(0, min(p, lines * line - tile))
+                    # The rows k of the filter for which p - k line .. p + tile - 1 - k line meets 0 .. length-1
+                    k_first, k_end = max(0, (p - length) // line + 1), min(K, (p + tile - 1) // line + 1)
+                    multiply_tiles(F_of_lines, k_first * O, k_end * O, dV_stacked, line_start, p, nothing, R, pitch)
+                gather(R, pitch, sizes, samples, stacked)
+                unstack(stacked, b, samples, lines * columns * samples, dU)
 
 
-def forward(U: np.ndarray, weight: np.ndarray, bias: Any, stride: tuple, padding: tuple, V: np.ndarray) -> tuple:
+class Layout(NamedTuple):
+    """What `forward` tells `backward`."""
+
+    image: tuple[int, ...]  # the shape of U
+    filters: tuple[int, ...]  # the shape of the weights
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    stacks: int
+    tap_start: np.ndarray
+    sizes: tuple[int, ...]
+
+
+def forward(
+    U: np.ndarray, weight: np.ndarray, bias: Any, stride: tuple, padding: tuple, V: np.ndarray
+) -> tuple[Layout, tuple[np.ndarray, np.ndarray]]:
     """Write V, and return the first arguments of `backward`: the layout, and the arrays to save."""
     (B, C, H, W), (O, _, K, L), (h, w) = U.shape, weight.shape, V.shape[2:]
-    windows = None
+    # A stride beyond the image is never taken, but memory would be laid out for it.
+    stride = min(stride[0], H + 2 * padding[0]), min(stride[1], W + 2 * padding[1])
     if stride == (1, 1) and padding == (0, 0):
         U_phases = contiguous(U)
     else:
-        # A stride beyond the image is never taken, but memory would be laid out for it.
-        stride = min(stride[0], H + 2 * padding[0]), min(stride[1], W + 2 * padding[1])
-        windows = stride, padding
         U_phases = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
-    F = np.zeros((O + SPARE, C * K * L + 1 + SPARE), U.dtype)
-    F[:O, : C * K * L] = weight.reshape(O, C * K * L)
-    if bias is not None:
-        F[:O, C * K * L] = bias
+    F = np.array(weight, order="C").reshape(O, C * K * L)
+    bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
     per_stack, stacks = plan(B, h, w)
     sizes = *U_phases.shape[1:], O, h, w, per_stack
-    places = starts(O, C, K, L, stride, *U_phases.shape[2:], h, w)
-    share_out(conv2d_fast_forward, stacks, rows(U_phases), F, *places, sizes, rows(V))
-    return (U.shape, weight.shape, windows, stacks, places, sizes), (U_phases, F)
+    tap_start = starts(C, K, L, stride, *U_phases.shape[2:], w)
+    share_out(conv2d_fast_forward, stacks, planes(U_phases), F, bias, tap_start, sizes, planes(V))
+    return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes), (U_phases, F)
 
 
-def backward(layout: tuple, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
+def pads_well(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
+    """Whether `backward` can give dU. There zeros stand in for what is not read, and 0 times infinity or NaN is NaN."""
+    whole = all(n % stride == 0 for n, stride in zip(layout.filters[2:], layout.stride, strict=True))
+    return bool(np.isfinite(F).all() and (whole or np.isfinite(dV).all()))
+
+
+def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     """Return the gradients (dU, dweight, dbias), and None for one that is not among the `needs`, three bools."""
-    shape, (O, C, K, L), windows, stacks, places, sizes = layout
+    (O, C, K, L), stride, padding = layout.filters, layout.stride, layout.padding
     (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
-    stretches = stacks * -(-sizes[4] * sizes[5] * sizes[6] // LONG)
+    _, _, _, _, h, w, per_stack = layout.sizes
+    stretches = layout.stacks * -(-h * w * per_stack // LONG)
     dtype = F.dtype if stretches <= RUNS * FEW else np.float64
-    parts = np.zeros((min(stacks, RUNS), *(F.shape if need_weight or need_bias else (0, 0))), dtype)
-    arrays = rows(U_phases), rows(dV), F.T.copy(), *places, sizes, rows(dU), parts
+    whole = -(-O // 4) * 4, -(-(C * K * L + 1) // 3) * 3  # see `add_dot_products`
+    parts = np.zeros((min(layout.stacks, RUNS), *(whole if need_weight or need_bias else (0, 0))), dtype)
+    filters = of_lines(F, C, K, L, stride) if need_U else F[:0]
+    arrays = planes(U_phases), planes(dV), filters, layout.tap_start, layout.sizes, planes(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)
-    if need_U and windows:
-        dU = unphased(dU, shape, *windows)
+    if need_U and (stride != (1, 1) or padding != (0, 0)):
+        dU = unphased(dU, layout.image, stride, padding)
     dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
     dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None
     dbias = dF[:O, C * K * L].astype(F.dtype) if need_bias else None

@@ -1,0 +1,189 @@
+"""Lanes: several neighbouring numbers of an array in one vector register, for kernels that must stay there.
+
+A compiler keeps the single numbers of an inner loop in registers. A product of matrices is fast if a whole tile of the
+result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
+the N numbers x[p], ..., x[p + N - 1], and what is done to them is done to each. N is 8 in float32 and 4 in float64: 32
+bytes, a register of AVX2. Processors with shorter registers take two for one.
+
+Each function stands here twice: in plain Python, which runs where Numba is switched off, and before it as instructions
+of LLVM, which do the same in a kernel. With NUMBA_BOUNDSCHECK=1 they raise IndexError outside of the array, too.
+Source: https://numba.readthedocs.io/en/stable/extending/low-level.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+BYTES = 32
+WORD, PLACE = ir.IntType(64), ir.IntType(32)
+
+
+class Lanes(types.Type):
+    """The type of lanes in kernels."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.count = dtype, BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        number = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(number, kind.count))
+
+
+def in_kernels(instructions: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Decorate a function in plain Python: kernels have these instructions in its place."""
+    jit = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    return lambda plain: intrinsic(instructions) if jit else plain
+
+
+def _address(context: Any, builder: Any, kind: Any, place: Any, vector: ir.Type, count: ir.Value) -> ir.Value:
+    """The address of a place, an array of this kind and an index; of the vector there, `count` numbers are used."""
+    x, p = place
+    array = cgutils.create_struct_proxy(kind)(context, builder, x)
+    if context.enable_boundscheck:
+        last = builder.sub(builder.add(p, count), WORD(1))
+        outside = builder.or_(*(builder.icmp_unsigned(">=", end, array.nitems) for end in (p, last)))
+        with builder.if_then(outside, likely=False):
+            context.call_conv.return_user_exc(builder, IndexError, ("lanes are out of bounds",))
+    return builder.bitcast(builder.gep(array.data, [p]), vector.as_pointer())
+
+
+def _same(builder: Any, number: ir.Value, vector: ir.Type) -> ir.Value:
+    """A vector of the same number."""
+    nothing, places = ir.Constant(vector, ir.Undefined), ir.VectorType(PLACE, vector.count)
+    return builder.shuffle_vector(
+        builder.insert_element(nothing, number, PLACE(0)), nothing, ir.Constant(places, [0] * vector.count)
+    )
+
+
+def _call(builder: Any, name: str, result: ir.Type, *values: ir.Value) -> ir.Value:
+    """Call a function of LLVM."""
+    function = ir.FunctionType(result, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), values)
+
+
+def _lane_count(_: Any, x: Any) -> Any:
+    return types.int64(x), lambda *_: WORD(Lanes(x.dtype).count)  # known when the kernel is compiled
+
+
+@in_kernels(_lane_count)
+def lane_count(x: np.ndarray) -> int:
+    """N for an array of this dtype."""
+    return BYTES // x.itemsize
+
+
+def _lanes(_: Any, x: Any, p: Any) -> Any:
+    kind = Lanes(x.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        vector = context.get_value_type(kind)
+        address = _address(context, builder, signature.args[0], values, vector, WORD(kind.count))
+        return builder.load(address, align=x.dtype.bitwidth // 8)
+
+    return kind(x, types.intp), generate
+
+
+@in_kernels(_lanes)
+def lanes(x: np.ndarray, p: int) -> np.ndarray:
+    """The numbers x[p], ..., x[p + N - 1] of a contiguous array (n)."""
+    if not 0 <= p <= len(x) - BYTES // x.itemsize:
+        raise IndexError("lanes are out of bounds")
+    return x[p : p + BYTES // x.itemsize].copy()
+
+
+def _first_lanes(_: Any, x: Any, p: Any, count: Any) -> Any:
+    kind = Lanes(x.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        vector, places = context.get_value_type(kind), ir.VectorType(WORD, kind.count)
+        address = _address(context, builder, signature.args[0], values[:2], vector, values[2])
+        there = builder.icmp_signed(
+            "<", ir.Constant(places, list(range(kind.count))), _same(builder, values[2], places)
+        )
+        name = f"llvm.masked.load.v{kind.count}f{x.dtype.bitwidth}.p0"
+        return _call(builder, name, vector, address, PLACE(x.dtype.bitwidth // 8), there, ir.Constant(vector, None))
+
+    return kind(x, types.intp, types.intp), generate
+
+
+@in_kernels(_first_lanes)
+def first_lanes(x: np.ndarray, p: int, count: int) -> np.ndarray:
+    """The numbers x[p], ..., x[p + count - 1], and zeros behind them: where fewer than N are left."""
+    if not 0 <= p <= len(x) - count:
+        raise IndexError("lanes are out of bounds")
+    return np.concatenate([x[p : p + count], np.zeros(BYTES // x.itemsize - count, x.dtype)])
+
+
+def _put(_: Any, x: Any, p: Any, v: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        vector = context.get_value_type(v)
+        address = _address(context, builder, signature.args[0], values[:2], vector, WORD(v.count))
+        builder.store(values[2], address, align=x.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, v), generate
+
+
+@in_kernels(_put)
+def put(x: np.ndarray, p: int, v: np.ndarray) -> None:
+    """x[p], ..., x[p + N - 1] = v."""
+    if not 0 <= p <= len(x) - len(v):
+        raise IndexError("lanes are out of bounds")
+    x[p : p + len(v)] = v
+
+
+def _every(_: Any, number: Any) -> Any:
+    kind = Lanes(number)
+    return kind(number), lambda context, builder, _, values: _same(builder, values[0], context.get_value_type(kind))
+
+
+@in_kernels(_every)
+def every(number: Any) -> np.ndarray:
+    """N times the same number, float32 or float64."""
+    return np.full(BYTES // number.itemsize, number)
+
+
+def _add_product(_: Any, v: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        name = f"llvm.fmuladd.v{v.count}f{v.dtype.bitwidth}"
+        return _call(builder, name, context.get_value_type(v), values[1], values[2], values[0])
+
+    return v(v, v, v), generate
+
+
+@in_kernels(_add_product)
+def add_product(v: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """v + a b, lane by lane; rounded once, where the processor can."""
+    return v + a * b
+
+
+def _total(_: Any, v: Any) -> Any:
+    def generate(_context: Any, builder: Any, _: Any, values: Any) -> Any:
+        vector, count = values[0], v.count
+        while count > 1:
+            count //= 2
+            nothing, places = ir.Constant(vector.type, ir.Undefined), ir.VectorType(PLACE, count)
+            halves = (ir.Constant(places, list(range(first, first + count))) for first in (0, count))
+            vector = builder.fadd(*(builder.shuffle_vector(vector, nothing, half) for half in halves))
+        return builder.extract_element(vector, PLACE(0))
+
+    return v.dtype(v), generate
+
+
+@in_kernels(_total)
+def total(v: np.ndarray) -> Any:
+    """The sum of the lanes: one half is added to the other, until one number is left."""
+    while len(v) > 1:
+        v = v[: len(v) // 2] + v[len(v) // 2 :]
+    return v[0]

@@ -1,0 +1,98 @@
+"""Lanes do in kernels what they do in plain Python, and stay inside of their arrays."""
+
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from processes import run_python
+
+from npstn.backend.compiler import kernel
+from npstn.backend.lanes import BYTES, add_product, every, first_lanes, lane_count, lanes, put, total
+
+compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled")
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@kernel
+def products(x, y, factor, out):
+    """out = y + factor x, lane by lane; what fills no lanes is left."""
+    N = lane_count(x)
+    for p in range(0, len(x) - N + 1, N):
+        put(out, p, add_product(lanes(y, p), every(factor), lanes(x, p)))
+
+
+@kernel
+def sums(x, out):
+    """The sums of the first 0 .. N - 1 numbers and of all N, at the end of x."""
+    N = lane_count(x)
+    for count in range(N):
+        out[count] = total(first_lanes(x, len(x) - count, count))
+    out[N] = total(lanes(x, len(x) - N))
+
+
+@kernel
+def read_at(x, p):
+    return total(lanes(x, p))
+
+
+@kernel
+def read_some_at(x, p, count):
+    return total(first_lanes(x, p, count))
+
+
+@kernel
+def put_at(x, p):
+    put(x, p, every(x.dtype.type(1)))
+
+
+@dtypes
+def test_each_number_of_the_lanes_is_treated_alike(rng, dtype):
+    x, y, out = rng.integers(-9, 9, (3, 21)).astype(dtype)
+    N, before = BYTES // x.itemsize, out.copy()
+    products(x, y, dtype(3), out)
+    end = 21 // N * N
+    assert_array_equal(out[:end], (y + 3 * x)[:end])
+    assert_array_equal(out[end:], before[end:])
+
+
+@dtypes
+def test_lanes_that_are_not_there_are_zero(rng, dtype):
+    x = rng.integers(-9, 9, 21).astype(dtype)
+    N = BYTES // x.itemsize
+    out = np.empty(N + 1, dtype)
+    sums(x, out)
+    assert_array_equal(out, [x[21 - count :].sum() for count in range(N + 1)])
+
+
+@dtypes
+def test_a_sum_of_lanes_adds_halves(dtype):
+    """So that its bits do not depend on the compiler."""
+    large = dtype(2 / np.finfo(dtype).eps)
+    x = np.ones(BYTES // np.dtype(dtype).itemsize, dtype)
+    x[0], x[len(x) // 2] = large, -large
+    assert read_at(x, 0) == len(x) - 2  # one after the other, the ones beside `large` would be lost
+
+
+TOO_FAR = """
+import sys
+import numpy as np
+sys.path[:0] = sys.argv[1:]
+from test_lanes import put_at, read_at, read_some_at
+x, refused = np.ones(16, np.float32), []
+for name, call in {
+    "read": lambda: read_at(x, 9), "read below": lambda: read_at(x, -1),
+    "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, 10, 7),
+}.items():
+    try:
+        call()
+    except IndexError:
+        refused.append(name)
+print(*refused, read_at(x, 8), read_some_at(x, 10, 6))
+"""
+
+
+@pytest.mark.parametrize("setting", ["NUMBA_BOUNDSCHECK", "NUMBA_DISABLE_JIT"])
+def test_bounds_are_checked(setting, tmp_path, request):
+    environment = {setting: "1", "NUMBA_CACHE_DIR": tmp_path}
+    folders = request.path.parent, request.path.parent.parent
+    assert run_python(TOO_FAR, *folders, **environment) == "read read below put some 8.0 6.0"
