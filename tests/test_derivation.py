@@ -366,7 +366,7 @@ def test_formula_23(rng, stride):
     U, weight = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((2, 3, 3, 2))
     _, (dU_of_conv2d, _), dV = differentiate(lambda *inputs: F.conv2d(*inputs, None, stride, PADDING), U, weight)
     pieces = Pieces(stride)
-    filters = conv2d_fast.of_lines(weight.reshape(2, 18), 3, 3, 2, stride).reshape(len(pieces.S), -1, 2)  # (cl, k, o)
+    filters = conv2d_fast.of_lines(weight, stride).reshape(len(pieces.S), -1, 2)  # (cl, k, o)
     for (cl, k, o), factor in np.ndenumerate(filters):
         pieces.S[cl, k : k + pieces.h] += factor * dV[:, o].transpose(1, 2, 0)  # line n = i + k
     d_phases = np.empty((2, *pieces.shape))

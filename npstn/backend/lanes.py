@@ -150,7 +150,7 @@ def _every(_: Any, number: Any) -> Any:
 
 @in_kernels(_every)
 def every(number: Any) -> np.ndarray:
-    """N times the same number, float32 or float64."""
+    """N times the same number, of a NumPy dtype."""
     return np.full(BYTES // number.itemsize, number)
 
 
@@ -166,6 +166,30 @@ def _add_product(_: Any, v: Any, a: Any, b: Any) -> Any:
 def add_product(v: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """v + a b, lane by lane; rounded once, where the processor can."""
     return v + a * b
+
+
+def _plus(_: Any, v: Any, w: Any) -> Any:
+    return v(v, v), lambda _context, builder, _, values: builder.add(*values)
+
+
+@in_kernels(_plus)
+def plus(v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """v + w for lanes of integers."""
+    return v + w
+
+
+def _not_zero(_: Any, v: Any) -> Any:
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        flags = builder.fcmp_unordered("!=", values[0], ir.Constant(context.get_value_type(v), None))
+        return builder.zext(builder.bitcast(flags, ir.IntType(v.count)), WORD)
+
+    return types.int64(v), generate
+
+
+@in_kernels(_not_zero)
+def not_zero(v: np.ndarray) -> int:
+    """Which lanes are not zero, as an integer: its bit n for lane n. NaN is not zero."""
+    return sum(1 << n for n, number in enumerate(v) if number != 0)
 
 
 def _total(_: Any, v: Any) -> Any:

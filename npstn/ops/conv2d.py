@@ -35,7 +35,7 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops import conv2d_fast
+from npstn.ops import conv2d_fast, conv2d_sparse
 from npstn.ops.arguments import check_floats, check_shape, contiguous, pair
 from npstn.ops.reference import plain_loops
 from npstn.ops.windows import window_positions
@@ -159,9 +159,14 @@ class Conv2d(Function):
         if not ctx.plain_loops:
             U, _, F = ctx.saved
             weight = F.reshape(ctx.layout.filters)
-            fast_U = need_U and conv2d_fast.pads_well(ctx.layout, F, dV)
-            dU, dweight, dbias = conv2d_fast.backward(ctx.layout, (U, F), dV, (fast_U, need_weight, need_bias))
-            need_U, need_weight, need_bias = need_U and not fast_U, False, False
+            needs, gradients = (need_U, need_weight, need_bias), None
+            if conv2d_sparse.fits(dV):
+                gradients = conv2d_sparse.backward(ctx.layout, (U, F), dV, needs)
+            if gradients is None:
+                needs = need_U and conv2d_fast.pads_well(ctx.layout, F, dV), need_weight, need_bias
+                gradients = conv2d_fast.backward(ctx.layout, (U, F), dV, needs)
+            dU, dweight, dbias = gradients
+            need_U, need_weight, need_bias = need_U and dU is None, False, False
         else:
             U, weight = ctx.saved
         if need_U:

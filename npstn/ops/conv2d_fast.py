@@ -92,16 +92,17 @@ def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: i
     return ((phase * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
 
 
-def of_lines(F: np.ndarray, C: int, K: int, L: int, stride: tuple) -> np.ndarray:
-    """The weights as dS needs them: a row for each phase and column l of the filters, in it (k, o).
+def filter_phases(weight: np.ndarray, stride: tuple) -> np.ndarray:
+    """The filters, taken apart as the images are: (O, C stride_y stride_x, K, L). What they lack at the end is zero."""
+    _, _, K, L = weight.shape
+    return weight if stride == (1, 1) else phases(weight, -(-K // stride[0]), -(-L // stride[1]), stride, (0, 0))
 
-    Filters are taken apart by row and column modulo stride, as the images are. What is missing at their ends is zero.
-    """
-    (O, _), (K_most, L_most) = F.shape, (-(-K // stride[0]), -(-L // stride[1]))
-    filters = np.zeros((O, C, K_most * stride[0], L_most * stride[1]), F.dtype)
-    filters[:, :, :K, :L] = F.reshape(O, C, K, L)
-    apart = filters.reshape(O, C, K_most, stride[0], L_most, stride[1]).transpose(1, 3, 5, 4, 2, 0)
-    return np.ascontiguousarray(apart).reshape(C * stride[0] * stride[1] * L_most, K_most * O)
+
+def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
+    """The weights as dS needs them: a row for each phase and column l of the filters, in it (k, o)."""
+    apart = filter_phases(weight, stride).transpose(1, 3, 2, 0)
+    C, L, K, O = apart.shape
+    return np.ascontiguousarray(apart).reshape(C * L, K * O)
 
 
 @kernel
@@ -317,6 +318,7 @@ class Layout(NamedTuple):
     stacks: int
     tap_start: np.ndarray
     sizes: tuple[int, ...]
+    apart: bool  # whether the phases are not the images themselves
 
 
 def forward(
@@ -326,9 +328,9 @@ def forward(
     (B, C, H, W), (O, _, K, L), (h, w) = U.shape, weight.shape, V.shape[2:]
     # A stride beyond the image is never taken, but memory would be laid out for it.
     stride = min(stride[0], H + 2 * padding[0]), min(stride[1], W + 2 * padding[1])
-    if stride == (1, 1) and padding == (0, 0):
-        U_phases = contiguous(U)
-    else:
+    apart = stride != (1, 1) or padding != (0, 0)
+    U_phases = contiguous(U)
+    if apart:
         U_phases = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
     F = np.array(weight, order="C").reshape(O, C * K * L)
     bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
@@ -336,7 +338,7 @@ def forward(
     sizes = *U_phases.shape[1:], O, h, w, per_stack
     tap_start = starts(C, K, L, stride, *U_phases.shape[2:], w)
     share_out(conv2d_fast_forward, stacks, planes(U_phases), F, bias, tap_start, sizes, planes(V))
-    return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes), (U_phases, F)
+    return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes, apart), (U_phases, F)
 
 
 def pads_well(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
@@ -347,7 +349,7 @@ def pads_well(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
 
 def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple:
     """Return the gradients (dU, dweight, dbias), and None for one that is not among the `needs`, three bools."""
-    (O, C, K, L), stride, padding = layout.filters, layout.stride, layout.padding
+    (O, C, K, L), stride = layout.filters, layout.stride
     (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
     _, _, _, _, h, w, per_stack = layout.sizes
@@ -355,11 +357,11 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     dtype = F.dtype if stretches <= RUNS * FEW else np.float64
     whole = -(-O // 4) * 4, -(-(C * K * L + 1) // 3) * 3  # see `add_dot_products`
     parts = np.zeros((min(layout.stacks, RUNS), *(whole if need_weight or need_bias else (0, 0))), dtype)
-    filters = of_lines(F, C, K, L, stride) if need_U else F[:0]
+    filters = of_lines(F.reshape(layout.filters), stride) if need_U else F[:0]
     arrays = planes(U_phases), planes(dV), filters, layout.tap_start, layout.sizes, planes(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)
-    if need_U and (stride != (1, 1) or padding != (0, 0)):
-        dU = unphased(dU, layout.image, stride, padding)
+    if need_U and layout.apart:
+        dU = unphased(dU, layout.image, stride, layout.padding)
     dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
     dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None
     dbias = dF[:O, C * K * L].astype(F.dtype) if need_bias else None
