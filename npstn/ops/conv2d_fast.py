@@ -64,6 +64,8 @@ def plan(B: int, h: int, w: int) -> tuple[int, int]:
 
 def phases(U: np.ndarray, lines: int, columns: int, stride: tuple, padding: tuple) -> np.ndarray:
     """The padded images, taken apart by row and column modulo stride: (B, C stride_y stride_x, lines, columns)."""
+    if stride == (1, 1) and padding == (0, 0):
+        return contiguous(U)
     B, C, H, W = U.shape
     padded = np.zeros((B, C, lines * stride[0], columns * stride[1]), U.dtype)
     inner = padded[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
@@ -74,6 +76,8 @@ def phases(U: np.ndarray, lines: int, columns: int, stride: tuple, padding: tupl
 
 def unphased(dphases: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -> np.ndarray:
     """The transpose of `phases`: from the gradient of the phases that of the images, of this shape."""
+    if stride == (1, 1) and padding == (0, 0):
+        return contiguous(dphases)
     B, C, H, W = shape
     _, _, lines, columns = dphases.shape
     together = dphases.reshape(B, C, *stride, lines, columns).transpose(0, 1, 4, 2, 5, 3)
@@ -95,7 +99,7 @@ def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: i
 def filter_phases(weight: np.ndarray, stride: tuple) -> np.ndarray:
     """The filters, taken apart as the images are: (O, C stride_y stride_x, K, L). What they lack at the end is zero."""
     _, _, K, L = weight.shape
-    return weight if stride == (1, 1) else phases(weight, -(-K // stride[0]), -(-L // stride[1]), stride, (0, 0))
+    return phases(weight, -(-K // stride[0]), -(-L // stride[1]), stride, (0, 0))
 
 
 def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
@@ -318,7 +322,6 @@ class Layout(NamedTuple):
     stacks: int
     tap_start: np.ndarray
     sizes: tuple[int, ...]
-    apart: bool  # whether the phases are not the images themselves
 
 
 def forward(
@@ -328,17 +331,14 @@ def forward(
     (B, C, H, W), (O, _, K, L), (h, w) = U.shape, weight.shape, V.shape[2:]
     # A stride beyond the image is never taken, but memory would be laid out for it.
     stride = min(stride[0], H + 2 * padding[0]), min(stride[1], W + 2 * padding[1])
-    apart = stride != (1, 1) or padding != (0, 0)
-    U_phases = contiguous(U)
-    if apart:
-        U_phases = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
+    U_phases = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
     F = np.array(weight, order="C").reshape(O, C * K * L)
     bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
     per_stack, stacks = plan(B, h, w)
     sizes = *U_phases.shape[1:], O, h, w, per_stack
     tap_start = starts(C, K, L, stride, *U_phases.shape[2:], w)
     share_out(conv2d_fast_forward, stacks, planes(U_phases), F, bias, tap_start, sizes, planes(V))
-    return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes, apart), (U_phases, F)
+    return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes), (U_phases, F)
 
 
 def pads_well(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
@@ -360,7 +360,7 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     filters = of_lines(F.reshape(layout.filters), stride) if need_U else F[:0]
     arrays = planes(U_phases), planes(dV), filters, layout.tap_start, layout.sizes, planes(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)
-    if need_U and layout.apart:
+    if need_U:
         dU = unphased(dU, layout.image, stride, layout.padding)
     dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
     dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None

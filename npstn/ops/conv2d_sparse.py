@@ -177,7 +177,7 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     dbias = dbias.sum(axis=0)  # the first run first, no matter which thread did it
     if not np.isfinite(dbias).all():
         return None
-    if need_U and layout.apart:
+    if need_U:
         dU = unphased(dU, layout.image, layout.stride, layout.padding)
     dweight = None
     if need_weight:
