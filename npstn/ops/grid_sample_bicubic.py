@@ -44,7 +44,9 @@ import numpy as np
 from npstn.autograd import Context, Function
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
+from npstn.ops import grid_sample_bicubic_fast
 from npstn.ops.arguments import contiguous
+from npstn.ops.reference import plain_loops
 
 ZEROS, BORDER, REFLECTION = range(3)  # the order of grid_sample's PADDINGS
 OUTSIDE = -1  # where a tap reads nothing
@@ -167,7 +169,12 @@ class GridSampleBicubic(Function):
         ctx.save_for_backward(U, G)
         ctx.options = padding, align_corners
         V = np.empty((*U.shape[:2], *G.shape[1:3]), U.dtype)
-        share_out(grid_sample_bicubic_forward, len(V), U, G, *ctx.options, V, work=25 * V.size)  # ns
+        # The loops of the formula read the points' own pixels alone, and the others a copy of the image.
+        ctx.plain_loops = plain_loops() or not grid_sample_bicubic_fast.fits(U, V)
+        if ctx.plain_loops:
+            share_out(grid_sample_bicubic_forward, len(V), U, G, *ctx.options, V, work=25 * V.size)  # ns
+        else:
+            grid_sample_bicubic_fast.forward(U, G, padding, align_corners, V)
         return V
 
     @staticmethod
@@ -176,6 +183,9 @@ class GridSampleBicubic(Function):
         need_U, need_G, *_ = ctx.needs_input_grad
         dU, dG = np.zeros_like(U if need_U else U[:0]), np.empty_like(G if need_G else G[:0])
         dV = contiguous(dV)
-        work = 50 * dV.size
-        share_out(grid_sample_bicubic_backward, len(dV), U, G, dV, *ctx.options, need_U, need_G, dU, dG, work=work)
+        if ctx.plain_loops:
+            given = U, G, dV, *ctx.options, need_U, need_G, dU, dG
+            share_out(grid_sample_bicubic_backward, len(dV), *given, work=50 * dV.size)
+        else:
+            grid_sample_bicubic_fast.backward(U, G, dV, *ctx.options, dU, dG)
         return dU if need_U else None, dG if need_G else None, None, None
