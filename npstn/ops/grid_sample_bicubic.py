@@ -187,5 +187,5 @@ class GridSampleBicubic(Function):
             given = U, G, dV, *ctx.options, need_U, need_G, dU, dG
             share_out(grid_sample_bicubic_backward, len(dV), *given, work=50 * dV.size)
         else:
-            grid_sample_bicubic_fast.backward(U, G, dV, *ctx.options, dU, dG)
+            grid_sample_bicubic_fast.backward(U, G, dV, ctx.options, dU, dG)
         return dU if need_U else None, dG if need_G else None, None, None

@@ -284,10 +284,8 @@ def forward(U: np.ndarray, G: np.ndarray, padding: int, align_corners: bool, V: 
     share_out(grid_sample_bicubic_fast_forward, len(V), *given, *options, planes(V), work=8 * V.size)  # ns
 
 
-def backward(
-    U: np.ndarray, G: np.ndarray, dV: np.ndarray, padding: int, align_corners: bool, dU: np.ndarray, dG: np.ndarray
-) -> None:
-    """Write dU and dG, which have no samples where they are not asked for."""
-    given, options = _given(U, G, padding, align_corners)
+def backward(U: np.ndarray, G: np.ndarray, dV: np.ndarray, options: tuple, dU: np.ndarray, dG: np.ndarray) -> None:
+    """Write dU and dG, which have no samples where they are not asked for. The options: padding, align_corners."""
+    given, options = _given(U, G, *options)
     arrays = *given, planes(dV), *options, planes(dU), rows(dG)
     share_out(grid_sample_bicubic_fast_backward, len(dV), *arrays, work=20 * dV.size)

@@ -108,9 +108,10 @@ def test_parity_with_pytorch_for_images_one_pixel_wide(torch, padding_mode, alig
 def test_the_loops_of_the_formula_give_the_same(padding_mode, align_corners, size, seed, dtype):
     """Few points are read by them, and all inside of `npstn.reference()`."""
     arrays = draw_arrays(size, align_corners, seed, dtype)
-    V, gradients, dV = differentiate(sampler(padding_mode, align_corners), *arrays)
+    sample = sampler(padding_mode, align_corners)
+    V, gradients, dV = differentiate(sample, *arrays)
     with npstn.reference():
-        V_of_loops, others, _ = differentiate(sampler(padding_mode, align_corners), *arrays, cotangent=dV)
+        V_of_loops, others, _ = differentiate(sample, *arrays, cotangent=dV)
     tolerance = {np.float32: 5e-5, np.float64: 1e-12}[dtype]  # as beside PyTorch
     for found, expected in zip((V, *gradients), (V_of_loops, *others), strict=True):
         assert_close(found, expected, tolerance)
@@ -164,7 +165,7 @@ def test_a_constant_image_stays_constant_and_has_no_slope(padding_mode, align_co
 
 
 def sample_two_points(bad, axis, padding_mode, align_corners, dtype):
-    """V, dU and dG of a point whose coordinate on one axis is `bad`; a good point next to it is as if both were good."""
+    """V, dU and dG of a point whose coordinate on one axis is `bad`; a good point next to it is as beside a good one."""
     (U,) = normal(0, (1, 2, 3, 4), dtype=dtype)
     G = np.full((1, 1, 2, 2), 0.3, dtype)
     all_good = G.copy()
