@@ -75,6 +75,8 @@ def main() -> None:
         README.write_text(tables.written(README.read_text(encoding="utf-8"), tables.START, made), encoding="utf-8")
         return
     if options.against:
+        if options.only not in (None, *MILLISECONDS):
+            parser.error(f"argument --only: with --against expected one of {', '.join(MILLISECONDS)}")
         for threads in options.threads or [1]:
             against.compare(options.against, options.only, threads, options.pairs)
         return
