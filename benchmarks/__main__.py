@@ -1,10 +1,12 @@
 """Time npstn and PyTorch in turns, and print the ratios of their times.
 
-npstn's start, its memory, and how its time grows with the work are measured without PyTorch.
+npstn's start, its memory, how its time grows with the work, and what distorting costs are measured without PyTorch.
 
-    python -m benchmarks                    measure everything
-    python -m benchmarks --only sampler     measure one part
-    python -m benchmarks --table FILE       print the tables of a result again
+    python -m benchmarks                      measure everything
+    python -m benchmarks --only sampler       measure one part
+    python -m benchmarks --table FILE         print the tables of a result again
+    python -m benchmarks --readme FILE        write the ratios of a result into README.md
+    python -m benchmarks --against COMMIT     time npstn as it was at a commit next to npstn as it is
 """
 
 from __future__ import annotations
@@ -17,21 +19,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import command_timings, scaling, tables
+from benchmarks import against, command_timings, distorting, scaling, tables
 from benchmarks.cases import cases
 from benchmarks.worker import Worker, duel, installed
 
-MILLISECONDS = ("step", "eval", "conv", "pool", "sampler", "grid")
-GROUPS = (*MILLISECONDS, "scaling", "start", "memory", "train")
+MILLISECONDS = ("step", "eval", "conv", "pool", "sampler", "bicubic", "grid")
+GROUPS = (*MILLISECONDS, "scaling", "start", "memory", "distort", "train")
+README = against.ROOT / "README.md"
 
 
 def ratios(only: str | None, threads: int) -> Iterator[dict[str, Any]]:
     """Time each case of a group, or all cases for None, with this many threads."""
     with ExitStack() as stack:
         workers = {library: stack.enter_context(Worker(library, threads)) for library in installed()}
-        for case in cases():
+        for case in cases(threads):
             if only in (None, case.group):
-                row = {"group": case.group, "name": case.name, "threads": threads}
+                row = {"group": case.group, "name": case.name, "threads": threads, "mean": case.mean}
                 yield {**row, "at_least": case.at_least, "aim": case.aim, "times": duel(case, workers)}
 
 
@@ -42,7 +45,7 @@ def find_digits(folder: Path | None) -> Path | None:
     try:
         load_mnist(folder, train=True, download=False), load_mnist(folder, train=False, download=False)
     except DataError as error:
-        print(f"training, its start and its memory are not measured: {error}")
+        print(f"training, its start, its memory and distorting are not measured: {error}")
         return None
     return mnist_folder(folder).resolve()
 
@@ -57,9 +60,25 @@ def main() -> None:
     out = f"the folder for JSON and pictures; {results} by default"
     parser.add_argument("--out", type=Path, metavar="DIR", default=results, help=out)
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the tables of a result, and measure nothing")
+    readme = "write the ratios of a result into README.md, and measure nothing"
+    parser.add_argument("--readme", type=Path, metavar="FILE", help=readme)
+    older = "time the package as it was at a commit next to the files that are here, without PyTorch"
+    parser.add_argument("--against", metavar="COMMIT", help=older)
+    pairs = "with --against: how many pairs of processes; 5 by default"
+    parser.add_argument("--pairs", type=int, metavar="N", default=5, help=pairs)
     options = parser.parse_args()
     if options.table:
         print(tables.table(json.loads(options.table.read_text())))
+        return
+    if options.readme:
+        made = tables.summary(json.loads(options.readme.read_text())) + "\n"
+        README.write_text(tables.written(README.read_text(encoding="utf-8"), tables.START, made), encoding="utf-8")
+        return
+    if options.against:
+        if options.only not in (None, *MILLISECONDS):
+            parser.error(f"argument --only: with --against expected one of {', '.join(MILLISECONDS)}")
+        for threads in options.threads or [1]:
+            against.compare(options.against, options.only, threads, options.pairs)
         return
 
     about = tables.machine()
@@ -67,7 +86,7 @@ def main() -> None:
     if "torch" not in installed():
         print("PyTorch is not installed, so npstn is timed alone; to install it: pip install '.[bench]'")
     wanted = GROUPS if options.only is None else (options.only,)
-    digits = find_digits(options.data_dir) if {"start", "memory", "train"} & set(wanted) else None
+    digits = find_digits(options.data_dir) if {"start", "memory", "distort", "train"} & set(wanted) else None
     cores = os.cpu_count() or 1
     options.out.mkdir(parents=True, exist_ok=True)
     name = f"{about['date']}{'-' + options.only if options.only else ''}"
@@ -88,6 +107,8 @@ def main() -> None:
         found["limits"] += command_timings.starting(digits)
     if "memory" in wanted and digits:
         found["limits"].append(command_timings.peak_memory(digits))
+    if "distort" in wanted and digits:
+        found["limits"] += distorting.shares(digits)
     keep()
     if "train" in wanted and digits:
         found["ratios"].append(command_timings.training(digits, installed()))

@@ -1,7 +1,7 @@
 """Time this npstn and an older commit of it in turns, and print the ratios of their times.
 
-    python -m benchmarks.against COMMIT                 every case of `python -m benchmarks`
-    python -m benchmarks.against COMMIT --only step     the cases of one group
+    python -m benchmarks --against COMMIT                 every case of `python -m benchmarks`
+    python -m benchmarks --against COMMIT --only step     the cases of one group
 
 A process can be some percent slower than the next, for as long as it lives. So each case is timed in several pairs of
 fresh processes, and the table has the median of the pairs, the least and the largest.
@@ -9,7 +9,6 @@ fresh processes, and the table has the median of the pairs, the least and the la
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tarfile
@@ -20,7 +19,6 @@ import numpy as np
 
 from benchmarks.cases import Case, cases
 from benchmarks.worker import Worker, duel
-from npstn.cli.arguments import COUNT
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +27,7 @@ def sources(commit: str, folder: Path) -> Path:
     """Write the package as it was at a commit into a folder. Raises SystemExit for a commit that is not known."""
     packed = subprocess.run(["git", "archive", commit, "npstn"], cwd=ROOT, capture_output=True)
     if packed.returncode:
-        sys.exit(f"benchmarks.against: error: {packed.stderr.decode().strip()}")
+        sys.exit(f"benchmarks: error: --against: {packed.stderr.decode().strip()}")
     with tempfile.TemporaryFile() as file:
         file.write(packed.stdout)
         file.seek(0)
@@ -45,22 +43,17 @@ def ratio(case: Case, old: Path, threads: int) -> float:
     return float(np.median(np.divide(times["old"], times["new"])))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("commit", help="of which the package is timed next to the files that are here")
-    parser.add_argument("--only", choices=sorted({case.group for case in cases()}), help="measure only this group")
-    parser.add_argument("--threads", type=COUNT, default=1, metavar="N", help="how many threads; 1 by default")
-    parser.add_argument("--pairs", type=COUNT, default=5, metavar="N", help="how many pairs of processes; 5 by default")
-    options = parser.parse_args(arguments)
+def compare(commit: str, only: str | None, threads: int, pairs: int) -> None:
+    """Print a line for each case of a group, or for all cases for None."""
     with tempfile.TemporaryDirectory() as folder:
-        old = sources(options.commit, Path(folder))
-        print(f"time at {options.commit} / time here, {options.threads} threads, {options.pairs} pairs of processes")
-        print(f"{'':45}  median  least  largest")
-        for case in cases():
-            if options.only in (None, case.group):
-                found = [ratio(case, old, options.threads) for _ in range(options.pairs)]
-                print(f"{case.name:45}  {np.median(found):6.3f}  {min(found):5.3f}  {max(found):7.3f}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        old = sources(commit, Path(folder))
+        print(f"time at {commit} / time here, {threads} threads, {pairs} pairs of processes")
+        print(f"{'':60}  median  least  largest")
+        for case in cases(threads):
+            if only in (None, case.group):
+                try:
+                    found = [ratio(case, old, threads) for _ in range(pairs)]
+                    text = f"{np.median(found):6.3f}  {min(found):5.3f}  {max(found):7.3f}"
+                except RuntimeError as error:  # an older npstn does not know every case
+                    text = str(error)
+                print(f"{case.name:60}  {text}", flush=True)

@@ -12,14 +12,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.inputs import grids, normal, smooth, turned_grid, weights
+
+Shape = tuple[int, int, int, int]
+Goal = tuple[float, float]  # the ratio to reach, PyTorch's time over npstn's: at least, and the aim
+
+
+class Mean(NamedTuple):
+    """A geometric mean to reach, of the ratios of several cases."""
+
+    name: str
+    at_least: float
+    aim: float
+
 
 class Case(NamedTuple):
     group: str  # for `--only`
     name: str
-    at_least: float  # the ratio to reach, PyTorch's time over npstn's
+    at_least: float
     aim: float
     timed: str  # the function in npstn_side.py and in torch_side.py that prepares it
     arguments: tuple[Any, ...]  # for that function
+    mean: Mean | None = None  # that it counts towards
 
 
 class Timed(NamedTuple):
@@ -42,73 +56,106 @@ def grid_sample(F: Any, x: Any, grid: Any) -> Any:
     return F.grid_sample(x, grid, align_corners=True)
 
 
+def bicubic(F: Any, x: Any, grid: Any) -> Any:
+    return F.grid_sample(x, grid, mode="bicubic", align_corners=True)
+
+
 def affine_grid(F: Any, theta: Any) -> Any:
     return F.affine_grid(theta, [len(theta), 1, 28, 28], align_corners=True)
 
 
-def normal(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+def both_ways(
+    group: str, name: str, work: Any, arrays: list[np.ndarray], forward: Goal, backward: Goal
+) -> Iterator[Case]:
+    yield Case(group, f"{name} forward", *forward, "forward", (work, arrays))
+    yield Case(group, f"{name} backward", *backward, "backward", (work, arrays))
 
 
-def turned_grid(images: int, size: int) -> np.ndarray:
-    """For each image the grid of a rotation by up to 45 degrees: (images, size, size, 2), (x, y) last."""
-    angle = np.random.default_rng(1).uniform(-0.8, 0.8, (images, 1, 1))
-    y, x = np.meshgrid(*[np.linspace(-1, 1, size)] * 2, indexing="ij")
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1).astype(np.float32)
-
-
-def weights() -> dict[str, np.ndarray]:
-    """A state of the transformer network, random as at the start; but its localiser does turn each image."""
-    rng, state = np.random.default_rng(2), {}
-    for net, outputs in ("loc_net", 1), ("cls_net", 10):
-        layers = {"conv1": (10, 1, 5, 5), "conv2": (20, 10, 5, 5), "fc1": (50, 320), "fc2": (outputs, 50)}
-        for layer, shape in layers.items():
-            bound = 1 / np.sqrt(np.prod(shape[1:]))
-            state[f"{net}.cnn.{layer}.weight"] = rng.uniform(-bound, bound, shape).astype(np.float32)
-            state[f"{net}.cnn.{layer}.bias"] = rng.uniform(-bound, bound, shape[0]).astype(np.float32)
-    return state
-
-
-def training_step(batch: int) -> Case:
-    """Forward, backward and an SGD step of the whole transformer network."""
+def training_step(
+    batch: int, transformer: str = "rotation", network: str = "blog", side: int = 28, goal: Goal = (3.5, 5)
+) -> Case:
+    """Forward, backward and an SGD step of a whole transformer network."""
     labels = np.random.default_rng(3).integers(0, 10, batch)
-    arguments = normal(batch, 1, 28, 28), labels, weights()
-    return Case("step", f"training step, batch {batch}", 2.5, 4, "training_step", arguments)
+    state = weights(transformer, network, side)
+    which = "" if transformer == "rotation" else f" {transformer}, {network}, {side}x{side},"
+    arguments = smooth(batch, side), labels, state, transformer, network
+    return Case("step", f"training step,{which} batch {batch}", *goal, "training_step", arguments)
 
 
 def evaluation(batch: int) -> Case:
-    return Case("eval", f"evaluation, batch {batch}", 2, 4, "evaluation", (normal(batch, 1, 28, 28), weights()))
+    return Case("eval", f"evaluation, batch {batch}", 2, 4, "evaluation", (smooth(batch, 28), weights()))
 
 
-def sampler(shape: tuple[int, int, int, int]) -> Iterator[Case]:
+# Of the paper's network with its localiser, and some as they are usual elsewhere.
+LAYERS = (
+    (1, 32, (28, 42, 60), 9),
+    (32, 32, (10, 17, 26), 7),
+    (1, 20, (21, 30), 5),
+    (20, 20, (8, 13), 5),
+    (3, 32, (32,), 3),
+    (32, 64, (16,), 3),
+    (64, 64, (16,), 1),
+)  # channels, filters, pixels a side, pixels of a filter a side
+MEANS = Mean("conv2d forward, geometric mean", 1.1, 1.4), Mean("conv2d backward, geometric mean", 2.2, 3)
+
+
+def convolution(image: Shape, weight: Shape, forward: Goal = (0.9, 1), backward: Goal = (1.3, 3)) -> Iterator[Case]:
+    arrays = [normal(*image), normal(*weight), normal(weight[0])]
+    (_, C, H, W), (O, _, K, L) = image, weight
+    return both_ways("conv", f"conv2d {K}x{L} {C}->{O} on {H}x{W}", conv2d, arrays, forward, backward)
+
+
+def sampler(shape: Shape, forward: Goal = (0.8, 1.2), backward: Goal = (1.5, 3)) -> Iterator[Case]:
     arrays = [normal(*shape), turned_grid(shape[0], shape[2])]
-    yield Case("sampler", f"grid_sample {shape} forward", 0.8, 1.2, "forward", (grid_sample, arrays))
-    yield Case("sampler", f"grid_sample {shape} backward", 1.5, 3, "backward", (grid_sample, arrays))
+    return both_ways("sampler", f"grid_sample {shape}", grid_sample, arrays, forward, backward)
 
 
-def cases() -> Iterator[Case]:
-    """The cases that take milliseconds.
+def few_points(shape: Shape = (10, 2, 1000, 1200), turns: int = 256) -> Iterator[Case]:
+    """Read 13 x 13 points of large images, forward, and backward to the grid alone. The image is in no cache.
+
+    Each call has grids of its own, from `turns` that follow each other. They touch 0.4 MB of the image each, all
+    together most of its 96 MB. So before a grid has its turn again, the others have swept a third-level cache of 32 MB.
+    A backward pass runs as many calls after its forward pass. From 64 turns on, more turns make no call slower.
+    """
+    image = np.random.default_rng(0).random(shape, np.float32)
+    several = grids("affine", turns * shape[0], 13).reshape(turns, shape[0], 13, 13, 2)
+    name = f"grid_sample, 169 points of {shape},"
+    yield Case("sampler", f"{name} forward", 1, 2, "forward_in_turns", (grid_sample, image, several))
+    yield Case("sampler", f"{name} backward to the grid", 1, 2, "backward_in_turns", (grid_sample, image, several))
+
+
+def cases(threads: int = 1) -> Iterator[Case]:
+    """The cases that take milliseconds, with the ratios to reach on so many threads.
 
     A forward pass is timed as in training: gradients are recorded. A backward pass is timed alone, to all inputs; its
     forward pass runs untimed just before.
     """
     for batch in (10, 64, 256):
         yield training_step(batch)
-    yield evaluation(1000)
+    for side in (28, 42, 60):
+        yield training_step(64, "affine", "cnn", side, (1.5, 2.5))
+    for transformer in ("projective", "tps"):
+        yield training_step(64, transformer, goal=(2.5, 4))
+    for batch in (1, 1000):
+        yield evaluation(batch)
 
-    layers = ("1->10 on 28x28", (64, 1, 28, 28), (10, 1, 5, 5)), ("10->20 on 12x12", (64, 10, 12, 12), (20, 10, 5, 5))
-    for name, image, weight in layers:
-        arrays = [normal(*image), normal(*weight), normal(weight[0])]
-        yield Case("conv", f"conv2d {name} forward", 1, 1.5, "forward", (conv2d, arrays))
-        yield Case("conv", f"conv2d {name} backward", 2, 3, "backward", (conv2d, arrays))
+    for image, weight in (((64, 1, 28, 28), (10, 1, 5, 5)), ((64, 10, 12, 12), (20, 10, 5, 5))):  # of the blog
+        yield from convolution(image, weight, forward=(1, 1.5), backward=(2, 3))
+    for channels, filters, sizes, K in LAYERS:
+        for size in sizes:
+            layer = convolution((64, channels, size, size), (filters, channels, K, K))
+            yield from (case._replace(mean=mean) for case, mean in zip(layer, MEANS, strict=True))
 
-    for shape in ((64, 10, 24, 24), (64, 20, 8, 8)):
-        arrays = [normal(*shape)]
-        yield Case("pool", f"max_pool2d {shape} forward", 5, 15, "forward", (max_pool2d, arrays))
-        yield Case("pool", f"max_pool2d {shape} backward", 1, 2, "backward", (max_pool2d, arrays))
+    for shape, forward in (((64, 10, 24, 24), (5, 15)), ((64, 20, 8, 8), (5 if threads == 1 else 7, 12))):
+        yield from both_ways("pool", f"max_pool2d {shape}", max_pool2d, [normal(*shape)], forward, (1, 2))
 
-    for shape in ((64, 1, 28, 28), (16, 32, 64, 64), (4, 3, 512, 512)):
+    yield from sampler((64, 1, 28, 28), forward=(1.2, 2), backward=(2, 3))
+    for shape in ((16, 32, 64, 64), (4, 3, 512, 512)):
         yield from sampler(shape)
+    yield from few_points()
+    for shape in ((64, 1, 28, 28), (4, 3, 512, 512)):
+        for kind in ("affine", "projective", "tps"):
+            arrays = [normal(*shape), grids(kind, shape[0], shape[2])]
+            yield from both_ways("bicubic", f"grid_sample bicubic {shape}, {kind}", bicubic, arrays, (1.2, 2), (1.2, 2))
 
     yield Case("grid", "affine_grid (64, 1, 28, 28) forward", 2, 5, "forward", (affine_grid, [normal(64, 2, 3)]))

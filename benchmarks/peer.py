@@ -33,14 +33,14 @@ class ClsNet(nn.Module):
 
 
 class LocNet(nn.Module):
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, dropout: float, parameters: int = 1) -> None:
         super().__init__()
-        self.cnn = CNN(1, dropout)
+        self.cnn = CNN(parameters, dropout)
         nn.init.zeros_(self.cnn.fc2.weight)
         nn.init.zeros_(self.cnn.fc2.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.cnn(x).reshape(len(x))
+        return self.cnn(x)
 
 
 def rotation_theta(angle: torch.Tensor) -> torch.Tensor:
@@ -55,5 +55,5 @@ class STNClsNet(nn.Module):
         self.cls_net = ClsNet(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        grid = F.affine_grid(rotation_theta(self.loc_net(x)), list(x.shape), align_corners=True)
+        grid = F.affine_grid(rotation_theta(self.loc_net(x).reshape(len(x))), list(x.shape), align_corners=True)
         return self.cls_net(F.grid_sample(x, grid, align_corners=True))

@@ -35,7 +35,7 @@ from npstn.training.metrics import evaluating
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, FAILURES, STEPS = "predict.md", "pictures/predict_failures.png", "pictures/predict_steps.png"  # in DOCS
-START, END = "<!-- written by python -m benchmarks.photographs -->\n", "<!-- until here -->"
+START = "<!-- written by python -m benchmarks.photographs -->\n"
 OWN = "the test set's own 28 x 28 pixels"
 MOST_FAILURES = 12  # in the picture
 
@@ -93,13 +93,6 @@ def table(reads: Sequence[Read]) -> str:
     return "\n".join(lines)
 
 
-def written(page: str, made: str) -> str:
-    """The page with this text in place of the one that an earlier measurement wrote."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{made}\n{END}{after}"
-
-
 def main(arguments: list[str] | None = None) -> None:
     about = (__doc__ or "").splitlines()[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=about)
@@ -126,7 +119,7 @@ The run: task `{task.name}`, {recipe.epochs} epochs, recipe `{config.recipe_name
 Measured on {machine["date"]} with NumPy {machine["numpy"]}, SciPy {machine["scipy"]}, Pillow {PIL.__version__}.
 """
     page = options.docs / PAGE
-    page.write_text(written(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+    page.write_text(tables.written(page.read_text(encoding="utf-8"), START, made), encoding="utf-8")
     print(page)
     wrong = [read.prediction for read in reads if read.prediction is not None and not read.right]
     examples = [next(read.prediction for read in reads if read.kind == kind and read.right) for kind in KINDS]

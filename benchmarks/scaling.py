@@ -1,7 +1,8 @@
-"""How the time of npstn grows with the work, from 1 to 16 times as much: it should grow linearly."""
+"""How the time of npstn grows with the work, from 1 to 64 times as much: it should grow linearly, or less."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,31 @@ import numpy as np
 from benchmarks import cases
 from benchmarks.worker import TURNS, Worker, take_turns
 
-BATCHES = (16, 32, 64, 128, 256)
-SIZES = (64, 96, 128, 192, 256)  # pixels a side
+BATCHES = (16, 32, 64, 128, 256, 512, 1024)
+SIZES = (64, 128, 256, 512)  # pixels a side of an image that is sampled
+SIDES = (16, 32, 64, 128)  # of what a convolution gives
+CHANNELS = (8, 16, 32, 64)  # of its image, and as many filters
+FILTERS = (1, 2, 4, 8)  # pixels a side
 
 
-def curves() -> list[tuple[str, str, list[int], list[cases.Case]]]:
+def curves() -> Iterator[tuple[str, str, list[int], list[cases.Case]]]:
     """For each curve: what is timed, the unit of the work, the amounts of work, and a case for each amount."""
-    steps = [cases.training_step(batch) for batch in BATCHES]
-    samplers = list(zip(*(cases.sampler((4, 3, size, size)) for size in SIZES), strict=True))
-    pixels = [4 * size**2 for size in SIZES]
-    return [
-        ("training step", "image", list(BATCHES), steps),
-        ("grid_sample forward, 3 channels", "pixel", pixels, list(samplers[0])),
-        ("grid_sample backward, 3 channels", "pixel", pixels, list(samplers[1])),
-    ]
+    yield "training step", "image", list(BATCHES), [cases.training_step(batch) for batch in BATCHES]
+    samplers = [cases.sampler((4, 3, size, size)) for size in SIZES]
+    yield from _both_ways("grid_sample, 3 channels", "pixel", [4 * size**2 for size in SIZES], samplers)
+    layers = [cases.convolution((16, 10, n + 4, n + 4), (20, 10, 5, 5)) for n in SIDES]
+    yield from _both_ways("conv2d 5x5 10->20", "pixel", [16 * n**2 for n in SIDES], layers)
+    layers = [cases.convolution((16, C, 20, 20), (C, C, 5, 5)) for C in CHANNELS]
+    yield from _both_ways("conv2d 5x5 to 16x16", "channel pair", [C * C for C in CHANNELS], layers)
+    layers = [cases.convolution((16, 10, 23 + K, 23 + K), (20, 10, K, K)) for K in FILTERS]
+    yield from _both_ways("conv2d 10->20 to 24x24", "filter pixel", [K * K for K in FILTERS], layers)
+
+
+def _both_ways(
+    name: str, unit: str, work: list[int], steps: list[Iterator[cases.Case]]
+) -> Iterator[tuple[str, str, list[int], list[cases.Case]]]:
+    for way, of_one_way in zip(("forward", "backward"), zip(*steps, strict=True), strict=True):
+        yield f"{name} {way}", unit, work, list(of_one_way)
 
 
 def measure(threads: int, turns: int = TURNS) -> list[dict[str, Any]]:
@@ -49,17 +61,20 @@ def line(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw time against work, and the fitted line."""
+    """Draw time against work, and the fitted line; on both axes 10 times as much is as far everywhere."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(rows), 3.4), layout="constrained")
-    for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+    columns = min(len(rows), 3)
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.4 * lines), layout="constrained")
+    for n, row in enumerate(rows, start=1):
+        axes = figure.add_subplot(lines, columns, n)
         at_none, per_unit = line(row)
         work, milliseconds = np.array(row["work"]), 1e3 * np.array(row["seconds"])
-        ends = np.array([0, work[-1]])
         title = f"{row['name']}\n{1e3 * at_none:.2g} ms + {1e6 * per_unit:.4g} µs for each {row['unit']}"
-        axes.plot(ends, 1e3 * (at_none + per_unit * ends), color="0.6")
+        axes.plot(work, 1e3 * (at_none + per_unit * work), color="0.6")
         axes.plot(work, milliseconds, "o", color="tab:blue")
-        axes.set(title=title, xlabel=f"{row['unit']}s", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
+        axes.set_title(title, fontsize="medium")
+        axes.set(xlabel=f"{row['unit']}s", ylabel="milliseconds", xscale="log", yscale="log")
     figure.suptitle(f"npstn, {rows[0]['threads']} thread{'s' * (rows[0]['threads'] > 1)}")
     figure.savefig(path, dpi=120)

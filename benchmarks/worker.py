@@ -27,7 +27,8 @@ from benchmarks.cases import Case, Timed
 LIBRARIES = ("npstn", "torch")
 BLOCK = 0.03  # seconds that one library runs before it is the other's turn
 REST = 0.01  # seconds between two turns: threads that wait for more work give up meanwhile
-TURNS = 31
+TURNS, FEWEST = 31, 11
+LONGEST = 8.0  # seconds of timed calls of a case: where one call takes long there are fewer turns, down to the fewest
 IN_THE_WAY = 16, 2**20  # so many blocks, of at most so many bytes
 
 
@@ -75,11 +76,16 @@ class Worker:
 
     def _ask(self, *request: Any) -> Any:
         self._pipe.send(request)
-        return self._pipe.recv()
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def _serve(pipe: Connection, library: str, threads: int, path: Path | None) -> None:
     """Run in the worker's process: answer requests until the pipe is closed."""
+    there = [name for name in LIBRARIES if name in sys.modules]
+    assert not there, f"the command itself imports {', '.join(there)}, which would be timed in place of that in {path}"
     if path is not None:
         sys.path.insert(0, str(path))
     side = importlib.import_module(f"benchmarks.{library}_side")
@@ -114,23 +120,32 @@ def _serve(pipe: Connection, library: str, threads: int, path: Path | None) -> N
             what, *arguments = pipe.recv()
         except EOFError:
             return
-        pipe.send(answers[what](*arguments))
+        try:
+            pipe.send(answers[what](*arguments))
+        except Exception as error:
+            pipe.send(RuntimeError(f"{library}: {type(error).__name__}: {error}"))
 
 
 def check_same(results: list[list[np.ndarray]]) -> None:
-    """Raise AssertionError unless the first and the last result agree up to rounding."""
+    """Raise AssertionError unless the first and the last result agree up to rounding.
+
+    Of the gradient of 9 x 9 filters, sums of 173,056 products, PyTorch's result is 2e-5 of the largest number off, and
+    npstn's 2.4e-7 (measured in float64).
+    """
     for ours, theirs in zip(results[0], results[-1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5 * max(np.abs(theirs).max(), 1))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5 * max(np.abs(theirs).max(), 1))
 
 
 def take_turns(blocks: Iterable[Callable[[int], float]], turns: int = TURNS) -> list[list[float]]:
     """Run blocks in turns, and return for each the time of a call in every turn, in seconds.
 
     A block takes a number of calls, and returns the time of one call. The blocks run one after the other, forwards and
-    backwards in turn, so that a slow spell of the machine meets all of them.
+    backwards in turn, so that a slow spell of the machine meets all of them. Slow blocks get fewer turns.
     """
     blocks = list(blocks)
-    calls = [max(1, int(BLOCK / block(1))) for block in blocks]
+    one = [block(1) for block in blocks]
+    calls = [max(1, int(BLOCK / took)) for took in one]
+    turns = min(turns, max(FEWEST, int(LONGEST / sum(max(BLOCK, took) for took in one))))
     times: list[list[float]] = [[] for _ in blocks]
     for turn in range(turns):
         for i in range(len(blocks))[:: 1 if turn % 2 else -1]:

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from benchmarks import photographs
+from benchmarks import photographs, tables
 from benchmarks.camera import KINDS
 
 pytestmark = pytest.mark.usefixtures("small_world")
@@ -13,7 +13,7 @@ def test_the_page_has_a_line_for_each_kind_and_both_pictures(trained, tmp_path, 
     few = {name: KINDS[name] for name in ("plain paper", "chalk on a board")}
     monkeypatch.setattr(photographs, "KINDS", few)
     page, kept = tmp_path / "predict.md", tmp_path / "kept"
-    page.write_text(f"before\n{photographs.START}old\n{photographs.END}\nafter\n")
+    page.write_text(f"before\n{photographs.START}old\n{tables.END}\nafter\n")
     given = [str(trained[0]), "--digits", "3", "--docs", str(tmp_path), "--keep", str(kept)]
     photographs.main(given)
     text = page.read_text()

@@ -12,7 +12,7 @@ import pytest
 from command import ROOT, last_accuracy, npstn_
 
 import npstn
-from benchmarks import photographs
+from benchmarks import photographs, tables
 from benchmarks.camera import KINDS
 from npstn import models, training
 from npstn.data import Source, draw_digits, load_mnist
@@ -98,7 +98,7 @@ def test_eval_at_other_angles(run):
 def test_photographs_of_digits_are_read(run, tmp_path):
     """Of digits that the network reads from their own pixels, 90 % at least, in each kind of photograph."""
     folder, _ = run
-    (tmp_path / photographs.PAGE).write_text(photographs.START + photographs.END)
+    (tmp_path / photographs.PAGE).write_text(photographs.START + tables.END)
     photographs.main([str(folder), "--docs", str(tmp_path), "--digits", "60"])
     table = (tmp_path / photographs.PAGE).read_text()
     right = {kind: float(share) for kind, share in re.findall(r"^\| (.+?) \|.*\| ([\d.]+) % \|$", table, re.MULTILINE)}
