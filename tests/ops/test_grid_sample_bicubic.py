@@ -165,7 +165,7 @@ def test_a_constant_image_stays_constant_and_has_no_slope(padding_mode, align_co
 
 
 def sample_two_points(bad, axis, padding_mode, align_corners, dtype):
-    """V, dU and dG of a point whose coordinate on one axis is `bad`; a good point next to it is as beside a good one."""
+    """V, dU and dG of a point whose coordinate on one axis is `bad`; its neighbour is as beside a good one."""
     (U,) = normal(0, (1, 2, 3, 4), dtype=dtype)
     G = np.full((1, 1, 2, 2), 0.3, dtype)
     all_good = G.copy()
