@@ -112,21 +112,23 @@ def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
 @kernel
 def stack(images, b, samples, stacked, start, pitch):
     """stacked[start + r pitch + p samples + s] = images[b + s, r, p]: some samples, number by number."""
-    for s in range(samples):
-        for r in range(images.shape[1]):
+    for r in range(images.shape[1]):
+        for s in range(samples):  # within r: so a piece is in the cache until all samples are there
             first = start + r * pitch + s
-            for p in range(images.shape[2]):
-                stacked[first + p * samples] = images[b + s, r, p]
+            image = images[b + s, r]
+            for p in range(image.size):
+                stacked[first + p * samples] = image[p]
 
 
 @kernel
 def unstack(stacked, b, samples, pitch, images):
     """The transpose of `stack`."""
-    for s in range(samples):
-        for r in range(images.shape[1]):
+    for r in range(images.shape[1]):
+        for s in range(samples):
             first = r * pitch + s
-            for p in range(images.shape[2]):
-                images[b + s, r, p] = stacked[first + p * samples]
+            image = images[b + s, r]
+            for p in range(image.size):
+                image[p] = stacked[first + p * samples]
 
 
 @kernel
