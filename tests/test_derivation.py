@@ -26,7 +26,7 @@ import npstn
 import npstn.functional as F
 from npstn import Tensor, models, no_grad, reference
 from npstn.data import draw_digits
-from npstn.ops import conv2d_fast, grid_sample_bicubic, max_pool2d_fast, projective_grid, tps_grid
+from npstn.ops import conv2d_fast, grid_sample_bicubic, max_pool2d_fast, phases, projective_grid, tps_grid
 from npstn.ops.arguments import planes
 from npstn.transformers import Attention, Rotation
 
@@ -345,8 +345,8 @@ def test_formula_22(rng, stride):
     r"""R_{c,k,l}(i, j) = U_{c,n,m}"""
     U, weight, bias = (rng.standard_normal(shape) for shape in ((2, 3, 5, 4), (2, 3, 3, 2), (2,)))
     pieces, read = Pieces(stride), reader(U, stride)
-    phases = conv2d_fast.phases(U, pieces.lines, pieces.columns, stride, PADDING)
-    conv2d_fast.stack(planes(phases), 0, 2, pieces.stack, 0, pieces.pitch)
+    apart = phases.take_apart(U, pieces.lines, pieces.columns, stride, PADDING)
+    conv2d_fast.stack(planes(apart), 0, 2, pieces.stack, 0, pieces.pitch)
     conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.S.ravel())
     R = np.array([[pieces.piece(q, s) for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, pieces.h, pieces.w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
@@ -372,7 +372,7 @@ def test_formula_23(rng, stride):
     d_phases = np.empty((2, *pieces.shape))
     conv2d_fast.gather(pieces.S.ravel(), 2 * pieces.lines * pieces.w, pieces.sizes, 2, pieces.stack)
     conv2d_fast.unstack(pieces.stack, 0, 2, pieces.pitch, planes(d_phases))
-    dU = conv2d_fast.unphased(d_phases, U.shape, stride, PADDING)
+    dU = phases.put_together(d_phases, U.shape, stride, PADDING)
 
     def entry(s, c, n, m):
         def term(o, k, l, i, j):

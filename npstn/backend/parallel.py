@@ -149,6 +149,11 @@ def rehearsing(missing: Callable[[Any, tuple], None]) -> Iterator[None]:
             _rehearsals -= 1
 
 
+def is_rehearsing() -> bool:
+    """Whether this thread only finds out which kernels it needs: its numbers mean nothing, and decide nothing."""
+    return _mode.rehearse is not None
+
+
 def set_num_threads(threads: int) -> None:
     """Set how many threads kernels use. Results are bit-identical for any number.
 

@@ -59,15 +59,20 @@ def write_gif(path: Path, figures: Iterable[Figure], mode: str, pause: int) -> N
         mode: "RGB" for colours, "L" for greys.
         pause: how long a figure is shown, in milliseconds; the last one longer, as it is to be looked at.
     """
-    canvases = [FigureCanvasAgg(figure) for figure in figures]
-    for canvas in canvases:
-        canvas.draw()
-    below_each_other = np.concatenate([np.asarray(canvas.buffer_rgba()) for canvas in canvases])
+    pictures = [_pixels(figure, mode) for figure in figures]
+    below_each_other = np.concatenate(pictures)
     # Few colours, and the same for all pictures: what stays as it was is then not written again.
-    drawn = Image.fromarray(below_each_other).convert(mode)
+    drawn = Image.fromarray(below_each_other)
     # By coverage: the median would mix a colour that few pixels have, that of a mark, with others.
     few = drawn.quantize(32, Image.Quantize.MAXCOVERAGE) if mode == "RGB" else drawn.quantize(16)
-    height = few.height // len(canvases)
+    height = few.height // len(pictures)
     first, *others = (few.crop((0, top, few.width, top + height)) for top in range(0, few.height, height))
     pauses = [pause] * len(others) + [3000]
     first.save(path, save_all=True, append_images=others, duration=pauses, loop=0, optimize=True)
+
+
+def _pixels(figure: Figure, mode: str) -> np.ndarray:
+    """The figure as it is drawn, uint8 (rows, columns), or (rows, columns, 3) for colours."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert(mode))

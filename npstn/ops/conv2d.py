@@ -34,7 +34,7 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
-from npstn.backend.parallel import share_out
+from npstn.backend.parallel import is_rehearsing, share_out
 from npstn.ops import conv2d_fast, conv2d_sparse
 from npstn.ops.arguments import check_floats, check_shape, contiguous, pair
 from npstn.ops.reference import plain_loops
@@ -123,6 +123,20 @@ def conv2d_backward_bias(first, end, dV, dbias):
         dbias[o] = total
 
 
+def gradients_by_loops(U: np.ndarray, weight: np.ndarray, dV: np.ndarray, windows: tuple, needs: tuple) -> list:
+    """The gradients of U, weight and bias by the loops above; None for one that is not among `needs`, three bools."""
+    shapes = U.shape, weight.shape, (len(weight),)
+    gradients = [np.empty(shape, dV.dtype) if need else None for shape, need in zip(shapes, needs, strict=True)]
+    dU, dweight, dbias = gradients
+    if dU is not None:
+        share_out(conv2d_backward_input, len(U), weight, dV, *windows, dU)
+    if dweight is not None:
+        share_out(conv2d_backward_weight, len(weight), U, dV, *windows, dweight)
+    if dbias is not None:
+        share_out(conv2d_backward_bias, len(weight), dV, dbias)
+    return gradients
+
+
 class Conv2d(Function):
     gives_new_arrays = True
     keeps = ("input", "weight", "copy of weight")
@@ -139,7 +153,7 @@ class Conv2d(Function):
         stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
         h, w = window_positions("conv2d", U.shape[2:], (K, L), stride, padding)
         V = np.empty((len(U), O, h, w), U.dtype)
-        ctx.plain_loops, ctx.shape_of_U, ctx.windows = plain_loops(), U.shape, (stride, padding)
+        ctx.plain_loops, ctx.windows = plain_loops(), (stride, padding)
         if ctx.plain_loops:
             U, weight = contiguous(U), contiguous(weight)
             bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
@@ -153,32 +167,22 @@ class Conv2d(Function):
 
     @staticmethod
     def backward(ctx: Context, dV: np.ndarray) -> Any:
-        dV = contiguous(dV)
-        need_U, need_weight, need_bias, *_ = ctx.needs_input_grad
-        dU = dweight = dbias = None
-        if not ctx.plain_loops:
-            U, _, F = ctx.saved
-            weight = F.reshape(ctx.layout.filters)
-            needs, gradients = (need_U, need_weight, need_bias), None
-            if conv2d_sparse.fits(dV):
-                gradients = conv2d_sparse.backward(ctx.layout, (U, F), dV, needs)
-            if gradients is None:
-                needs = need_U and conv2d_fast.pads_well(ctx.layout, F, dV), need_weight, need_bias
-                gradients = conv2d_fast.backward(ctx.layout, (U, F), dV, needs)
-            dU, dweight, dbias = gradients
-            need_U, need_weight, need_bias = need_U and dU is None, False, False
-        else:
+        dV, (need_U, need_weight, need_bias) = contiguous(dV), ctx.needs_input_grad[:3]
+        if ctx.plain_loops:
             U, weight = ctx.saved
-        if need_U:
-            dU = np.empty(ctx.shape_of_U, dV.dtype)
-            share_out(conv2d_backward_input, len(dU), weight, dV, *ctx.windows, dU)
-        if need_weight:
-            dweight = np.empty(weight.shape, dV.dtype)
-            share_out(conv2d_backward_weight, len(weight), U, dV, *ctx.windows, dweight)
-        if need_bias:
-            dbias = np.empty(len(weight), dV.dtype)
-            share_out(conv2d_backward_bias, len(weight), dV, dbias)
-        return dU, dweight, dbias, None, None
+            return *gradients_by_loops(U, weight, dV, ctx.windows, (need_U, need_weight, need_bias)), None, None
+        U_phases, _, F = ctx.saved
+        gradients = None
+        if is_rehearsing() or conv2d_sparse.fits(dV):
+            gradients = conv2d_sparse.backward(ctx.layout, (U_phases, F), dV, (need_U, need_weight, need_bias))
+        if is_rehearsing() or gradients is None:
+            fast_U = need_U and conv2d_fast.pads_well(ctx.layout, F, dV)
+            gradients = conv2d_fast.backward(ctx.layout, (U_phases, F), dV, (fast_U, need_weight, need_bias))
+            if need_U and not fast_U:
+                weight, like_U = F.reshape(ctx.layout.filters), np.empty(ctx.layout.image, dV.dtype)
+                dU, *_ = gradients_by_loops(like_U, weight, dV, ctx.windows, (True, False, False))
+                gradients = dU, *gradients[1:]
+        return *gradients, None, None
 
 
 def conv2d(

@@ -9,8 +9,7 @@
     p              a place in a piece of memory: (i, j, s), or (row, column, s)
     U (B, C, H, W)   V (B, O, h, w)   F (O, taps): the weights, row by row
 
-1. `phases` takes padding and stride away. It puts zeros round each image, and takes it apart into images whose rows and
-   columns are a stride apart. Convolved with stride 1 and no padding these give the same V; `unphased` goes back.
+1. Padding and stride are taken away (see `phases.py`). From here on U, dU and the filters are phases, of stride 1.
 
 2. For one tap, the pixels that the outputs of a sample read make an image, R_q[i, j] = U[b, c, i+k, j+l]. V and the
    gradient of the weights are sums over such images:
@@ -44,6 +43,7 @@ import numpy as np
 from npstn.backend.compiler import kernel
 from npstn.backend.lanes import add_product, every, first_lanes, lane_count, lanes, put, total
 from npstn.backend.parallel import share_out
+from npstn.ops import phases
 from npstn.ops.arguments import contiguous, planes
 
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
@@ -62,32 +62,6 @@ def plan(B: int, h: int, w: int) -> tuple[int, int]:
     return per_stack, -(-B // per_stack)
 
 
-def phases(U: np.ndarray, lines: int, columns: int, stride: tuple, padding: tuple) -> np.ndarray:
-    """The padded images, taken apart by row and column modulo stride: (B, C stride_y stride_x, lines, columns)."""
-    if stride == (1, 1) and padding == (0, 0):
-        return contiguous(U)
-    B, C, H, W = U.shape
-    padded = np.zeros((B, C, lines * stride[0], columns * stride[1]), U.dtype)
-    inner = padded[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
-    inner[...] = U[:, :, : inner.shape[2], : inner.shape[3]]
-    apart = padded.reshape(B, C, lines, stride[0], columns, stride[1]).transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(apart).reshape(B, C * stride[0] * stride[1], lines, columns)
-
-
-def unphased(dphases: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -> np.ndarray:
-    """The transpose of `phases`: from the gradient of the phases that of the images, of this shape."""
-    if stride == (1, 1) and padding == (0, 0):
-        return contiguous(dphases)
-    B, C, H, W = shape
-    _, _, lines, columns = dphases.shape
-    together = dphases.reshape(B, C, *stride, lines, columns).transpose(0, 1, 4, 2, 5, 3)
-    dpadded = together.reshape(B, C, lines * stride[0], columns * stride[1])
-    inner = dpadded[:, :, padding[0] :, padding[1] :][:, :, :H, :W]
-    dU = np.zeros(shape, dphases.dtype)
-    dU[:, :, : inner.shape[2], : inner.shape[3]] = inner
-    return dU
-
-
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: int) -> np.ndarray:
     """Where the piece of each tap starts in what `spread` lays out, counted in pixels of a stack."""
@@ -96,15 +70,9 @@ def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: i
     return ((phase * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
 
 
-def filter_phases(weight: np.ndarray, stride: tuple) -> np.ndarray:
-    """The filters, taken apart as the images are: (O, C stride_y stride_x, K, L). What they lack at the end is zero."""
-    _, _, K, L = weight.shape
-    return phases(weight, -(-K // stride[0]), -(-L // stride[1]), stride, (0, 0))
-
-
 def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
     """The weights as dS needs them: a row for each phase and column l of the filters, in it (k, o)."""
-    apart = filter_phases(weight, stride).transpose(1, 3, 2, 0)
+    apart = phases.of_filters(weight, stride).transpose(1, 3, 2, 0)
     C, L, K, O = apart.shape
     return np.ascontiguousarray(apart).reshape(C * L, K * O)
 
@@ -333,7 +301,7 @@ def forward(
     (B, C, H, W), (O, _, K, L), (h, w) = U.shape, weight.shape, V.shape[2:]
     # A stride beyond the image is never taken, but memory would be laid out for it.
     stride = min(stride[0], H + 2 * padding[0]), min(stride[1], W + 2 * padding[1])
-    U_phases = phases(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
+    U_phases = phases.take_apart(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
     F = np.array(weight, order="C").reshape(O, C * K * L)
     bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
     per_stack, stacks = plan(B, h, w)
@@ -363,7 +331,7 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     arrays = planes(U_phases), planes(dV), filters, layout.tap_start, layout.sizes, planes(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)
     if need_U:
-        dU = unphased(dU, layout.image, stride, layout.padding)
+        dU = phases.put_together(dU, layout.image, stride, layout.padding)
     dF = parts.sum(axis=0)  # the first run first, no matter which thread did it
     dweight = dF[:O, : C * K * L].astype(F.dtype).reshape(O, C, K, L) if need_weight else None
     dbias = dF[:O, C * K * L].astype(F.dtype) if need_bias else None

@@ -4,7 +4,7 @@
     c, k, l        an input channel, row and column in the filter
     t              one of the dV[b, o, i, j] of a sample and an output that are not zero
     s              a slot: N numbers (lanes) of a line k of a filter
-    U, dU          the phases, of stride 1 and without padding; F the filters, alike: see `conv2d_fast.py`
+    U, dU          the phases, of stride 1 and without padding; F the filters, alike: see `phases.py`
 
 Max pooling sends its gradient back to one pixel of four, and relu stops a part of that. Each dV that is not zero adds
 as many products to the gradients as a filter has weights, and all others can be left out:
@@ -30,8 +30,9 @@ import numpy as np
 from npstn.backend.compiler import kernel
 from npstn.backend.lanes import BYTES, add_product, every, lane_count, lanes, not_zero, plus, put, total
 from npstn.backend.parallel import share_out
+from npstn.ops import phases
 from npstn.ops.arguments import planes
-from npstn.ops.conv2d_fast import FEW, RUNS, Layout, filter_phases, unphased
+from npstn.ops.conv2d_fast import FEW, RUNS, Layout
 
 GROUP = 5  # slots in registers; written out in the kernels
 # For each integer of 8 bits, which of its bits are 1, the lowest first, and then some that are 0; and how many are 1.
@@ -59,7 +60,7 @@ def addresses(sizes: tuple, N: int) -> tuple[np.ndarray, np.ndarray, int]:
 
 def in_slots(layout: Layout, F: np.ndarray, slots: int, in_line: int) -> np.ndarray:
     """The weights (O, slots N), with zeros where a line ends within a slot."""
-    apart = filter_phases(F.reshape(layout.filters), layout.stride)
+    apart = phases.of_filters(F.reshape(layout.filters), layout.stride)
     O, C, K, L = apart.shape
     padded = np.zeros((O, slots * BYTES // F.itemsize), F.dtype)
     numbers = in_line * BYTES // F.itemsize
@@ -178,10 +179,11 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     if not np.isfinite(dbias).all():
         return None
     if need_U:
-        dU = unphased(dU, layout.image, layout.stride, layout.padding)
+        dU = phases.put_together(dU, layout.image, layout.stride, layout.padding)
     dweight = None
     if need_weight:
         K, L = lines - h + 1, columns - w + 1
         of_lines = dF.sum(axis=0)[:, : K * in_line * BYTES // F.itemsize].reshape(O, K, -1)[:, :, : L * C]
-        dweight = unphased(of_lines.reshape(O, K, L, C).transpose(0, 3, 1, 2), layout.filters, layout.stride, (0, 0))
+        apart = of_lines.reshape(O, K, L, C).transpose(0, 3, 1, 2)
+        dweight = phases.put_together(apart, layout.filters, layout.stride, (0, 0))
     return dU if need_U else None, dweight, dbias.astype(F.dtype) if need_bias else None

@@ -118,11 +118,15 @@ class Task:
     @functools.cached_property
     def _test(self) -> Batch:
         images, labels = self.source.test
-        rng = np.random.default_rng(self.seed)
-        starts = range(0, len(images), AT_ONCE)
-        parts = [self.distort(images, labels, np.arange(len(images))[i : i + AT_ONCE], rng) for i in starts]
-        truth = {name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth}
-        return Batch(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]), truth)
+        rng, numbers = np.random.default_rng(self.seed), np.arange(len(images))
+        joined: dict[str, np.ndarray] = {}  # filled piece by piece: joining the pieces would take their memory twice
+        for first in range(0, len(images), AT_ONCE):
+            part = self.distort(images, labels, numbers[first : first + AT_ONCE], rng)
+            for name, values in {"images": part.images, "labels": part.labels, **part.truth}.items():
+                if name not in joined:
+                    joined[name] = np.empty((len(images), *values.shape[1:]), values.dtype)
+                joined[name][first : first + AT_ONCE] = values
+        return Batch(joined.pop("images"), joined.pop("labels"), joined)
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         """Distort some images of the source.

@@ -58,7 +58,7 @@ def describe(looks: list[tuple[Transformer, Look]]) -> dict[str, np.ndarray]:
     return found
 
 
-def evaluate(net: nn.Module, test: Batch, batch_size: int = 1000) -> Score:
+def evaluate(net: nn.Module, test: Batch, batch_size: int = 250) -> Score:
     """Score a network, in eval mode, on a test set.
 
     Args:
