@@ -9,7 +9,7 @@ samples of the operation are checked. Two customary checks, written out here, ju
 
 import ast
 import contextlib
-import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -17,10 +17,12 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from matplotlib.figure import Figure
 
 import npstn
+from npstn.backend import lanes
 from npstn.figures.error_curves import draw
 from npstn.gradcheck.samples import samples
 from npstn.gradcheck.subject import Subject
@@ -236,6 +238,21 @@ MISTAKES = [
 ]  # fmt: skip
 
 
+def plain_lanes():
+    """The functions of lanes by name, as they are where Numba is switched off."""
+    spec = importlib.util.spec_from_file_location("plain_lanes", lanes.__file__)
+    module = importlib.util.module_from_spec(spec)
+    before, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, 1
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        numba.config.DISABLE_JIT = before
+    return vars(module)
+
+
+PLAIN_LANES = plain_lanes()
+
+
 @contextlib.contextmanager
 def planted(mistake):
     """Put the mistake into the library for the duration of a block."""
@@ -252,12 +269,12 @@ def planted(mistake):
     assert mistake.right in text, f"{mistake.where}: there is no {mistake.right!r} any more; plant the mistake anew"
     copies = {name: text.replace(mistake.right, mistake.wrong)}
     callees = [] if classes else [name]
-    for callee in callees:  # compiled callers keep the original, so every backward kernel that leads to it is copied
-        callers = {n: t for n, t in text_of.items() if "backward" in n and re.search(rf"\b{callee}\(", t)}
+    for callee in callees:  # compiled callers keep the original, so every kernel of backward that leads to it is copied
+        callers = {n: t for n, t in text_of.items() if "forward" not in n and re.search(rf"\b{callee}\(", t)}
         callees += callers.keys() - copies.keys()
         copies = callers | copies
 
-    namespace = dict(vars(module))
+    namespace = {n: PLAIN_LANES.get(n, x) if x is vars(lanes).get(n) else x for n, x in vars(module).items()}
     for text in copies.values():
         exec(text, namespace)  # without `@kernel`: a copy runs as plain Python  # noqa: S102
     originals = {n: inspect.getattr_static(owner, n) for n in copies}
