@@ -152,7 +152,8 @@ def test_the_peers_recipe_is_npstns(torch):
     from benchmarks import peer_training as peer
 
     recipe = training.RECIPES["fast"]
-    theirs = training.Recipe("adamw", peer.LR, peer.BATCH, peer.EPOCHS, peer.DROPOUT)
+    further = {"warmup": peer.WARMUP, "average": peer.AVERAGE, "label_smoothing": peer.LABEL_SMOOTHING}
+    theirs = training.Recipe("adamw", peer.LR, peer.BATCH, peer.EPOCHS, peer.DROPOUT, **further)
     assert theirs == recipe
 
     images = 10 * recipe.batch_size + 1
@@ -169,6 +170,15 @@ def test_the_peers_recipe_is_npstns(torch):
         optimizer.step()
         schedule.step()
         our_schedule.step()
+
+    averages = recipe.average_for(net), peer.averaged(net_torch)
+    for number in range(1, 5):
+        net.cls_net.cnn.fc2.bias.data[...] = number**2
+        net_torch.cls_net.cnn.fc2.bias.data.fill_(number**2)
+        for average, trained in zip(averages, (net, net_torch), strict=True):
+            average.update_parameters(trained)
+    ours, theirs = (average.module.cls_net.cnn.fc2.bias.data for average in averages)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
 
 
 def test_the_peer_starts_as_npstn_does(torch):

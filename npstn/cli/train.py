@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _train(out: Path, config: Config, task: Task, state: State, options: argparse.Namespace) -> None:
     """Train a run from where it stands to its end."""
-    net, recipe, resuming = state.net, config.recipe, options.resume is not None
+    net, recipe, resuming = state.evaluated, config.recipe, options.resume is not None
     finished = state.over(recipe)
     doing = f"going on {state.place()}: training" if resuming else "training"
     if finished:
@@ -112,7 +112,7 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
             past = log.kept if log else ()
             board = others.enter_context(EventFile(out, state.epochs, past)) if options.tensorboard else None
             steps = -(-len(task) // recipe.batch_size)
-            for event in with_progress(train(net, task, recipe, state), state, recipe.epochs, steps):
+            for event in with_progress(train(state.net, task, recipe, state), state, recipe.epochs, steps):
                 if isinstance(event, Step):
                     logged = log.after_step(event.lr) if log else None
                     if board and logged:
