@@ -23,8 +23,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.peer import STNClsNet, rotation_theta
 
-EPOCHS, BATCH, LR, WEIGHT_DECAY, DROPOUT = 8, 32, 3e-3, 0.05, 0.0
-WARMUP, AVERAGE, LABEL_SMOOTHING = 750, 0.1, 0.05
+EPOCHS, BATCH, LR, LOCALISER_FACTOR, WEIGHT_DECAY, DROPOUT = 9, 64, 6e-3, 0.5, 0.05, 0.0
+WARMUP, AVERAGE, LABEL_SMOOTHING = 420, 0.1, 0.05
 ANGLE = math.radians(45)
 
 
@@ -54,10 +54,15 @@ def angles(images: int) -> torch.Tensor:
 
 def begin(net: STNClsNet, images: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser and its schedule, for so many training images."""
-    optimizer = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
+    groups = [{"params": list(part.parameters())} for part in (net.cls_net, net.loc_net)]
+    optimizer = torch.optim.AdamW(groups, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
     steps = EPOCHS * math.ceil(images / BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LR, total_steps=steps, pct_start=min(0.2, WARMUP / steps), cycle_momentum=False
+        optimizer,
+        [LR, LR * LOCALISER_FACTOR],
+        total_steps=steps,
+        pct_start=min(0.2, WARMUP / steps),
+        cycle_momentum=False,
     )
     return optimizer, schedule
 

@@ -152,21 +152,31 @@ def test_the_peers_recipe_is_npstns(torch):
     from benchmarks import peer_training as peer
 
     recipe = training.RECIPES["fast"]
-    further = {"warmup": peer.WARMUP, "average": peer.AVERAGE, "label_smoothing": peer.LABEL_SMOOTHING}
-    theirs = training.Recipe("adamw", peer.LR, peer.BATCH, peer.EPOCHS, peer.DROPOUT, **further)
+    theirs = training.Recipe(
+        "adamw",
+        peer.LR,
+        peer.BATCH,
+        peer.EPOCHS,
+        peer.DROPOUT,
+        peer.LOCALISER_FACTOR,
+        warmup=peer.WARMUP,
+        average=peer.AVERAGE,
+        label_smoothing=peer.LABEL_SMOOTHING,
+    )
     assert theirs == recipe
 
     images = 10 * recipe.batch_size + 1
     net, net_torch = models.STNClsNet(recipe.dropout), peer.STNClsNet(peer.DROPOUT)
     ours, our_schedule = recipe.optimizer_for(net, images)
     optimizer, schedule = peer.begin(net_torch, images)
-    settings = optimizer.param_groups[0]
+    settings, of_localiser = optimizer.param_groups
     assert isinstance(ours, optim.AdamW)
     assert (settings["weight_decay"], settings["eps"]) == (ours.weight_decay, ours.eps)
     assert tuple(settings["betas"]) == ours.betas
     assert schedule.total_steps == our_schedule.total_steps == 11 * recipe.epochs
     for _ in range(schedule.total_steps - 1):
         assert settings["lr"] == pytest.approx(ours.lr, rel=1e-6)
+        assert of_localiser["lr"] == pytest.approx(recipe.localiser_factor * ours.lr, rel=1e-6)
         optimizer.step()
         schedule.step()
         our_schedule.step()

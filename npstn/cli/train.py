@@ -54,8 +54,10 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0 and at most 1000")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
     times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0 and at most 1000")
-    slower = "the learning rate of localisation networks is X times --lr; by default 1, and for fast "
-    slower += " and ".join(f"{c.localiser_factor:g} ({name})" for name, c in TASKS.items() if c.localiser_factor != 1)
+    factor = RECIPES["fast"].localiser_factor
+    slower = f"the learning rate of localisation networks is X times --lr; by default 1, for fast {factor:g}, "
+    hard = {name: factor * task.localiser_factor for name, task in TASKS.items() if task.localiser_factor != 1}
+    slower += "but " + " and ".join(f"{x:g} ({name})" for name, x in hard.items())
     parser.add_argument("--localiser-factor", type=times, metavar="X", help=slower)
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
     out = "the run folder to write; runs/TIME by default"

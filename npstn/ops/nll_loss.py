@@ -69,7 +69,7 @@ class NllLoss(Function):
         (t,) = ctx.saved
         (B, K), s = ctx.shape_of_y, ctx.s
         of_each = -dloss / max(B, 1)
-        dy = np.full((B, K), s / K * of_each if s else 0, dloss.dtype)
+        dy = np.full((B, K), s / max(K, 1) * of_each if s else 0, dloss.dtype)
         dy[np.arange(B), t] += (1 - s) * of_each
         return dy, None, None
 

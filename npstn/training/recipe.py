@@ -101,7 +101,15 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
 
 RECIPES = {
     "fast": Recipe(
-        "adamw", lr=3e-3, batch_size=32, epochs=8, dropout=0.0, warmup=750, average=0.1, label_smoothing=0.05
+        "adamw",
+        lr=6e-3,
+        batch_size=64,
+        epochs=9,
+        dropout=0.0,
+        localiser_factor=0.5,
+        warmup=420,
+        average=0.1,
+        label_smoothing=0.05,
     ),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
     "paper": Recipe("sgd", lr=1e-2, batch_size=32, epochs=8, dropout=0.0),  # the paper: batches of 256, 640 epochs

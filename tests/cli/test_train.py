@@ -117,11 +117,11 @@ def test_a_network_that_reads_no_more_than_one_class_is_warned_of(accuracy, warn
 @pytest.mark.parametrize(
     ("options", "factor"),
     [
-        (["--task", "RTS"], 1),
-        (["--task", "cluttered"], 0.2),
+        (["--task", "RTS"], 0.5),
+        (["--task", "cluttered"], 0.1),
         (["--task", "cluttered", "--recipe", "paper"], 1),
         (["--task", "cluttered", "--localiser-factor", "3"], 3),
-        (["--task", "cluttered", "--transformer", "none"], 1),
+        (["--task", "cluttered", "--transformer", "none"], 0.5),
     ],
     ids=str,
 )
@@ -155,6 +155,7 @@ def test_config_says_what_was_run(trained):
             "batch_size": 32,
             "epochs": 2,
             "dropout": RECIPES["fast"].dropout,
+            "localiser_factor": RECIPES["fast"].localiser_factor,
             "warmup": RECIPES["fast"].warmup,
             "average": RECIPES["fast"].average,
             "label_smoothing": RECIPES["fast"].label_smoothing,

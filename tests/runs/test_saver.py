@@ -251,7 +251,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, in_st
     in_step(EPOCH + 4, lambda net: net.cnn.fc2.bias.data.fill(np.nan))
     message = refusal(1, "train", *TRAIN, "--out", folder)
     assert re.fullmatch(
-        r"the loss became nan in epoch 2, step 5, at a learning rate of [\d.e-]+; try an --lr below 0\.003; "
+        r"the loss became nan in epoch 2, step 5, at a learning rate of [\d.e-]+; try an --lr below 0\.006; "
         rf"the last good checkpoint, saved after epoch 1, is {re.escape(str(folder / 'checkpoint.safetensors'))}",
         message,
     )
