@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,14 @@ def adam_step(first, end, p, g, m, v, lr, beta1, beta2, eps, weight_decay, t):
         m[i] = old1 * m[i] + new1 * g[i]
         v[i] = old2 * v[i] + new2 * (g[i] * g[i])
         p[i] = keep * p[i] - rate * m[i] / (root * np.sqrt(v[i]) + small)
+
+
+@kernel
+def average_step(first, end, a, p, decay):
+    old, new = a.dtype.type(decay), a.dtype.type(1 - decay)
+    a, p = a[first:end], p[first:end]
+    for i in range(a.size):
+        a[i] = old * a[i] + new * p[i]
 
 
 Params = Iterable[Parameter] | Iterable[Mapping[str, Any]]
@@ -311,10 +319,12 @@ class AveragedModel:
 
     Args:
         model: the network that is trained.
-        decay: from 0 to below 1; about 1 - 1 / n averages over the last n steps.
+        decay: from 0 to below 1; about 1 - 1 / n averages over the last n steps. Or a function that gives it for the
+            number of updates so far, at least 1.
 
     Attributes:
         module: the copy, with the averaged weights. Call it, evaluate it, save its `state_dict`.
+        updates: how many there were.
 
     Raises ValueError for another decay.
 
@@ -329,33 +339,67 @@ class AveragedModel:
     1.5
     """
 
-    def __init__(self, model: Module, decay: float = 0.999) -> None:
-        if not 0 <= number(decay) < 1:
-            raise ValueError(f"AveragedModel: expected decay from 0 to below 1, got {one_line(decay)}")
+    def __init__(self, model: Module, decay: float | Callable[[int], float] = 0.999) -> None:
+        if not callable(decay):
+            _check_decay("AveragedModel", decay)
         self.module, self.decay, self.updates = copy.deepcopy(model), decay, 0
         self.module.zero_grad()
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
 
-    @np.errstate(under="ignore")
     def update_parameters(self, model: Module) -> None:
         """Take the present weights of the network into the average. Call it after each step of the optimiser.
 
-        Raises ValueError for a network whose weights have other shapes.
+        Raises ValueError for a network whose weights have other shapes, and for a decay outside of 0 to below 1.
         """
         averages, weights = list(self.module.parameters()), list(model.parameters())
         expected, got = [a.shape for a in averages], [w.shape for w in weights]
         if got != expected:
             raise ValueError(f"AveragedModel.update_parameters: expected weights of shapes {expected}, got {got}")
+        decay = self.decay
+        if callable(decay) and self.updates:
+            decay = decay(self.updates)
+            _check_decay("AveragedModel.update_parameters", decay)
         note_changes(average._array for average in averages)
         for average, weight in zip(averages, weights, strict=True):
             if self.updates:
-                average._array *= average.dtype.type(self.decay)
-                average._array += average.dtype.type(1 - self.decay) * weight._array
+                if not average._array.flags.carray:
+                    average._array = average._array.copy(order="C")
+                a, p = average._array.reshape(-1), weight._array.ravel()
+                share_out(average_step, a.size, a, p, decay, work=a.size // 10)  # ns
             else:
                 average._array[...] = weight._array
         self.updates += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of updates, and copies of the averaged weights, by name."""
+        weights = {f"module.{name}": array for name, array in self.module.state_dict().items()}
+        return {"updates": self.updates, **weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy the state of another average, of a network of the same shapes.
+
+        Raises KeyError for a missing or an unknown name, ValueError for another shape or a negative number of updates,
+        TypeError for another dtype.
+        """
+        here = "AveragedModel.load_state_dict"
+        if "updates" not in state:
+            raise KeyError(f"{here}: expected an entry 'updates', got none")
+        updates = int(state["updates"])
+        if updates < 0:
+            raise ValueError(f"{here}: expected 'updates' of at least 0, got {updates}")
+        weights = {name: array for name, array in state.items() if name != "updates"}
+        for name in weights:
+            if not name.startswith("module."):
+                raise KeyError(f"{here}: expected no entry {name!r}, got one: the average has no such state")
+        self.module.load_state_dict({name.removeprefix("module."): array for name, array in weights.items()})
+        self.updates = updates
+
+
+def _check_decay(name: str, decay: Any) -> None:
+    if not 0 <= number(decay) < 1:
+        raise ValueError(f"{name}: expected decay from 0 to below 1, got {one_line(decay)}")
 
 
 class OneCycleLR:

@@ -159,7 +159,7 @@ MISTAKES = [
     Mistake("mse_loss:MseLoss.backward", "the target's sign",
             "-dx if need_t", "dx if need_t"),
     Mistake("nll_loss:NllLoss.backward", "the number of classes for that of samples",
-            "len(t), 1", "ctx.shape_of_y[1], 1"),
+            "max(B, 1)", "max(K, 1)"),
     Mistake("nll_loss:NllLoss.backward", "the upstream gradient ignored",
             "-dloss /", "-1 /"),
     # the transformer

@@ -256,23 +256,43 @@ def test_the_peers_recipe_is_npstns(torch):
     from benchmarks import peer_training as peer
 
     recipe = training.RECIPES["fast"]
-    theirs = training.Recipe("adamw", peer.LR, peer.BATCH, peer.EPOCHS, peer.DROPOUT)
+    theirs = training.Recipe(
+        "adamw",
+        peer.LR,
+        peer.BATCH,
+        peer.EPOCHS,
+        peer.DROPOUT,
+        peer.LOCALISER_FACTOR,
+        warmup=peer.WARMUP,
+        average=peer.AVERAGE,
+        label_smoothing=peer.LABEL_SMOOTHING,
+    )
     assert theirs == recipe
 
     images = 10 * recipe.batch_size + 1
     net, net_torch = models.STNClsNet(recipe.dropout), peer.STNClsNet(peer.DROPOUT)
     ours, our_schedule = recipe.optimizer_for(net, images)
     optimizer, schedule = peer.begin(net_torch, images)
-    settings = optimizer.param_groups[0]
+    settings, of_localiser = optimizer.param_groups
     assert isinstance(ours, optim.AdamW)
     assert (settings["weight_decay"], settings["eps"]) == (ours.weight_decay, ours.eps)
     assert tuple(settings["betas"]) == ours.betas
     assert schedule.total_steps == our_schedule.total_steps == 11 * recipe.epochs
     for _ in range(schedule.total_steps - 1):
         assert settings["lr"] == pytest.approx(ours.lr, rel=1e-6)
+        assert of_localiser["lr"] == pytest.approx(recipe.localiser_factor * ours.lr, rel=1e-6)
         optimizer.step()
         schedule.step()
         our_schedule.step()
+
+    averages = recipe.average_for(net), peer.averaged(net_torch)
+    for number in range(1, 5):
+        net.cls_net.cnn.fc2.bias.data[...] = number**2
+        net_torch.cls_net.cnn.fc2.bias.data.fill_(number**2)
+        for average, trained in zip(averages, (net, net_torch), strict=True):
+            average.update_parameters(trained)
+    ours, theirs = (average.module.cls_net.cnn.fc2.bias.data for average in averages)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
 
 
 def test_the_peer_starts_as_npstn_does(torch):

@@ -591,6 +591,50 @@ def test_the_average_follows_pytorch(decay, torch, rng):
     assert_allclose(average(Tensor(x)).data, wanted(torch.from_numpy(x)).detach().numpy(), rtol=1e-10)
 
 
+def test_a_decay_may_follow_the_number_of_updates():
+    net = nn.Linear(1, 1, bias=False)
+    average = optim.AveragedModel(net, lambda updates: updates / (1 + updates))  # the mean
+    for weight in (1, 2, 6):
+        net.weight.data[...] = weight
+        average.update_parameters(net)
+    assert average.module.weight.item() == pytest.approx(3, rel=1e-6)
+    average.decay = lambda updates: 1.0
+    with pytest.raises(ValueError, match=r"^AveragedModel\.update_parameters: expected decay from 0 to below 1, got 1"):
+        average.update_parameters(net)
+
+
+def test_an_average_goes_on_where_another_stood():
+    def averaged(steps, average, net):
+        for step in steps:
+            net.weight.data[...] = step
+            average.update_parameters(net)
+        return average.module.state_dict()
+
+    nets = [nn.Linear(2, 2) for _ in range(3)]
+    whole, first, second = (optim.AveragedModel(net, 0.5) for net in nets)
+    wanted = averaged(range(6), whole, nets[0])
+    averaged(range(3), first, nets[1])
+    second.load_state_dict(first.state_dict())
+    nets[2].bias.data[...] = nets[1].bias.data[...] = nets[0].bias.data
+    got = averaged(range(3, 6), second, nets[2])
+    assert got["weight"].tobytes() == wanted["weight"].tobytes()
+    state = second.state_dict()
+    for wrong in ({}, {**state, "more": 1}, {**state, "updates": -1}, {"updates": 3}):
+        with pytest.raises((KeyError, ValueError), match="load_state_dict: expected"):
+            second.load_state_dict(wrong)
+    assert second.updates == 6
+
+
+def test_the_average_of_weights_in_another_order_in_memory():
+    net = nn.Linear(3, 2)
+    net.weight.data = np.asfortranarray(net.weight.data)
+    average = optim.AveragedModel(net, 0.5)
+    average.module.weight.data = np.asfortranarray(np.zeros((2, 3), np.float32))
+    average.updates = 1
+    average.update_parameters(net)
+    assert_array_equal(average.module.weight.data, net.weight.data / 2)
+
+
 def test_the_average_is_a_copy_that_leaves_the_network_alone():
     net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
     (net(Tensor(np.ones((1, 2), np.float32))) ** 2).sum().backward()

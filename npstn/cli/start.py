@@ -61,7 +61,7 @@ def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> St
         if options.localiser_factor is not None:
             raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
     elif options.localiser_factor is None and RECIPES[options.recipe].optimizer == "adamw":
-        options.localiser_factor = TASKS[kind].localiser_factor
+        options.localiser_factor = RECIPES[options.recipe].localiser_factor * TASKS[kind].localiser_factor
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "localiser_factor", "patience")}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)

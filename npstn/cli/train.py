@@ -54,8 +54,10 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     rate = arguments.number(float, 1e-12, 1e3, "a learning rate above 0 and at most 1000")
     parser.add_argument("--lr", type=rate, metavar="X", help=_recipes("lr") + "; fast: the highest of its cycle")
     times = arguments.number(float, 1e-12, 1e3, "how many times --lr, above 0 and at most 1000")
-    slower = "the learning rate of localisation networks is X times --lr; by default 1, and for fast "
-    slower += " and ".join(f"{c.localiser_factor:g} ({name})" for name, c in TASKS.items() if c.localiser_factor != 1)
+    factor = RECIPES["fast"].localiser_factor
+    slower = f"the learning rate of localisation networks is X times --lr; by default 1, for fast {factor:g}, "
+    hard = {name: factor * task.localiser_factor for name, task in TASKS.items() if task.localiser_factor != 1}
+    slower += "but " + " and ".join(f"{x:g} ({name})" for name, x in hard.items())
     parser.add_argument("--localiser-factor", type=times, metavar="X", help=slower)
     parser.add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
     out = "the run folder to write; runs/TIME by default"
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _train(out: Path, config: Config, task: Task, state: State, options: argparse.Namespace) -> None:
     """Train a run from where it stands to its end."""
-    net, recipe, resuming = state.net, config.recipe, options.resume is not None
+    net, recipe, resuming = state.evaluated, config.recipe, options.resume is not None
     finished = state.over(recipe)
     doing = f"going on {state.place()}: training" if resuming else "training"
     if finished:
@@ -112,7 +114,7 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
             past = log.kept if log else ()
             board = others.enter_context(EventFile(out, state.epochs, past)) if options.tensorboard else None
             steps = -(-len(task) // recipe.batch_size)
-            for event in with_progress(train(net, task, recipe, state), state, recipe.epochs, steps):
+            for event in with_progress(train(state.net, task, recipe, state), state, recipe.epochs, steps):
                 if isinstance(event, Step):
                     logged = log.after_step(event.lr) if log else None
                     if board and logged:

@@ -205,6 +205,7 @@ def _losses(rng: np.random.Generator) -> list[Sample]:
         Sample(F.mse_loss, (scores, rng.normal(size=(4, 5))), batch=(0, 1)),
         Sample(F.nll_loss, (scores, target), linear=(0,), batch=(0, 1)),
         Sample(F.cross_entropy, (scores, target), batch=(0, 1), rtol=SOFTMAX),
+        Sample(F.cross_entropy, (scores, target), {"label_smoothing": 0.3}, batch=(0, 1), rtol=SOFTMAX),
     ]
 
 

@@ -55,9 +55,9 @@ class Config:
         """The entries of config.json, as JSON gives them back: lists for tuples."""
         entries = {"format": FORMAT, **dataclasses.asdict(self)}
         del entries["classes"]
-        for name, usual in (("localiser_factor", 1), ("patience", None)):  # early runs do not have the entries
-            if getattr(self.recipe, name) == usual:
-                del entries["recipe"][name]
+        for field in dataclasses.fields(Recipe):  # early runs do not have the entries with a default
+            if getattr(self.recipe, field.name) == field.default:
+                del entries["recipe"][field.name]
         named = {"classes": list(self.classes)} if self.classes else {}
         return {**entries, "model": {**self.model, "image": list(self.model["image"])}, **named}
 

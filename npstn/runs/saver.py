@@ -62,7 +62,7 @@ class Saver:
         save_checkpoint(self.folder, self.config, self.state)
         at_an_end = self.state.epochs and self.state.steps == 0
         if at_an_end and best_epoch(self.state.epochs) == len(self.state.epochs):
-            save(self.state.net.state_dict(), self.folder / BEST)
+            save(self.state.evaluated.state_dict(), self.folder / BEST)
         self._saved = self.state.place()
         self._due = time.monotonic() + 60 * self.minutes
         if self._signal is not None:

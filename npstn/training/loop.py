@@ -25,7 +25,7 @@ class Step(NamedTuple):
     """A step of the optimiser."""
 
     images: int  # in its batch
-    loss: float
+    loss: float  # of the labels as they are, also where the recipe smooths them
     lr: float
 
 
@@ -40,6 +40,10 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
     """Train a network on a task, from where `state` stands to its end.
 
     Between two events `state` can be saved; a training that goes on from there ends with the very same weights.
+
+    Where the recipe averages the weights, `net` stays the network that is trained, and `state.evaluated` is the one
+    with the averaged weights: it gives the scores, and is the one to use afterwards. Without an average it is `net`.
+
     Raises TrainingError where the loss or a weight is no longer a finite number.
 
     >>> from npstn import models
@@ -48,11 +52,14 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
     >>> digits = Source("few", "digits", lambda train: draw_digits(40), (28, 28), tuple("0123456789"))
     >>> task, recipe = Rotated(digits, angle=30), Recipe("sgd", lr=0.01, batch_size=20, epochs=1, dropout=0.0)
     >>> net = models.STNClsNet(recipe.dropout)
-    >>> for event in train(net, task, recipe, State(net, recipe, len(task))):
+    >>> state = State(net, recipe, len(task))
+    >>> for event in train(net, task, recipe, state):
     ...     print(type(event).__name__)
     Step
     Step
     Epoch
+    >>> evaluate(state.evaluated, task.test()).accuracy == event.score.accuracy
+    True
     """
     test = task.test()
     while not state.over(recipe):
@@ -60,14 +67,14 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
         net.train()
         order = state.order(len(task))[state.steps * recipe.batch_size :]
         for batch in task.batches(recipe.batch_size, generator(), order):
-            loss = _step(net, batch, state)
+            loss = _step(net, batch, recipe, state)
             state.loss += loss * len(batch.labels)
             state.window_steps += 1
             state.window_loss += loss
             state.seconds = time.perf_counter() - start
             yield Step(len(batch.labels), loss, state.last_lr())
         state.check()
-        score = evaluate(net, test)
+        score = evaluate(state.evaluated, test)
         row = {
             "epoch": len(state.epochs) + 1,
             "seconds": round(time.perf_counter() - start, 1),
@@ -82,16 +89,21 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite stops the training, with a message of its own
-def _step(net: nn.Module, batch: Batch, state: State) -> float:
+def _step(net: nn.Module, batch: Batch, recipe: Recipe, state: State) -> float:
     """Take one step of the optimiser, and of its schedule."""
     state.steps += 1
     state.optimizer.zero_grad()
-    loss = F.nll_loss(net(Tensor(batch.images)), batch.labels)
-    if not np.isfinite(loss.item()):
+    log_p = net(Tensor(batch.images))
+    loss = F.nll_loss(log_p, batch.labels)
+    smoothing = recipe.label_smoothing
+    smoothed = F.cross_entropy(log_p, batch.labels, label_smoothing=smoothing) if smoothing else loss
+    if not np.isfinite(smoothed.item()):
         where = f"epoch {len(state.epochs) + 1}, step {state.steps}, at a learning rate of {state.optimizer.lr:.3g}"
-        raise TrainingError(f"the loss became {loss.item()} in {where}")
-    loss.backward()
+        raise TrainingError(f"the loss became {smoothed.item()} in {where}")
+    smoothed.backward()
     state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(net)
     if state.schedule is not None:
         state.schedule.step()
     return loss.item()

@@ -23,6 +23,11 @@ class Recipe:
         localiser_factor: how many times `lr` the learning rate of localisation networks is; above 0 and at most 1000.
         patience: after how many epochs in a row, at least 1, without a better test accuracy the training stops; None
             for never.
+        warmup: the most steps, at least 1, in which the rate of "adamw" rises; that is a fifth of all steps, if those
+            are fewer or this is None.
+        average: over which share of the steps so far the weights are averaged to be evaluated, above 0 and at most 1,
+            such as 0.1 for the last tenth; None to evaluate the weights themselves.
+        label_smoothing: the share of each label that is spread over all classes, 0 .. 1 without 1.
 
     Raises ValueError or TypeError for other values.
     """
@@ -34,6 +39,9 @@ class Recipe:
     dropout: float
     localiser_factor: float = 1.0
     patience: int | None = None
+    warmup: int | None = None
+    average: float | None = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         check_name("Recipe", "optimizer", self.optimizer, ("adamw", "sgd"))
@@ -41,9 +49,13 @@ class Recipe:
             if not 0 < getattr(self, name) <= 1e3:
                 rate = one_line(getattr(self, name))
                 raise ValueError(f"Recipe: expected {name} above 0 and at most 1000, got {rate}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"Recipe: expected dropout from 0 to below 1, got {one_line(self.dropout)}")
-        for name in ("batch_size", "epochs", *(["patience"] if self.patience is not None else [])):
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"Recipe: expected {name} from 0 to below 1, got {one_line(getattr(self, name))}")
+        if self.average is not None and not 0 < self.average <= 1:
+            raise ValueError(f"Recipe: expected average above 0 and at most 1, got {one_line(self.average)}")
+        optional = [name for name in ("patience", "warmup") if getattr(self, name) is not None]
+        for name in ("batch_size", "epochs", *optional):
             count = getattr(self, name)
             if not isinstance(count, int) or not 1 <= count <= 10**9:
                 raise ValueError(f"Recipe: expected {name} to be an integer from 1 to 10^9, got {one_line(count)}")
@@ -61,7 +73,17 @@ class Recipe:
             return optim.SGD(params, self.lr, momentum=0.5), None
         optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
         steps = self.epochs * -(-images // self.batch_size)
-        return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start=0.2)
+        pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / steps)
+        return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start)
+
+    def average_for(self, net: nn.Module) -> optim.AveragedModel | None:
+        """The average of a network's weights that is evaluated; None where the weights themselves are."""
+        return None if self.average is None else optim.AveragedModel(net, self._decay)
+
+    def _decay(self, updates: int) -> float:
+        """That of an average over the last `average * updates` steps; with an `average` of 1 it is their mean."""
+        reach = (self.average or 0) * updates
+        return reach / (1 + reach)
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
@@ -78,7 +100,17 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
 
 
 RECIPES = {
-    "fast": Recipe("adamw", lr=3e-3, batch_size=32, epochs=8, dropout=0.0),
+    "fast": Recipe(
+        "adamw",
+        lr=6e-3,
+        batch_size=64,
+        epochs=9,
+        dropout=0.0,
+        localiser_factor=0.5,
+        warmup=420,
+        average=0.1,
+        label_smoothing=0.05,
+    ),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
     "paper": Recipe("sgd", lr=1e-2, batch_size=32, epochs=8, dropout=0.0),  # the paper: batches of 256, 640 epochs
     "tps_stn": Recipe("sgd", lr=1e-2, batch_size=64, epochs=10, dropout=0.5),  # of WarBean/tps_stn_pytorch

@@ -13,7 +13,7 @@ from npstn import nn, optim
 from npstn.backend.random import generator
 from npstn.training.recipe import Recipe
 
-Part = nn.Module | optim.Optimizer | optim.OneCycleLR
+Part = nn.Module | optim.Optimizer | optim.OneCycleLR | optim.AveragedModel
 
 
 class TrainingError(RuntimeError):
@@ -32,6 +32,8 @@ class State:
         images: how many training images there are.
 
     Attributes:
+        net: the network that is trained.
+        average: the average of its weights, if the recipe evaluates one.
         epochs: the rows of metrics.csv of the epochs that are done.
         steps, loss, seconds: of the current epoch: the steps taken, the sum of the loss over their images, the time.
         window_steps, window_loss: since `begin_window` was called last: the steps taken, the sum of their losses.
@@ -40,11 +42,17 @@ class State:
     def __init__(self, net: nn.Module, recipe: Recipe, images: int) -> None:
         self.net = net
         self.optimizer, self.schedule = recipe.optimizer_for(net, images)
+        self.average = recipe.average_for(net)
         self.epochs: list[dict[str, float]] = []
         self.steps, self.loss, self.seconds = 0, 0.0, 0.0
         self._steps_in_epoch = -(-images // recipe.batch_size)
         self.begin_window()
         self._random_at_start = generator().bit_generator.state
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose weights are evaluated, drawn and saved as the result: the average, if there is one."""
+        return self.net if self.average is None else self.average.module
 
     def begin_window(self) -> None:
         """Begin to sum the losses anew, for their mean over some steps, which need not be an epoch."""
@@ -138,12 +146,12 @@ class State:
         self._random_at_start = numbers["random"]["at_start"]
 
     def _parts(self) -> dict[str, Any]:
-        """What the network, the optimiser and the schedule give to be saved, by name."""
+        """What the network, the optimiser, the schedule and the average give to be saved, by name."""
         return {f"{name}.{key}": value for name, part in self._named() for key, value in part.state_dict().items()}
 
     def _named(self) -> list[tuple[str, Part]]:
-        parts = ("net", self.net), ("optimizer", self.optimizer), ("schedule", self.schedule)
-        return [(name, part) for name, part in parts if part is not None]
+        parts: dict[str, Part | None] = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+        return [(name, part) for name, part in {**parts, "average": self.average}.items() if part is not None]
 
 
 def _check_names(what: str, given: Any, own: Mapping[str, Any]) -> None:

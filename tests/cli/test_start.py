@@ -43,7 +43,7 @@ def four(small_world, tmp_path_factory, two):
 
 def rate(step, epochs):
     """Of a step, from 0, of the cycle of so many epochs."""
-    return OneCycleLR(SGD([Parameter([0.0])], 0.1), 3e-3, epochs * EPOCH, pct_start=0.2).at(step)
+    return OneCycleLR(SGD([Parameter([0.0])], 0.1), 6e-3, epochs * EPOCH, pct_start=0.2).at(step)
 
 
 def stop_after(epoch):

@@ -58,6 +58,23 @@ def test_parity_with_pytorch(torch, size, seed, dtype, name):
     assert_parity(torch, lambda y: getattr(F, name)(y, target), lambda y: theirs(y, torch.tensor(target)), y)
 
 
+@given(sizes, seeds, dtypes, st.sampled_from([0.0, 0.1, 1.0]))
+def test_smoothed_labels_are_those_of_pytorch(torch, size, seed, dtype, share):
+    x, target = draw_arrays(size, seed, dtype)
+    theirs = torch.nn.functional.cross_entropy
+
+    def ours(x):
+        return F.cross_entropy(x, target, label_smoothing=share)
+
+    assert_parity(torch, ours, lambda x: theirs(x, torch.tensor(target), label_smoothing=share), x)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, np.nan, "0.1"])
+def test_labels_are_smoothed_by_a_share(share):
+    with refuses(ValueError, f"cross_entropy: expected a probability label_smoothing from 0 to 1, got {share!r}"):
+        F.cross_entropy(Tensor(np.zeros((2, 3))), np.zeros(2, int), label_smoothing=share)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint64])
 def test_classes_of_any_integer_type(dtype):
     y, target = draw_arrays((5, 3), seed=0)

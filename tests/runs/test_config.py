@@ -1,6 +1,7 @@
 """config.json: what is read back, and that every damage to it is refused in one line before anything is built."""
 
 import copy as copying
+import dataclasses
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from command import change_config, read_config, refusal, snapshot
 
 from npstn import models, runs
 from npstn.tasks import Rotated
+from npstn.training import Recipe
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
@@ -54,6 +56,9 @@ WRONG = {
     "recipe.epochs": [None, 10**12, 0, 1.5],
     "recipe.dropout": [1.0, -0.1, float("nan"), "none"],
     "recipe.patience": [0, -1, 1.5, "2", [2]],
+    "recipe.warmup": [0, 1.5, "750"],
+    "recipe.average": [0, 1.5, float("nan"), "0.1"],
+    "recipe.label_smoothing": [-0.1, 1, float("nan"), None],
     "recipe.momentum": [0.5],
     "recipe_name": [5, None, ["fast"]],
     "seed": [-1, 0.5, "3", float("inf"), True, None],
@@ -86,6 +91,8 @@ def test_each_missing_entry_is_refused(copy):
     config = read_config(copy)
     names = [(None, name) for name in config]
     names += [(part, name) for part in ("task", "model", "recipe") for name in config[part]]
+    usual = {("recipe", f.name) for f in dataclasses.fields(Recipe) if f.default is not dataclasses.MISSING}
+    names = [name for name in names if name not in usual]  # early runs do not have these
     assert len(names) > 15
     for part, name in names:
         damaged = copying.deepcopy(config)
@@ -95,12 +102,23 @@ def test_each_missing_entry_is_refused(copy):
             runs.read_config(copy)
 
 
-@pytest.mark.parametrize(("entry", "usual", "value"), [("localiser_factor", 1, 0.25), ("patience", None, 3)])
+EARLY = [
+    ("localiser_factor", 1, 0.25),
+    ("patience", None, 3),
+    ("warmup", None, 750),
+    ("average", None, 1.0),
+    ("label_smoothing", 0, 0.2),
+]
+
+
+@pytest.mark.parametrize(("entry", "usual", "value"), EARLY)
 def test_an_entry_that_early_runs_do_not_have_is_written_unless_it_is_the_usual(copy, entry, usual, value):
     """Their checkpoints hold the config as it was written."""
-    assert entry not in read_config(copy)["recipe"]
-    assert getattr(runs.read_config(copy).recipe, entry) == usual
     config = read_config(copy)
+    config["recipe"].pop(entry, None)
+    (copy / "config.json").write_text(json.dumps(config))
+    assert getattr(runs.read_config(copy).recipe, entry) == usual
+    assert runs.read_config(copy).as_json() == config
     config["recipe"][entry] = value
     (copy / "config.json").write_text(json.dumps(config))
     assert runs.read_config(copy).as_json() == config

@@ -144,6 +144,15 @@ def test_the_best_weights_are_those_of_the_first_best_epoch(tmp_path, monkeypatc
     assert last == "test accuracy 60.00 % after 4 epochs; the best was 70.00 % after epoch 2 (best.safetensors)"
 
 
+def test_the_weights_of_a_run_are_the_average_of_those_that_are_trained(tmp_path):
+    weights_after_each_epoch(tmp_path / "run", "--epochs", "1")
+    kept = npstn.load(tmp_path / "run" / "checkpoint.safetensors")
+    for file in ("weights.safetensors", "best.safetensors"):
+        for name, array in npstn.load(tmp_path / "run" / file).items():
+            assert_array_equal(array, kept[f"average.module.{name}"])
+            assert (array != kept[f"net.{name}"]).any()
+
+
 def test_best_weights_that_a_kill_has_left_out_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
     weights_after_each_epoch(tmp_path / "whole")
     folder = tmp_path / "run"
@@ -242,7 +251,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, in_st
     in_step(EPOCH + 4, lambda net: net.cnn.fc2.bias.data.fill(np.nan))
     message = refusal(1, "train", *TRAIN, "--out", folder)
     assert re.fullmatch(
-        r"the loss became nan in epoch 2, step 5, at a learning rate of [\d.e-]+; try an --lr below 0\.003; "
+        r"the loss became nan in epoch 2, step 5, at a learning rate of [\d.e-]+; try an --lr below 0\.006; "
         rf"the last good checkpoint, saved after epoch 1, is {re.escape(str(folder / 'checkpoint.safetensors'))}",
         message,
     )

@@ -43,9 +43,14 @@ with install_recorder("numba:compile") as first:
     compile_at_first_start(model, recipe)
 with install_recorder("numba:compile") as real:
     net, B = models.build(**{**model, "image": (1, 28, 28)}), recipe["batch_size"]
-    optimizer, _ = Recipe(**recipe).optimizer_for(net, B)
-    F.nll_loss(net(npstn.Tensor(np.ones((B, 1, 28, 28), np.float32))), np.ones(B, int)).backward()
+    recipe = Recipe(**recipe)
+    optimizer, _ = recipe.optimizer_for(net, B)
+    log_p = net(npstn.Tensor(np.ones((B, 1, 28, 28), np.float32)))
+    F.cross_entropy(log_p, np.ones(B, int), label_smoothing=0.1).backward()
     optimizer.step()
+    average = recipe.average_for(net)
+    average.update_parameters(net)
+    average.update_parameters(net)
 print(len(first.buffer) > 0, len(started), len(real.buffer))
 """
 

@@ -28,6 +28,12 @@ def test_the_recipe_blog_is_that_of_the_post():
         ({"dropout": -0.1}, "dropout from 0 to below 1, got -0.1"),
         ({"batch_size": 0}, "batch_size to be an integer from 1 to 10^9, got 0"),
         ({"epochs": 2.0}, "epochs to be an integer from 1 to 10^9, got 2.0"),
+        ({"warmup": 0}, "warmup to be an integer from 1 to 10^9, got 0"),
+        ({"average": 0.0}, "average above 0 and at most 1, got 0.0"),
+        ({"average": 1.5}, "average above 0 and at most 1, got 1.5"),
+        ({"average": float("nan")}, "average above 0 and at most 1, got nan"),
+        ({"label_smoothing": 1.0}, "label_smoothing from 0 to below 1, got 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing from 0 to below 1, got -0.1"),
         ({"patience": 0}, "patience to be an integer from 1 to 10^9, got 0"),
         ({"patience": 1.5}, "patience to be an integer from 1 to 10^9, got 1.5"),
     ],
@@ -86,6 +92,31 @@ def test_adamw_takes_one_cycle_up_to_the_rate_over_all_epochs():
         for k in range(36)
     ]
     np.testing.assert_allclose(rates, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("warmup", "top"), [(None, 5), (15, 5), (3, 2)])
+def test_the_rate_rises_for_a_fifth_of_the_steps_but_no_longer_than_the_recipe_says(warmup, top):
+    _, schedule = dataclasses.replace(GOOD, warmup=warmup).optimizer_for(models.ClsNet(), images=80)  # 30 steps
+    rates = [schedule.at(step) for step in range(30)]
+    assert rates.index(max(rates)) == top and rates[top] == 0.01
+
+
+def test_an_average_reaches_over_a_share_of_the_steps_so_far():
+    """With a share of 1 it is the mean; with less, the last steps weigh more, and the first one ever less."""
+    assert GOOD.average_for(nn.Linear(1, 1)) is None
+    averages = {}
+    for share in (1.0, 0.1):
+        net = nn.Linear(1, 1, bias=False).double()
+        average = dataclasses.replace(GOOD, average=share).average_for(net)
+        for step in range(100):
+            net.weight.data[...] = step
+            average.update_parameters(net)
+        averages[share] = average.module.weight.item()
+    assert averages[1.0] == pytest.approx(99 / 2)
+    wanted = 0
+    for step in range(1, 100):
+        wanted += (step - wanted) / (1 + 0.1 * step)
+    assert averages[0.1] == pytest.approx(wanted) and 85 < wanted < 95
 
 
 @pytest.mark.parametrize("recipe", ["fast", "blog"])

@@ -3,24 +3,26 @@
 import copy
 import dataclasses
 import functools
+import itertools
 import json
 
 import numpy as np
 import pytest
 from command import few_digits
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn
 from npstn import models
 from npstn.backend.random import generator
 from npstn.data import Source
 from npstn.tasks import Rotated
-from npstn.training import Recipe, State, Step, TrainingError, train
+from npstn.training import Recipe, State, Step, TrainingError, evaluate, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FAST = Recipe("adamw", lr=4e-3, batch_size=16, epochs=3, dropout=0.0)
 BLOG = Recipe("sgd", lr=0.05, batch_size=16, epochs=3, dropout=0.5)  # its dropout draws random numbers in each step
+AVERAGED = dataclasses.replace(FAST, average=0.3, label_smoothing=0.1)
 STEPS = 7  # of an epoch of 100 images
 
 
@@ -64,12 +66,12 @@ def uninterrupted(task):
         states = [saved(state)]
         for _ in train(net, task, recipe, state):
             states.append(saved(state))
-        return net.state_dict(), rows(state), states
+        return (net.state_dict(), state.evaluated.state_dict()), rows(state), states
 
     return trained
 
 
-@pytest.mark.parametrize("recipe", [FAST, BLOG], ids=["adamw", "sgd with dropout"])
+@pytest.mark.parametrize("recipe", [FAST, BLOG, AVERAGED], ids=["adamw", "sgd with dropout", "averaged"])
 @pytest.mark.parametrize("transformer", ["rotation", "none"])
 def test_training_goes_on_from_each_of_its_states_to_the_same_end(task, uninterrupted, transformer, recipe):
     weights, epochs, states = uninterrupted(transformer, recipe)
@@ -82,13 +84,15 @@ def test_training_goes_on_from_each_of_its_states_to_the_same_end(task, uninterr
         for _ in train(net, task, recipe, state):
             pass
         assert rows(state) == epochs, number
-        for name, array in net.state_dict().items():
-            assert array.tobytes() == weights[name].tobytes(), (number, name)
+        for now, wanted in zip((net, state.evaluated), weights, strict=True):
+            for name, array in now.state_dict().items():
+                assert array.tobytes() == wanted[name].tobytes(), (number, name)
 
 
 def test_a_state_comes_back_as_it_was(uninterrupted):
-    for arrays, text in uninterrupted("rotation", BLOG)[2][::5]:
-        _, state = start("rotation", BLOG, seed=9)
+    for recipe, number in itertools.product((BLOG, AVERAGED), range(0, 3 * (STEPS + 1), 5)):
+        arrays, text = uninterrupted("rotation", recipe)[2][number]
+        _, state = start("rotation", recipe, seed=9)
         load(state, arrays, text)
         again, numbers = saved(state)
         assert numbers == text
@@ -129,6 +133,36 @@ def test_an_early_checkpoint_has_no_window(uninterrupted):
     net, state = start("none", FAST)
     state.load(arrays, numbers)
     assert (state.steps, state.window_steps, state.window_loss) == (4, 0, 0.0)
+
+
+def test_what_is_evaluated_is_the_average_and_the_network_goes_on_without_it(task):
+    net, state = start("none", AVERAGED)
+    assert state.evaluated is not net
+    wanted, rows = {}, []
+    for event in train(net, task, AVERAGED, state):
+        if isinstance(event, Step):
+            reach = 0.3 * (state.steps_since_start() - 1)
+            for name, array in net.state_dict().items():
+                before = wanted.get(name, 0)
+                wanted[name] = before + (array.astype(np.float64) - before) / (1 + reach)
+        else:
+            rows.append((event.score.accuracy, evaluate(state.evaluated, task.test()).accuracy))
+    assert all(told == again for told, again in rows)
+    for name, array in state.evaluated.state_dict().items():
+        assert_allclose(array, wanted[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    plain, other = start("none", dataclasses.replace(AVERAGED, average=None))
+    for _ in train(plain, task, dataclasses.replace(AVERAGED, average=None), other):
+        pass
+    assert other.evaluated is plain
+    for name, array in plain.state_dict().items():
+        assert array.tobytes() == net.state_dict()[name].tobytes() != state.evaluated.state_dict()[name].tobytes()
+
+
+def test_a_checkpoint_without_the_average_is_that_of_another_training(uninterrupted):
+    arrays, text = uninterrupted("none", FAST)[2][4]
+    state = start("none", AVERAGED)[1]
+    with pytest.raises(ValueError, match=r"^State\.load: expected parts to have the entries .*average\.updates"):
+        load(state, arrays, text)
 
 
 def test_an_epoch_that_was_begun_is_ended(uninterrupted):
