@@ -93,10 +93,10 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
         ([{"lr": 0.003}, {"lr": 0.01}], ["rotation, lr 0.003", "rotation, lr 0.01"]),
         ([{"batch_size": 32}, {"batch_size": 64}], ["rotation, batch size 32", "rotation, batch size 64"]),
         # The name of a recipe stands for all of its numbers, and for no others.
-        ([{"epochs": 8}, BLOG], ["rotation, recipe fast", "rotation, recipe blog"]),
+        ([{"epochs": 9}, BLOG], ["rotation, recipe fast", "rotation, recipe blog"]),
         (
-            [{"epochs": 8}, {"recipe_name": "blog", "recipe": {**BLOG["recipe"], "lr": 0.01}}],
-            ["rotation, recipe fast, lr 0.003", "rotation, recipe blog, lr 0.01"],
+            [{"epochs": 9}, {"recipe_name": "blog", "recipe": {**BLOG["recipe"], "lr": 0.01}}],
+            ["rotation, recipe fast, lr 0.006", "rotation, recipe blog, lr 0.01"],
         ),
         # Two sources are two hashes anyway.
         (
