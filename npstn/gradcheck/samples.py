@@ -172,6 +172,12 @@ def _shaping(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+@functools.wraps(F.conv2d)
+def _conv2d_before_a_pool(U: Tensor, filters: Tensor, biases: Tensor) -> Tensor:
+    """A convolution whose backward pass gets zeros for the most part, and leaves them out."""
+    return F.max_pool2d(F.conv2d(U, filters, biases, padding=1), 2)
+
+
 def _layers(rng: np.random.Generator) -> list[Sample]:
     x, W, bias = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)
     U, filters, biases = rng.normal(size=(3, 2, 6, 5)), rng.normal(size=(4, 2, 3, 2)), rng.normal(size=4)
@@ -186,6 +192,7 @@ def _layers(rng: np.random.Generator) -> list[Sample]:
         Sample(F.conv2d, (U, filters, biases), {"stride": 2, "padding": 1}, linear=(0, 1, 2), batch=(0,)),
         Sample(F.conv2d, (U, filters), {"stride": (1, 2), "padding": (2, 0)}, linear=(0, 1), batch=(0,)),
         Sample(F.conv2d, (many, filters[:1, :1], biases[:1]), linear=(0, 1, 2), batch=(0,)),
+        Sample(_conv2d_before_a_pool, (U, filters, biases), batch=(0,)),
         Sample(F.max_pool2d, (U,), {"kernel_size": 2}, batch=(0,)),
         Sample(F.max_pool2d, (U,), large_window, batch=(0,)),
         Sample(F.max_pool2d, (tied,), {"kernel_size": 2}, batch=(0,)),
