@@ -145,8 +145,9 @@ def mse_loss(x: Any, target: Any) -> Shape:
     return ()
 
 
-def loss(y: Any, target: Any) -> Shape:
+def loss(y: Any, target: Any, label_smoothing: Any = 0.0) -> Shape:
     (B, K), target = y.shape, np.asarray(target)
+    assert 0 <= label_smoothing <= 1
     assert target.shape == (B,) and target.dtype.kind in "iu" and ((target >= 0) & (target < K)).all()
     return ()
 

@@ -146,7 +146,7 @@ def test_a_first_start_that_is_stopped_leaves_no_process(net, others, monkeypatc
     def stop(*given):
         raise stopped
 
-    monkeypatch.setattr(F, "nll_loss", stop)
+    monkeypatch.setattr(F, "cross_entropy", stop)
     with pytest.raises(stopped):
         first_start.compile_at_first_start(MODEL, RECIPE)
     assert others() == [-signal.SIGKILL] and gc.isenabled()
@@ -173,7 +173,7 @@ def test_the_training_itself_compiles_where_no_process_can_be_started(net, monke
 @compiled_only
 def test_a_step_that_fails_is_left_to_the_training(net, others, monkeypatch):
     others.code = ""
-    monkeypatch.setattr(F, "nll_loss", lambda *given: 1 / 0)
+    monkeypatch.setattr(F, "cross_entropy", lambda *given: 1 / 0)
     first_start.compile_at_first_start(MODEL, RECIPE)
     assert others() == [0] and net.is_compiled()  # the kernel that was found before
 
