@@ -386,9 +386,10 @@ class AveragedModel:
         here = "AveragedModel.load_state_dict"
         if "updates" not in state:
             raise KeyError(f"{here}: expected an entry 'updates', got none")
-        updates = int(state["updates"])
-        if updates < 0:
-            raise ValueError(f"{here}: expected 'updates' of at least 0, got {updates}")
+        updates = state["updates"]
+        if isinstance(updates, bool) or not isinstance(updates, (int, np.integer)) or updates < 0:
+            raise ValueError(f"{here}: expected 'updates' to be an integer of at least 0, got {one_line(updates)}")
+        updates = int(updates)
         weights = {name: array for name, array in state.items() if name != "updates"}
         for name in weights:
             if not name.startswith("module."):

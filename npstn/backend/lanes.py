@@ -2,11 +2,13 @@
 
 A compiler keeps the single numbers of an inner loop in registers. A product of matrices is fast if a whole tile of the
 result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
-the N numbers x[p], ..., x[p + N - 1], and what is done to them is done to each. N is 8 in float32 and 4 in float64: 32
+the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. N is 8 in float32 and 4 in float64: 32
 bytes, a register of AVX2. Processors with shorter registers take two for one.
 
-Each function stands here twice: in plain Python, which runs where Numba is switched off, and before it as instructions
-of LLVM, which do the same in a kernel. With NUMBA_BOUNDSCHECK=1 they raise IndexError outside of the array, too.
+Each function stands here twice: the instructions of LLVM that kernels get, and below them plain Python, which runs
+where Numba is switched off. With NUMBA_BOUNDSCHECK=1 the instructions, too, raise IndexError outside of the array. They
+need what Numba documents for extensions, with `numba.core.cgutils`: the oldest and the newest Numba are tested. Its
+cache on disk does not see a change of this file: after one, touch the files of the kernels that use it.
 Source: https://numba.readthedocs.io/en/stable/extending/low-level.html
 """
 
@@ -42,7 +44,7 @@ class LanesModel(models.PrimitiveModel):
 
 
 def in_kernels(instructions: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Decorate a function in plain Python: kernels have these instructions in its place."""
+    """Decorate a function in plain Python: in kernels these instructions take its place."""
     jit = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
     return lambda plain: intrinsic(instructions) if jit else plain
 
@@ -174,7 +176,7 @@ def _plus(_: Any, v: Any, w: Any) -> Any:
 
 @in_kernels(_plus)
 def plus(v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """v + w for lanes of integers."""
+    """v + w, of integers: places, not numbers."""
     return v + w
 
 

@@ -22,8 +22,9 @@ With dV, the gradient of the loss in V, the chain rule sums over every output th
     dbias[o]            = sum_{b, i, j} dV[b, o, i, j]
     dU[b, c, n, m]      = sum of weight[o, c, k, l] dV[b, o, i, j] over all (o, k, l, i, j) that read the pixel
 
-There are no kinks. The loops below are these formulas; they run under `npstn.reference()`, and the kernels of
-`conv2d_fast.py` otherwise. Source: Goodfellow et al., Deep Learning, section 9.5.
+There are no kinks. The loops below are these formulas, and run under `npstn.reference()`. Otherwise the kernels of
+`conv2d_fast.py` and `conv2d_sparse.py` run; only for dU, where a weight or dV is not finite, the loops do.
+Source: Goodfellow et al., Deep Learning, section 9.5.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class Conv2d(Function):
         if is_rehearsing() or conv2d_sparse.fits(dV):
             gradients = conv2d_sparse.backward(ctx.layout, (U_phases, F), dV, (need_U, need_weight, need_bias))
         if is_rehearsing() or gradients is None:
-            fast_U = need_U and conv2d_fast.pads_well(ctx.layout, F, dV)
+            fast_U = need_U and (is_rehearsing() or conv2d_fast.can_give_dU(ctx.layout, F, dV))
             gradients = conv2d_fast.backward(ctx.layout, (U_phases, F), dV, (fast_U, need_weight, need_bias))
             if need_U and not fast_U:
                 weight, like_U = F.reshape(ctx.layout.filters), np.empty(ctx.layout.image, dV.dtype)

@@ -23,8 +23,9 @@
 
    and `gather`, the transpose of `spread`, adds the dS up into the gradient of the phases.
 
-3. All three are products of matrices whose rows are pieces of memory, V and dS with the sum over rows, dF over places:
-   `multiply_tiles` and `add_dot_products`. A tile of the result stays in the registers (see `backend/lanes.py`).
+3. All three are products of matrices whose rows are pieces of memory. For V and dS the sum runs over rows
+   (`multiply_tiles`), for dF over places (`add_dot_products`). A tile of the result stays in the registers: see
+   `backend/lanes.py`. In the kernels R is the memory of S, and dR that of dS.
 
 4. Small images make pieces that fill no tiles. So a few samples are stacked, pixel by pixel: `stack`.
 
@@ -53,9 +54,10 @@ LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leave
 
 
 def plan(B: int, h: int, w: int) -> tuple[int, int]:
-    """How many samples make a stack, and how many stacks there are: two at least, so that two threads share alike.
+    """How many samples make a stack, and how many stacks there are: two of two samples, so that two threads have work.
 
-    Of 16, 8 or 4 samples all pieces begin at whole lanes: reading across two lines of the cache takes a tenth longer.
+    In stacks of 16 or 8 samples, in float64 of 4 too, all pieces begin at whole lanes: to read across two lines of the
+    cache takes a tenth longer.
     """
     per_stack = next((samples for samples in (16, 8, 4) if samples * h * w <= LONGEST), 1)
     per_stack = max(1, min(per_stack, -(-B // 2)))
@@ -173,7 +175,7 @@ def add_dot_products(dV, dV_start, dV_pitch, O, R, start, taps, length, dF):
     """
     N = lane_count(R)
     for o in range(0, O, 4):
-        # Where fewer than four outputs or three taps are left, the last is taken again, into spare rows of dF.
+        # Where fewer than four outputs or three taps are left, the last is taken again: dF has rows and columns for it.
         d0, d1 = dV_start + o * dV_pitch, dV_start + min(o + 1, O - 1) * dV_pitch
         d2, d3 = dV_start + min(o + 2, O - 1) * dV_pitch, dV_start + min(o + 3, O - 1) * dV_pitch
         for q in range(0, taps, 3):
@@ -311,7 +313,7 @@ def forward(
     return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes), (U_phases, F)
 
 
-def pads_well(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
+def can_give_dU(layout: Layout, F: np.ndarray, dV: np.ndarray) -> bool:
     """Whether `backward` can give dU. There zeros stand in for what is not read, and 0 times infinity or NaN is NaN."""
     whole = all(n % stride == 0 for n, stride in zip(layout.filters[2:], layout.stride, strict=True))
     return bool(np.isfinite(F).all() and (whole or np.isfinite(dV).all()))
@@ -323,10 +325,10 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     (U_phases, F), (need_U, need_weight, need_bias) = kept, needs
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
     _, _, _, _, h, w, per_stack = layout.sizes
-    stretches = layout.stacks * -(-h * w * per_stack // LONG)
-    dtype = F.dtype if stretches <= RUNS * FEW else np.float64
+    runs, stretches = min(layout.stacks, RUNS), layout.stacks * -(-h * w * per_stack // LONG)
+    dtype = F.dtype if stretches <= runs * FEW else np.float64
     whole = -(-O // 4) * 4, -(-(C * K * L + 1) // 3) * 3  # see `add_dot_products`
-    parts = np.zeros((min(layout.stacks, RUNS), *(whole if need_weight or need_bias else (0, 0))), dtype)
+    parts = np.zeros((runs, *(whole if need_weight or need_bias else (0, 0))), dtype)
     filters = of_lines(F.reshape(layout.filters), stride) if need_U else F[:0]
     arrays = planes(U_phases), planes(dV), filters, layout.tap_start, layout.sizes, planes(dU), parts
     share_out(conv2d_fast_backward, len(parts), *arrays)

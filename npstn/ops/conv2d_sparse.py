@@ -15,7 +15,7 @@ as many products to the gradients as a filter has weights, and all others can be
 With the channels last, the numbers (l, c) that one line of a filter reads lie in one piece of memory, from pixel
 (i+k, j) on. The piece is cut into slots, and GROUP slots are in registers while all t are taken: of dF their sums, for
 dU their weights. Neighbouring t add to overlapping slots of dU, and a processor waits where it reads a part of what it
-has just written. So they add to two copies of dU in turn.
+has just written. So they add to two copies of dU in turn, which are added up at the end.
 
 Samples are shared out to threads in at most RUNS runs, whose parts of dF are added in order: the number of threads
 changes no bit.
@@ -32,30 +32,30 @@ from npstn.backend.lanes import BYTES, add_product, every, lane_count, lanes, no
 from npstn.backend.parallel import share_out
 from npstn.ops import phases
 from npstn.ops.arguments import planes
-from npstn.ops.conv2d_fast import FEW, RUNS, Layout
+from npstn.ops.conv2d_fast import FEW, LONG, RUNS, Layout
 
 GROUP = 5  # slots in registers; written out in the kernels
 # For each integer of 8 bits, which of its bits are 1, the lowest first, and then some that are 0; and how many are 1.
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32).ravel(), BITS.sum(axis=1, dtype=np.int64)
+SHORT = LONG // 8  # t in a stretch, whose products one lane adds up one after the other
 SPARSE = 1 / 4  # of the dV, at most so many are not zero: with more, layers of few channels take as long as with all
 
 
 def fits(dV: np.ndarray) -> bool:
-    """Whether it is faster to leave the zeros out, judging by the first sample."""
-    return len(dV) <= RUNS * FEW and bool(np.count_nonzero(dV[:1]) <= SPARSE * dV[:1].size)
+    """Whether to leave the zeros out: there are many, judging by the first sample, and the sums are short."""
+    B, _, h, w = dV.shape
+    short = B * -(-h * w // SHORT) <= min(B, RUNS) * FEW
+    return short and bool(np.count_nonzero(dV[:1]) <= SPARSE * dV[:1].size)
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
-def addresses(sizes: tuple, N: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """What a filter reads: for each output the first number; for each slot the offset from it; the slots of a line."""
-    C, lines, columns, _, h, w, _ = sizes
-    K, L = lines - h + 1, columns - w + 1
-    i, j = np.indices((h, w)).reshape(2, h * w)
+def slots_of(C: int, columns: int, K: int, L: int, N: int) -> tuple[np.ndarray, int]:
+    """The offset of each slot from the first number that an output reads; and how many slots a line has."""
     in_line = -(-L * C // N)
     offset = (np.arange(K)[:, None] * columns * C + np.arange(in_line) * N).ravel()
     spare = np.zeros(-len(offset) % GROUP, np.int64)  # slots that nobody asks for, and whose weights are zero
-    return (i * columns + j) * C, np.concatenate([offset, spare]), in_line
+    return np.concatenate([offset, spare]), in_line
 
 
 def in_slots(layout: Layout, F: np.ndarray, slots: int, in_line: int) -> np.ndarray:
@@ -85,18 +85,21 @@ def find(numbers, found):
 
 
 @kernel
-def gather_sums(u, place, value, count, offset, s, sums):
-    """sums[s N ..] += value[t] u[place[t] + offset[s] ..] for GROUP slots from s on, over all t."""
+def gather_sums(u, place, value, first, end, offset, s, sums):
+    """sums[s N ..] += value[t] u[place[t] + offset[s] ..] for GROUP slots from s on, over t = first .. end-1."""
     N = lane_count(u)
     p0, p1, p2, p3, p4 = s * N, (s + 1) * N, (s + 2) * N, (s + 3) * N, (s + 4) * N
     s0, s1, s2, s3, s4 = offset[s], offset[s + 1], offset[s + 2], offset[s + 3], offset[s + 4]
-    y0, y1, y2, y3, y4 = lanes(sums, p0), lanes(sums, p1), lanes(sums, p2), lanes(sums, p3), lanes(sums, p4)
-    for t in range(count):
+    y0 = y1 = y2 = y3 = y4 = every(u.dtype.type(0))
+    for t in range(first, end):
         at, v = place[t], every(value[t])
         y0, y1 = add_product(y0, v, lanes(u, at + s0)), add_product(y1, v, lanes(u, at + s1))
         y2, y3 = add_product(y2, v, lanes(u, at + s2)), add_product(y3, v, lanes(u, at + s3))
         y4 = add_product(y4, v, lanes(u, at + s4))
-    put(sums, p0, y0), put(sums, p1, y1), put(sums, p2, y2), put(sums, p3, y3), put(sums, p4, y4)
+    one = every(u.dtype.type(1))
+    put(sums, p0, add_product(lanes(sums, p0), one, y0)), put(sums, p1, add_product(lanes(sums, p1), one, y1))
+    put(sums, p2, add_product(lanes(sums, p2), one, y2)), put(sums, p3, add_product(lanes(sums, p3), one, y3))
+    put(sums, p4, add_product(lanes(sums, p4), one, y4))
 
 
 @kernel
@@ -116,17 +119,19 @@ def scatter_products(weights, place, value, count, offset, s, du, pitch):
 
 
 @kernel
-def conv2d_sparse_backward(first, end, U, dV, weights, offset, place, sizes, dU, dF, dbias):
+def conv2d_sparse_backward(first, end, U, dV, weights, offset, sizes, dU, dF, dbias):
     """dU, and a part of dF and dbias for each, of the runs of samples first .. end-1.
 
-    An empty dU or dF is not asked for. Where U or dV is not finite, dbias is not.
+    An empty dU or dF is not asked for. Where dV is not finite, or for dF the U, dbias becomes NaN or infinite.
     """
     C, lines, columns, O, h, w, _ = sizes
     pixels, N, nothing = lines * columns, lane_count(U), every(U.dtype.type(0))
     pitch = (pixels * C + 2 * N - 1) // N * N  # slots may reach beyond the last pixel
     u, du = np.zeros(pitch, U.dtype), np.zeros(2 * pitch, U.dtype)
     found, at, value = np.empty(h * w + 8, np.uint32), np.empty(h * w, np.int64), np.empty(h * w, U.dtype)
-    runs = len(dbias)
+    place, runs = np.empty(h * w, np.int64), len(dbias)
+    for p in range(h * w):
+        place[p] = (p // w * columns + p % w) * C
     for run in range(first, end):
         for b in range(run * len(U) // runs, (run + 1) * len(U) // runs):
             if dF.size > 0:
@@ -145,9 +150,9 @@ def conv2d_sparse_backward(first, end, U, dV, weights, offset, place, sizes, dU,
                     at[t], value[t] = place[found[t]], dV_o[found[t]]
                     sum_of_all += value[t]
                 dbias[run, o] += sum_of_all
-                if dF.size > 0:
+                for t in range(0, count if dF.size > 0 else 0, SHORT):
                     for s in range(0, len(offset), GROUP):
-                        gather_sums(u, at, value, count, offset, s, dF[run, o])
+                        gather_sums(u, at, value, t, min(t + SHORT, count), offset, s, dF[run, o])
                 if dU.size > 0:
                     for s in range(0, len(offset), GROUP):
                         scatter_products(weights[o], at, value, count, offset, s, du, pitch)
@@ -167,13 +172,14 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
     if need_U and not np.isfinite(F).all():
         return None
     C, lines, columns, O, h, w, _ = layout.sizes
-    place, offset, in_line = addresses(layout.sizes, BYTES // F.itemsize)
+    K, L = lines - h + 1, columns - w + 1
+    offset, in_line = slots_of(C, columns, K, L, BYTES // F.itemsize)
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
     weights = in_slots(layout, F, len(offset), in_line) if need_U else F[:0]
     runs = min(len(dV), RUNS)
     dF = np.zeros((runs, O, len(offset) * BYTES // F.itemsize) if need_weight else (0, 0, 0), F.dtype)
     dbias = np.zeros((runs, O))
-    arrays = planes(U_phases), planes(dV), weights, offset, place, layout.sizes, planes(dU), dF, dbias
+    arrays = planes(U_phases), planes(dV), weights, offset, layout.sizes, planes(dU), dF, dbias
     share_out(conv2d_sparse_backward, runs, *arrays)
     dbias = dbias.sum(axis=0)  # the first run first, no matter which thread did it
     if not np.isfinite(dbias).all():
@@ -182,8 +188,8 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
         dU = phases.put_together(dU, layout.image, layout.stride, layout.padding)
     dweight = None
     if need_weight:
-        K, L = lines - h + 1, columns - w + 1
-        of_lines = dF.sum(axis=0)[:, : K * in_line * BYTES // F.itemsize].reshape(O, K, -1)[:, :, : L * C]
-        apart = of_lines.reshape(O, K, L, C).transpose(0, 3, 1, 2)
+        numbers = in_line * BYTES // F.itemsize  # of a line, with what fills its last slot
+        dlines = dF.sum(axis=0)[:, : K * numbers].reshape(O, K, numbers)[:, :, : L * C]
+        apart = dlines.reshape(O, K, L, C).transpose(0, 3, 1, 2)
         dweight = phases.put_together(apart, layout.filters, layout.stride, (0, 0))
     return dU if need_U else None, dweight, dbias.astype(F.dtype) if need_bias else None

@@ -46,9 +46,9 @@ from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops import grid_sample_bicubic_fast
 from npstn.ops.arguments import contiguous
+from npstn.ops.grid_sample_bicubic_fast import BORDER, REFLECTION, ZEROS
 from npstn.ops.reference import plain_loops
 
-ZEROS, BORDER, REFLECTION = range(3)  # the order of grid_sample's PADDINGS
 OUTSIDE = -1  # where a tap reads nothing
 
 
@@ -81,7 +81,10 @@ def pixel_of_tap(x, size, padding, edge):
         x = low + rest
     if padding != ZEROS:
         x = min(max(x, zero), last)
-    return np.int64(x) if x >= zero and x <= last else np.int64(OUTSIDE)
+    n = np.int64(x) if x >= zero and x <= last else np.int64(OUTSIDE)
+    if n >= size:  # float32 may round size - 1 up
+        n = np.int64(OUTSIDE) if padding == ZEROS else np.int64(size - 1)
+    return n
 
 
 @kernel

@@ -1,7 +1,7 @@
 """The fast kernels of the bicubic sampler. The formula, and its own loops, stand in `grid_sample_bicubic.py`.
 
     p          an output pixel, row by row
-    x, y, s    a point in pixels; what is left of a coordinate above the next whole number below
+    x, y, s    a point in pixels; the fraction of a coordinate, x - floor(x)
     k, l       a tap's row and column round the point, 0 .. 3: the rows floor(y) - 1 .. floor(y) + 2, columns alike
     n, m       row and column in the plane
     o          where the first tap of a point stands in the plane
@@ -29,7 +29,7 @@ from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.arguments import planes, rows
 
-FEW = 8  # pixels of the image for each point, and more: then the points' own loops take less time than to lay it out
+FEW = 8  # with more pixels of the image than this for each point, the points' own loops take less time
 RING = 3  # of a point with one tap inside, at most three are outside
 ZEROS, BORDER, REFLECTION = range(3)  # the order of grid_sample's PADDINGS
 
@@ -49,7 +49,10 @@ def ring(size: int, padding: int, align_corners: bool) -> np.ndarray:
 
 @kernel
 def locate(x, options, s, slope):
-    """Of one coordinate of all points, x = g: floor(x), within -2 .. size unless it reaches no pixel; s; and ∂x/∂g."""
+    """Replace one coordinate of all points, x = g, by floor(x) in pixels; write the fractions s and the slopes ∂x/∂g.
+
+    floor(x) is within -2 .. size, unless the point reaches no pixel.
+    """
     size, padding, align_corners = options
     real = x.dtype.type
     zero, half, one, two, huge = real(0), real(0.5), real(1), real(2), real(1e30)  # huge: finite in pixels, too
@@ -266,9 +269,9 @@ def grid_sample_bicubic_fast_backward(first, end, U, G, dV, options, row_of, col
 
 
 def fits(U: np.ndarray, V: np.ndarray) -> bool:
-    """Whether there are points enough beside the pixels of an image to lay it out, and its places have 32 bits."""
-    (_, _, H, W), (_, _, h, w) = U.shape, V.shape
-    return H * W <= FEW * h * w and (H + 3 * RING + 1) * (W + 2 * RING) < 2**32
+    """Whether there are points enough for the pixels of an image to lay it out, and 32 bits hold a place in it."""
+    (_, C, H, W), (_, _, h, w) = U.shape, V.shape
+    return 0 < C and H * W <= FEW * h * w and max(H, W) < 2**24 and (H + 3 * RING + 1) * (W + 2 * RING) < 2**32
 
 
 def _given(U: np.ndarray, G: np.ndarray, padding: int, align_corners: bool) -> tuple:

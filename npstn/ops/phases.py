@@ -28,7 +28,7 @@ def take_apart(U: np.ndarray, lines: int, columns: int, stride: tuple, padding: 
 
 
 def put_together(dphases: np.ndarray, shape: tuple, stride: tuple, padding: tuple) -> np.ndarray:
-    """The transpose of `take_apart`: from the gradient of the phases that of the images, of this shape."""
+    """The transpose of `take_apart`: the gradient of the images, of this shape, from that of the phases."""
     if stride == (1, 1) and padding == (0, 0):
         return contiguous(dphases)
     B, C, H, W = shape

@@ -23,8 +23,8 @@ class Recipe:
         localiser_factor: how many times `lr` the learning rate of localisation networks is; above 0 and at most 1000.
         patience: after how many epochs in a row, at least 1, without a better test accuracy the training stops; None
             for never.
-        warmup: the most steps, at least 1, in which the rate of "adamw" rises; that is a fifth of all steps, if those
-            are fewer or this is None.
+        warmup: the most steps, at least 1, in which the rate of "adamw" rises. It rises for a fifth of all steps if
+            these are fewer, or if this is None.
         average: over which share of the steps so far the weights are averaged to be evaluated, above 0 and at most 1,
             such as 0.1 for the last tenth; None to evaluate the weights themselves.
         label_smoothing: the share of each label that is spread over all classes, 0 .. 1 without 1.
@@ -73,7 +73,7 @@ class Recipe:
             return optim.SGD(params, self.lr, momentum=0.5), None
         optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
         steps = self.epochs * -(-images // self.batch_size)
-        pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / steps)
+        pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / max(steps, 1))
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start)
 
     def average_for(self, net: nn.Module) -> optim.AveragedModel | None:
@@ -81,7 +81,7 @@ class Recipe:
         return None if self.average is None else optim.AveragedModel(net, self._decay)
 
     def _decay(self, updates: int) -> float:
-        """That of an average over the last `average * updates` steps; with an `average` of 1 it is their mean."""
+        """The decay of an average over the last `average * updates` steps; with 1 the average is the mean of all."""
         reach = (self.average or 0) * updates
         return reach / (1 + reach)
 

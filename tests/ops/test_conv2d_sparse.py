@@ -101,3 +101,23 @@ def test_find(rng, dtype, n):
     found = np.empty(n + 8, np.uint32)
     count = conv2d_sparse.find(numbers, found)
     assert_array_equal(found[:count], np.flatnonzero(numbers != 0))
+
+
+def test_long_sums_lose_few_digits():
+    """30,000 numbers, added up one after the other in float32, would be off by 1e-4."""
+    U, weight = np.full((1, 1, 350, 350), 0.1, np.float32), np.ones((1, 1, 1, 1), np.float32)
+    layout, kept = conv2d_fast.forward(U, weight, None, (1, 1), (0, 0), np.empty_like(U))
+    dV = np.zeros_like(U)
+    dV[:, :, ::2, ::2] = 1
+    assert conv2d_sparse.fits(dV)
+    _, dweight, dbias = conv2d_sparse.backward(layout, kept, dV, (False, True, True))
+    np.testing.assert_allclose(dweight, 175**2 * np.float64(np.float32(0.1)), rtol=1e-5)
+    assert dbias == 175**2
+
+
+def test_no_output_channels_and_a_sum_too_long_for_float32():
+    U = npstn.Tensor(np.ones((2, 1, 4, 4)), requires_grad=True)
+    F.conv2d(U, npstn.Tensor(np.ones((0, 1, 3, 3)), requires_grad=True)).sum().backward()
+    assert_array_equal(U.grad, np.zeros(U.shape))
+    many = np.broadcast_to(np.float32(0), (conv2d_fast.FEW * conv2d_fast.RUNS + 1, 1, 1, 1))
+    assert conv2d_sparse.fits(many[1:]) and not conv2d_sparse.fits(many)

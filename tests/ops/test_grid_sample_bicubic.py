@@ -230,3 +230,20 @@ def test_a_grid_without_points_and_a_batch_without_images(padding_mode, align_co
         V, (dU, dG), _ = differentiate(sampler(padding_mode, align_corners), U, G)
         assert V.shape == (len(U), 1, *G.shape[1:3]) and dG.shape == G.shape
         np.testing.assert_array_equal(dU, np.zeros(U.shape))
+
+
+@every_option
+def test_nan_stays_nan_without_channels(padding_mode, align_corners):
+    G = np.array([[[[np.nan, 0], [0, 0]], [[0, np.nan], [0, 0]]]])
+    _, (_, dG), _ = differentiate(sampler(padding_mode, align_corners), np.empty((1, 0, 2, 2)), G)
+    np.testing.assert_array_equal(np.isnan(dG[0, ..., 0]), [[True, False], [True, False]])
+
+
+@pytest.mark.parametrize("padding_mode", PADDINGS)
+def test_a_row_that_float32_cannot_count_is_not_left(padding_mode):
+    """Of 2^24 + 4 pixels, the last has no number in float32: it is rounded to one more."""
+    U = np.zeros((1, 1, 1, 2**24 + 4), np.float32)
+    U[..., -1] = 1
+    G = np.array([[[[1, 0], [5, 0]]]], np.float32)
+    V, (dU, _), _ = differentiate(sampler(padding_mode, True), U, G)
+    assert np.isfinite(V).all() and np.isfinite(dU[..., -9:]).all()
