@@ -88,7 +88,7 @@ def test_a_network_is_built_and_takes_a_step(transformer, network, parallel):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 def test_the_same_weights_give_pytorchs_answers_and_gradients(torch, kind, network, parallel, dtype, tolerance):
     name, settings = kind
-    npstn.manual_seed(3)  # after 2, two pixels of a window differ by rounding alone: max pooling in float32 takes either
+    npstn.manual_seed(3)  # after 2, two pixels of a window differ by rounding alone: float32 may take either
     net = models.build(name, IMAGE, 5, network=network, parallel=parallel, **settings)
     rng = np.random.default_rng(0)
     for reader in readers(net):
