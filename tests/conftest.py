@@ -1,5 +1,6 @@
 """What all tests share: Hypothesis' profile, seeded random numbers, the peer, the threads, a run."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -20,7 +21,7 @@ hypothesis.settings.register_profile(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=20 if numba.config.DISABLE_JIT else 50,
+    max_examples=20 if numba.config.DISABLE_JIT or "NPSTN_FEW_EXAMPLES" in os.environ else 50,
 )
 hypothesis.settings.load_profile("npstn")
 
