@@ -14,8 +14,8 @@ as many products to the gradients as a filter has weights, and all others can be
 
 With the channels last, the numbers (l, c) that one line of a filter reads lie in one piece of memory, from pixel
 (i+k, j) on. The piece is cut into slots, and GROUP slots are in registers while all t are taken: of dF their sums, for
-dU their weights. Neighbouring t add to overlapping slots of dU, and a processor waits where it reads a part of what it
-has just written. So they add to two copies of dU in turn, which are added up at the end.
+dU their weights. Neighbouring t add to overlapping slots of dU. After a write, a processor waits before it reads half
+of the same slot. So the t add to two copies of dU in turn, and the copies are added up at the end.
 
 Samples are shared out to threads in at most RUNS runs, whose parts of dF are added in order: the number of threads
 changes no bit.

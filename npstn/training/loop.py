@@ -90,20 +90,20 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite stops the training, with a message of its own
 def _step(net: nn.Module, batch: Batch, recipe: Recipe, state: State) -> float:
-    """Take one step of the optimiser, and of its schedule."""
+    """Take one step of the optimiser, and of its schedule. Returns the loss of the labels as they are."""
     state.steps += 1
     state.optimizer.zero_grad()
     log_p = net(Tensor(batch.images))
-    loss = F.nll_loss(log_p, batch.labels)
-    smoothing = recipe.label_smoothing
-    smoothed = F.cross_entropy(log_p, batch.labels, label_smoothing=smoothing) if smoothing else loss
-    if not np.isfinite(smoothed.item()):
+    loss = of_labels = F.nll_loss(log_p, batch.labels)
+    if recipe.label_smoothing:
+        loss = F.cross_entropy(log_p, batch.labels, label_smoothing=recipe.label_smoothing)
+    if not np.isfinite(loss.item()):
         where = f"epoch {len(state.epochs) + 1}, step {state.steps}, at a learning rate of {state.optimizer.lr:.3g}"
-        raise TrainingError(f"the loss became {smoothed.item()} in {where}")
-    smoothed.backward()
+        raise TrainingError(f"the loss became {loss.item()} in {where}")
+    loss.backward()
     state.optimizer.step()
     if state.average is not None:
         state.average.update_parameters(net)
     if state.schedule is not None:
         state.schedule.step()
-    return loss.item()
+    return of_labels.item()
