@@ -151,6 +151,12 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=COUNT, metavar="N", help="how many threads; one for each core by default")
 
 
+def add_checkpoint_minutes(parser: argparse.ArgumentParser) -> None:
+    minutes = number(float, 0, 1e6, "minutes, at least 0")
+    often = "save the run after each epoch, and within one every M minutes; 5 by default"
+    parser.add_argument("--checkpoint-minutes", type=minutes, default=5.0, metavar="M", help=often)
+
+
 def set_threads(threads: int | None) -> None:
     if threads is not None:
         try:
@@ -164,14 +170,20 @@ def all_settings(kinds: Mapping[str, Any]) -> dict[str, Setting]:
     return {name: setting for kind in kinds.values() for name, setting in kind.settings.items()}
 
 
-def add_settings(parser: argparse.ArgumentParser, kinds: Mapping[str, Any], by_default: str = "") -> None:
-    """Add an option for each setting. Its help ends in `by_default`; if that is "", in the settings' own defaults."""
+def add_settings(
+    parser: argparse.ArgumentParser, kinds: Mapping[str, Any], by_default: str = "", several: bool = False
+) -> None:
+    """Add an option for each setting, with several values each if asked for.
+
+    Its help ends in `by_default`; if that is "", in the settings' own defaults.
+    """
     for name, setting in all_settings(kinds).items():
         whole = isinstance(setting.default, int)
         what = f"a{' whole' if whole else ''} number from {setting.least:g} to {setting.most:g}"
         kind = number(int if whole else float, setting.least, setting.most, what)
         text = f"{setting.help}; {by_default or _defaults(name, kinds)}"
-        parser.add_argument(_option(name), dest=name, type=kind, metavar=name[0].upper(), help=text)
+        nargs = "+" if several else None
+        parser.add_argument(option(name), dest=name, type=kind, nargs=nargs, metavar=name[0].upper(), help=text)
 
 
 def _defaults(name: str, kinds: Mapping[str, Any]) -> str:
@@ -192,11 +204,11 @@ def given_settings(options: argparse.Namespace, kinds: Mapping[str, Any], chosen
     for name in given:
         if name not in own:
             owners = " or ".join(key for key, kind in kinds.items() if name in kind.settings)
-            raise BadArgument(f"argument {_option(name)}: goes with {owners}, not with {chosen}")
+            raise BadArgument(f"argument {option(name)}: goes with {owners}, not with {chosen}")
     return given
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 

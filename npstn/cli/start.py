@@ -5,103 +5,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
-import platform
 from pathlib import Path
 
-import numba
-import numpy as np
-import scipy
-
-import npstn
-from npstn import models, runs
-from npstn.cli import arguments
+from npstn import runs
+from npstn.cli import arguments, run_options
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
-from npstn.data import pictures
 from npstn.runs import Config
-from npstn.runs.config import relative_to_run
-from npstn.tasks import TASKS, Pictures, Task
-from npstn.training import COLUMNS, RECIPES, State, best_epoch
-from npstn.transformers import TRANSFORMERS
+from npstn.runs.config import versions
+from npstn.runs.work import at_its_start
+from npstn.tasks import Task
+from npstn.training import COLUMNS, State, best_epoch
 
-# Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
-DEFAULTS = {
-    "task": "rotated",
-    "data": "auto",
-    "transformer": "rotation",
-    "parallel": 1,
-    "network": "blog",
-    "recipe": "fast",
-    "seed": 0,
-}
-SETTINGS = *arguments.all_settings(TASKS), *arguments.all_settings(TRANSFORMERS)
+NEW = tuple(name for name in run_options.NAMES if name not in ("data_dir", "epochs", "patience"))  # for new runs alone
 
 Start = tuple[Path, Config, Task, State]  # the run folder, what the run was started with, and where it stands
 
 
 def anew(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Start:
     """A new run, as the options have it, in a folder of its own that is locked until the end."""
-    own = options.task is not None and options.task not in TASKS.keys() - {Pictures.name}  # a path
-    for name in ("data", "data_dir") if own else ():
-        if getattr(options, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise BadArgument(f"argument {option}: goes with tasks of digits; the pictures come from {options.task}")
-    for name, value in DEFAULTS.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    kind = Pictures.name if own else options.task
-    settings = arguments.given_settings(options, TASKS, kind)
-    if options.transformer == "none" and options.parallel > 1:
-        raise BadArgument("argument --parallel: goes with a transformer, not with none")
-    of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)
-    if options.transformer != "none":
-        of_transformer = TRANSFORMERS[options.transformer](**of_transformer).chosen
-    if options.transformer == "none":
-        if options.localiser_factor is not None:
-            raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
-    elif options.localiser_factor is None and RECIPES[options.recipe].optimizer == "adamw":
-        options.localiser_factor = RECIPES[options.recipe].localiser_factor * TASKS[kind].localiser_factor
-    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "localiser_factor", "patience")}
-    recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})
     arguments.set_threads(options.threads)
-    if own:
-        source = pictures(options.task, int(settings.get("size", 0)) or None)
-    else:
-        source = arguments.find_source(options.data, options.data_dir)
-    # Also the folder that the variable names now: later it may name another one, or none.
-    of_mnist = options.data_dir or os.environ.get("NPSTN_DATA_DIR") or None
-    data_folder = options.task if own else of_mnist if source.name == "mnist" else None
-    task = TASKS[kind](source, options.seed, **settings)
-    model = {
-        "transformer": options.transformer,
-        "image": task.image,
-        "classes": len(task.classes),
-        "network": options.network,
-        "parallel": options.parallel,
-        **of_transformer,
-    }
-    try:
-        models.build(**model)
-    except ValueError as error:  # images that the network cannot take
-        why = str(error).partition(": ")[2]  # without the name of a function of the library
-        raise BadArgument(f"argument --network: {why}; --network fcn takes images of any size") from None
-    data_sha256 = source.sha256()
+    config, task = run_options.configure(options, {})
     out = options.out or runs.named_after_now(Path("runs"))
     _enter(runs.create(out, replace=bool(options.force)), "--force" if options.force else "--out", out, until_the_end)
-    config = Config(
-        task={"name": task.name, "source": source.name, **task.chosen},
-        model=model,
-        recipe=recipe,
-        recipe_name=options.recipe,
-        seed=options.seed,
-        data_folder=relative_to_run(data_folder, out) if data_folder is not None else None,
-        data_sha256=data_sha256,
-        versions=_versions(),
-        classes=task.classes if own else (),
-    )
+    config = config.below(out)
     runs.write_config(out, config)
-    return out, config, task, _at_its_start(config, task)
+    return out, config, task, at_its_start(config, task)
 
 
 def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Start:
@@ -109,10 +38,10 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> S
 
     It is as it was started, but for its length: --epochs and --patience.
     """
-    for name in (*DEFAULTS, *SETTINGS, "batch_size", "lr", "localiser_factor", "out", "force"):
+    for name in (*NEW, "out", "force"):
         if getattr(options, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise BadArgument(f"argument --resume: goes on with a run as it was started; expected no {option}")
+            expected = f"expected no {arguments.option(name)}"
+            raise BadArgument(f"argument --resume: goes on with a run as it was started; {expected}")
     arguments.set_threads(options.threads)
     out = options.resume
     _enter(runs.locked(out), "--resume", out, until_the_end)
@@ -121,12 +50,12 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> S
     if task.source.sha256() != config.data_sha256:
         raise runs.RunError(f"expected the images that the run in {out} was started with, got others (SHA-256)")
     before = config.versions
-    others = [f"{name} {before.get(name)}, not {now}" for name, now in _versions().items() if before.get(name) != now]
+    others = [f"{name} {before.get(name)}, not {now}" for name, now in versions().items() if before.get(name) != now]
     if others:
         say(f"note: the run was started with {'; '.join(others)}: it will end with other weights than there")
     given = {name: getattr(options, name) for name in ("epochs", "patience") if getattr(options, name) is not None}
     longer = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, **given))
-    state = _at_its_start(longer, task)
+    state = at_its_start(longer, task)
     saved = runs.load_checkpoint(out, longer, state, (*COLUMNS, *task.measured))
     _check_length(out, config, longer, state)
     runs.tidy(out)
@@ -135,11 +64,6 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> S
     if longer.recipe.epochs != saved.epochs and not state.over(longer.recipe):
         say(_rate(saved, longer, state))
     return out, longer, task, state
-
-
-def _at_its_start(config: Config, task: Task) -> State:
-    npstn.manual_seed(config.seed)
-    return State(config.build_net(), config.recipe, len(task))
 
 
 def _check_length(out: Path, config: Config, longer: Config, state: State) -> None:
@@ -177,13 +101,3 @@ def _enter(
         raise BadArgument(f"argument {option}: {error}") from None
     if not locked:
         say(f"note: the disk of {out} has no locks: let no other process work in this folder")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "npstn": npstn.__version__,
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-    }

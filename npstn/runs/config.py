@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+import scipy
 
+import npstn
 from npstn import models, nn
 from npstn.data import SOURCES, DataError, Source, pictures
 from npstn.data.sources import FOLDER, LONGEST_SIDE, MOST_CLASSES
@@ -60,6 +64,12 @@ class Config:
                 del entries["recipe"][field.name]
         named = {"classes": list(self.classes)} if self.classes else {}
         return {**entries, "model": {**self.model, "image": list(self.model["image"])}, **named}
+
+    def below(self, folder: Path) -> Config:
+        """The same for a run in this folder: where its data are is kept relative to it."""
+        if self.data_folder is None:
+            return self
+        return dataclasses.replace(self, data_folder=_relative(self.data_folder, folder))
 
     def build_net(self) -> nn.Module:
         """The network, with new weights."""
@@ -115,13 +125,24 @@ class Config:
         return source
 
 
-def relative_to_run(data_folder: str | os.PathLike[str], folder: Path) -> str:
+def _relative(data_folder: str | os.PathLike[str], folder: Path) -> str:
     """The path from a run folder to its data, so that both can be moved together."""
     data_folder = Path(data_folder).expanduser().resolve()
     try:
         return os.path.relpath(data_folder, folder.resolve())
     except ValueError:  # on another drive
         return str(data_folder)
+
+
+def versions() -> dict[str, str]:
+    """The versions of npstn and of what the last digits of a run's results depend on."""
+    return {
+        "npstn": npstn.__version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "scipy": scipy.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:

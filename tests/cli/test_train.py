@@ -46,7 +46,7 @@ def asked(monkeypatch):
         calls.append(arguments)
         raise training.TrainingError("recorded")
 
-    monkeypatch.setattr("npstn.cli.train.train", train)
+    monkeypatch.setattr("npstn.runs.work.train", train)
     return calls
 
 

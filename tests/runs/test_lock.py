@@ -87,7 +87,7 @@ def no_training(monkeypatch):
     def train(*_):
         raise training.TrainingError("recorded")
 
-    monkeypatch.setattr("npstn.cli.train.train", train)
+    monkeypatch.setattr("npstn.runs.work.train", train)
 
 
 def test_processes_in_the_same_second_get_a_folder_each(tmp_path):

@@ -18,7 +18,7 @@ def no_training(monkeypatch):
     def train(*_):
         raise training.TrainingError("recorded")
 
-    monkeypatch.setattr("npstn.cli.train.train", train)
+    monkeypatch.setattr("npstn.runs.work.train", train)
 
 
 @pytest.mark.usefixtures("no_training")
