@@ -4,4 +4,5 @@ import sys
 
 from npstn.cli.parser import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a process that a sweep starts imports this file too
+    sys.exit(main())

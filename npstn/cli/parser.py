@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import npstn
 from npstn import runs
-from npstn.cli import compare, data, eval, export, gradcheck, play, predict, show, train
+from npstn.cli import compare, data, eval, export, gradcheck, play, predict, show, sweep, train
 from npstn.cli.arguments import Parser
 from npstn.cli.errors import BadArgument
 from npstn.data import DataError
 from npstn.onnx import ExportError
 from npstn.training import TrainingError
 
-COMMANDS = train, eval, predict, show, play, compare, export, gradcheck, data
+COMMANDS = train, eval, predict, show, play, compare, sweep, export, gradcheck, data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

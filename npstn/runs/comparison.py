@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,28 +105,81 @@ def _follows_from_recipe(config: Config, name: str) -> bool:
     return name in usual and vars(config.recipe)[name] == usual[name]
 
 
+PERCENT, PLAIN = Measure("test accuracy", ".2f", " %"), Measure("test loss", ".4f")
+SPREAD = "mean ± standard deviation over the seeds"
+
+
 def table(groups: Sequence[Group]) -> str:
     """The last epoch of each group: the mean over its runs and, where there are several, their standard deviation."""
-    percent, plain = Measure("test accuracy", ".2f", " %"), Measure("test loss", ".4f")
-    columns = {"test_accuracy": percent, "test_loss": plain}
+    rows = _rows(groups)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([*lines, *_note(groups)])
+
+
+def markdown(groups: Sequence[Group]) -> str:
+    """The same table in Markdown."""
+    head, *rows = _rows(groups)
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join([*lines, *("" for _ in _note(groups)), *_note(groups)]) + "\n"
+
+
+def as_csv(groups: Sequence[Group]) -> str:
+    """The same table as numbers in full: a column for each mean and each standard deviation, empty where there is none.
+
+    The columns of the measures have the names of metrics.csv.
+    """
+    measured = list(_columns(groups))
+    text = io.StringIO()
+    parts = [f"{name}_{part}" for name in measured for part in ("mean", "std")]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "seeds", "epochs", *parts, "seconds"])
+    for group in groups:
+        numbers: list[float | str] = []
+        for name in measured:
+            values = _last(group, name)
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else ""
+            numbers += [float(np.mean(values)), spread] if len(values) else ["", ""]
+        seeds = " ".join(map(str, group.seeds))
+        writer.writerow([group.name, seeds, group.epochs, *numbers, f"{_seconds(group):.0f}"])
+    return text.getvalue()
+
+
+def _columns(groups: Sequence[Group]) -> dict[str, Measure]:
+    """The columns of the metrics that are shown, by name."""
+    columns = {"test_accuracy": PERCENT, "test_loss": PLAIN}
     for group in groups:
         columns |= group.measured
+    return columns
+
+
+def _rows(groups: Sequence[Group]) -> list[list[str]]:
+    columns = _columns(groups)
     rows = [["run", "seeds", "epochs", *(measure.label for measure in columns.values()), "time"]]
     for group in groups:
         done = f"{group.epochs}" if group.epochs == group.planned else f"{group.epochs} of {group.planned}"
-        last = [_last(group, name, measure) for name, measure in columns.items()]
-        seconds = f"{group.metrics['seconds'].sum(axis=1).mean():.0f} s"
-        rows.append([group.name, " ".join(map(str, group.seeds)), done, *last, seconds])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if any(len(group.seeds) > 1 for group in groups):
-        lines.append("mean ± standard deviation over the seeds")
-    return "\n".join(lines)
+        last = [_written(_last(group, name), measure) for name, measure in columns.items()]
+        rows.append([group.name, " ".join(map(str, group.seeds)), done, *last, f"{_seconds(group):.0f} s"])
+    return rows
 
 
-def _last(group: Group, column: str, measure: Measure) -> str:
+def _note(groups: Sequence[Group]) -> list[str]:
+    return [SPREAD] if any(len(group.seeds) > 1 for group in groups) else []
+
+
+def _seconds(group: Group) -> float:
+    """The time of a run, without its start and its pictures: the mean over the group."""
+    return float(group.metrics["seconds"].sum(axis=1).mean())
+
+
+def _last(group: Group, column: str) -> np.ndarray:
+    """A column of the metrics after the last epoch, (runs,); (0,) where it is not there or NaN."""
     values = group.metrics[column][:, -1] if column in group.metrics else np.array([np.nan])
-    if np.isnan(values).any():
+    return values[:0] if np.isnan(values).any() else values
+
+
+def _written(values: np.ndarray, measure: Measure) -> str:
+    if not len(values):
         return "-"
     spread = f" ± {np.std(values, ddof=1):{measure.form}}" if len(values) > 1 else ""
     return f"{np.mean(values):{measure.form}}{spread}{measure.unit}"

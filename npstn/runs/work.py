@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ def at_its_start(config: Config, task: Task) -> State:
     return State(config.build_net(), config.recipe, len(task))
 
 
-def work(saver: Saver, task: Task, log_steps: int | None = None, tensorboard: bool = False) -> Iterator[Step | Epoch]:
+def work(
+    saver: Saver, task: Task, log_steps: int | None = None, tensorboard: bool = False
+) -> Generator[Step | Epoch, None, None]:
     """Train a run in its folder, from where it stands to its end, and write all its files but config.json and pictures.
 
     What an event stands for is saved when the next one is asked for. Who stops in between calls `saver.save()`.

@@ -9,7 +9,7 @@ from command import QUICK, npstn_
 from numpy.testing import assert_allclose
 
 from npstn import runs
-from npstn.cli import train as command
+from npstn.runs import work as command
 from npstn.runs.steps import COLUMNS
 from npstn.training import Step
 

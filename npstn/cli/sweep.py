@@ -1,0 +1,286 @@
+"""`npstn sweep`: train many runs, as many at once as there are cores, here or on a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from npstn import runs
+from npstn.cli import arguments, grid, run_options
+from npstn.cli.arguments import say
+from npstn.cli.errors import BadArgument
+from npstn.cli.progress import duration, has_room_for_a_bar
+from npstn.runs import comparison
+from npstn.runs.sweep import Run, Sweep, Told
+from npstn.storage import write_whole
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+EVERY = 60.0  # seconds from one line to the next
+TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
+PICTURE = "errors.png"
+NEEDED = 'npstn sweep: needs packages: pip install "npstn[sweep]"'
+
+
+class GridParser(arguments.Parser):
+    """Reads the options of one grid of a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(add_help=False)
+        self.path = path
+        _add_grid(self)
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArgument(f"{self.path}: {message}")
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    what = "train many runs, one thread each: all combinations of the options that have several values"
+    parser = subparsers.add_parser("sweep", help=what)
+    file = "a TOML file with grids of options; what is given here takes the place of what stands there"
+    parser.add_argument("file", type=arguments.path, nargs="?", metavar="FILE", help=file)
+    _add_grid(parser)
+    out = "the folder of the run folders; where it is there, its runs go on"
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="FOLDER", help=out)
+    most = "how many runs at once on this machine; one for each core by default"
+    parser.add_argument("--workers", type=arguments.COUNT, metavar="N", help=most)
+    scheduler = "a Dask scheduler, such as tcp://host:8786, whose workers take the runs: docs/sweep.md"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
+    arguments.add_checkpoint_minutes(parser)
+    parser.set_defaults(run=run)
+    parser.words = {}
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    run_options.add(parser, several=True)
+    seeds = "train each run with the seeds 0 to N-1"
+    parser.add_argument("--seeds", type=arguments.COUNT, metavar="N", help=seeds)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        import distributed  # noqa: F401
+
+        configs, sources = grid.configurations(_grids(options))
+    except ImportError:
+        raise BadArgument(NEEDED) from None
+    if options.scheduler is not None and options.workers is not None:
+        raise BadArgument("argument --workers: goes with this machine, not with --scheduler")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as until_the_end:
+        until_the_end.enter_context(runs.locked(options.out))
+        from npstn.figures.run import draw_run  # here, because importing matplotlib takes a while
+
+        sweep = Sweep(options.out, configs, sources, options.checkpoint_minutes, draw_run)
+        if any(not run.done for run in sweep.runs):
+            _train(sweep, options)
+        return _conclude(sweep, options.out)
+
+
+def _grids(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """The grids of the file, each with the options that were given in place of its own."""
+    names = *run_options.NAMES, "seeds"
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if {"seed", "seeds"} <= given.keys():
+        raise BadArgument("argument --seeds: expected no --seed next to it")
+    if options.file is None:
+        return [argparse.Namespace(**{**dict.fromkeys(names), **given})]
+    grids = [vars(GridParser(options.file).parse_args(words)) for words in grid.read(options.file)]
+    for one in grids:
+        if {"seed", "seeds"} & given.keys():
+            one["seed"] = one["seeds"] = None
+    return [argparse.Namespace(**{**one, **given}) for one in grids]
+
+
+def _train(sweep: Sweep, options: argparse.Namespace) -> None:
+    """Train what is not done. A Ctrl-C or a SIGTERM ends it; what workers have given back is there."""
+    done = sum(run.done for run in sweep.runs)
+    found = f", {done} of them done before" if done else ""
+    say(f"{len(sweep.runs)} runs{found}; folder: {options.out}")
+    handler = signal.signal(signal.SIGTERM, _interrupt)
+    number = signal.SIGINT
+    try:
+        with _client(options) as client:
+            display = Display(sweep)
+            try:
+                for event in sweep.go(client):
+                    display.show(event)
+            finally:
+                display.close()
+            sweep.close(client)
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if error.args else signal.SIGINT
+        done = sum(run.done for run in sweep.runs)
+        how = "the same command again goes on"
+        raise runs.Stopped(f"stopped; {done} of {len(sweep.runs)} runs are done; {how}", number) from None
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+@contextlib.contextmanager
+def _client(options: argparse.Namespace) -> Iterator[Client]:
+    """A client of the scheduler that was named, or of a cluster of processes on this machine."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # also for the workers: they busy themselves for long
+    import dask
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    if options.scheduler is not None:
+        try:
+            client = Client(options.scheduler, timeout=10)
+        except (OSError, ValueError, TimeoutError) as error:
+            why = f"cannot reach a Dask scheduler at {options.scheduler}: {error}"
+            raise BadArgument(f"argument --scheduler: {why}") from None
+        with client:
+            yield client
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    often = {"distributed.scheduler.allowed-failures": 100}  # who kills workers here can kill this process
+    with (
+        dask.config.set(often),
+        LocalCluster(
+            n_workers=options.workers or cores,
+            threads_per_worker=1,
+            memory_limit=0,  # a run's memory does not grow
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+class Display:
+    """What a person sees of a sweep: on a terminal a table of the runs at work, elsewhere a line a minute."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep, self.due = sweep, time.monotonic() + EVERY
+        self.bars: list[Any] = []
+
+    def show(self, event: Run | Told | None) -> None:
+        if isinstance(event, Told):
+            self._say(f"note: {event.line}")
+        elif event is not None and event.error:
+            self._say(f"{event.name}: failed: {event.error}")
+        elif event is not None and event.done:
+            accuracy = f"test accuracy {event.epochs[-1]['test_accuracy']:.2f} %"
+            self._say(f"{event.name}: {accuracy} after {_epochs(len(event.epochs))}, {_seconds(event)}")
+        if has_room_for_a_bar():
+            self._draw()
+        elif time.monotonic() >= self.due:
+            self.due = time.monotonic() + EVERY
+            say("; ".join([self.whole(), *(_line(run) for run, _ in self.sweep.running.values())]))
+
+    def whole(self) -> str:
+        """How far the sweep is, in words."""
+        every = self.sweep.runs
+        failed = sum(bool(run.error) for run in every)
+        parts = [f"{sum(run.done for run in every)} of {len(every)} runs done"]
+        if failed:
+            parts.append(f"{failed} failed")
+        left = self.left()
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        return ", ".join(parts)
+
+    def left(self) -> float | None:
+        """The seconds until the end, if each epoch takes as long as those of the same network and task did."""
+        known: dict[Any, list[float]] = {}
+        for run in self.sweep.runs:
+            for row in run.epochs:
+                for key in (run.name, _kind(run), None):
+                    known.setdefault(key, []).append(row["seconds"])
+        if not known or not self.sweep.workers:
+            return None
+        total = 0.0
+        for run in self.sweep.runs:
+            if not run.done and not run.error:
+                times = next(known[key] for key in (run.name, _kind(run), None) if key in known)
+                total += (run.config.recipe.epochs - len(run.epochs)) * sum(times) / len(times)
+        return total / self.sweep.workers
+
+    def close(self) -> None:
+        for bar in self.bars:
+            bar.close()
+        self.bars = []
+
+    def _say(self, line: str) -> None:
+        if self.bars:
+            self.bars[0].write(line)
+        else:
+            say(line)
+
+    def _draw(self) -> None:
+        from tqdm import tqdm
+
+        at_work = [run for run, _ in self.sweep.running.values()][: max(os.get_terminal_size(2).lines - 3, 1)]
+        if len(self.bars) != 1 + len(at_work):
+            self.close()
+            every = len(self.sweep.runs)
+            form = "{desc} |{bar}|"
+            self.bars = [tqdm(total=every, bar_format=form, leave=False, dynamic_ncols=True, position=0)]
+            for place, run in enumerate(at_work, start=1):
+                total = run.config.recipe.epochs
+                self.bars.append(tqdm(total=total, bar_format=form, leave=False, dynamic_ncols=True, position=place))
+        counts = [sum(run.done for run in self.sweep.runs), *(len(run.epochs) for run in at_work)]
+        totals = [len(self.sweep.runs), *(run.config.recipe.epochs for run in at_work)]
+        lines = [self.whole(), *map(_line, at_work)]
+        for bar, count, total, line in zip(self.bars, counts, totals, lines, strict=True):
+            bar.total, bar.n = total, count
+            bar.set_description_str(line, refresh=True)
+
+
+def _kind(run: Run) -> tuple[str, str, str]:
+    return run.config.task["name"], run.config.model["network"], run.config.model["transformer"]
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
+def _seconds(run: Run) -> str:
+    return duration(sum(row["seconds"] for row in run.epochs))
+
+
+def _line(run: Run) -> str:
+    """Where a run at work stands, in words."""
+    if not run.epochs:
+        return f"{run.name}: epoch 1/{run.config.recipe.epochs}"
+    epoch = min(len(run.epochs) + 1, run.config.recipe.epochs)
+    accuracy = f"{run.epochs[-1]['test_accuracy']:.2f} %"
+    return f"{run.name}: epoch {epoch}/{run.config.recipe.epochs}, {accuracy}"
+
+
+def _conclude(sweep: Sweep, out: Path) -> int:
+    """Write and say the table of what is done, and list what has failed. Returns the exit status."""
+    done = [run.folder for run in sweep.runs if run.done]
+    if done:
+        groups = comparison.read(done)
+        say(comparison.table(groups))
+        for name, write in TABLES.items():
+            write_whole(out / name, write(groups).encode())
+            say(str(out / name))
+        from npstn.figures.errors import errors
+
+        arguments.write_figure(errors(groups), out / PICTURE)
+    failed = [run for run in sweep.runs if run.error]
+    for run in failed:
+        print(f"npstn: {run.name}: {run.error}", file=sys.stderr)
+    if failed:
+        again = "the same command again tries only them"
+        print(f"npstn: error: {len(failed)} of {len(sweep.runs)} runs failed; {again}", file=sys.stderr)
+    return 1 if failed else 0

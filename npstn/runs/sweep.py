@@ -1,0 +1,258 @@
+"""A sweep: many runs in one folder, handed out in legs to the workers of a Dask cluster.
+
+The run folders belong to this process. A worker gets the files of a run, takes the run to the end of its epoch, and
+gives the files back: see `leg`. So there is no shared disk, and what this process has written is what a run goes on
+from: after the death of a worker, by Dask, which does the leg again elsewhere; after the death of this process, by the
+next sweep into the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from npstn import storage
+from npstn.data import Source, shared
+from npstn.messages import one_line
+from npstn.runs import config as config_file
+from npstn.runs.config import Config, read_config, versions, write_config
+from npstn.runs.errors import RunError
+from npstn.runs.folder import BEST, CHECKPOINT, FILES, PICTURES, tidy
+from npstn.runs.formats import FORMAT
+from npstn.runs.leg import Files, OtherVersions, forget, leg, missing, receive
+from npstn.runs.lock import locked
+from npstn.storage import write_whole
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+LAST = PICTURES[0]  # a run is done when this file is there: it is written after all others
+INCIDENTAL = "versions", "data_folder"  # entries of config.json that may differ where a run goes on
+TICK = 1.0  # seconds
+
+
+class Run:
+    """A run of a sweep.
+
+    Attributes:
+        name: of its folder.
+        epochs: the rows of metrics.csv of those that are done.
+        done: whether it is.
+        error: the line that says why it could not go on, or "".
+    """
+
+    def __init__(self, name: str, folder: Path, config: Config) -> None:
+        self.name, self.folder, self.config = name, folder, config.below(folder)
+        self.epochs: list[dict[str, float]] = []
+        self.done, self.error = False, ""
+
+    def find(self) -> None:
+        """Look where the run stands, or begin it. Raises RunError where the folder holds something else."""
+        if not config_file.is_run(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_config(self.folder, self.config)
+        there, wanted = (_compared(config) for config in (read_config(self.folder), self.config))
+        for name in wanted:
+            if there.get(name) != wanted[name]:
+                got = f"{name} {there.get(name)} in {self.folder}"
+                raise RunError(f"expected {name} {wanted[name]}, got {got}: choose another --out for these runs")
+        self.epochs = self._saved_epochs()
+        self.done = bool(self.epochs) and (self.folder / LAST).exists()
+
+    def _saved_epochs(self) -> list[dict[str, float]]:
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a worker will say what is wrong
+            return list(storage.read_notes(self.folder / CHECKPOINT)["state"]["epochs"])
+        return []
+
+    def files(self) -> Files:
+        """What a leg needs: all but the pictures and the event files."""
+        kept = (self.folder / name for name in FILES if name not in PICTURES)
+        return {path.name: path.read_bytes() for path in kept if path.is_file()}
+
+    def take(self, files: Files) -> None:
+        """Write what a leg has given, such that a run that is killed in between goes on from the old or the new."""
+        last = (CHECKPOINT, BEST, *reversed(PICTURES))
+        for name in sorted(files, key=lambda name: last.index(name) if name in last else -1):
+            write_whole(self.folder / name, files[name])
+        self.epochs = self._saved_epochs()
+        self.done = LAST in files
+
+
+def _compared(config: Config) -> dict[str, Any]:
+    """The entries that make a run what it is, by a name for a person."""
+    entries = {name: value for name, value in config.as_json().items() if name not in (*INCIDENTAL, "format")}
+    flat: dict[str, Any] = {"format": FORMAT}
+    for name, value in entries.items():
+        flat |= {f"{name} {key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+class Told(NamedTuple):
+    """Something about the sweep that the user should know, in one line."""
+
+    line: str
+
+
+class Sweep:
+    """The runs of a sweep, and how they are handed out.
+
+    Args:
+        out: the folder, which the caller has locked.
+        configs: what each run is, by the name of its folder.
+        sources: the images, by their hash.
+        minutes: how long a leg takes at most.
+        finish: see `leg`.
+
+    Attributes:
+        runs: in order; running: those that a worker has; workers: how many there are.
+
+    Raises RunError where a folder holds another run.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        configs: Mapping[str, Config],
+        sources: Mapping[str, Source],
+        minutes: float,
+        finish: Callable[..., Any],
+    ) -> None:
+        self.runs = [Run(name, out / name, config) for name, config in configs.items()]
+        for run in self.runs:
+            run.find()
+        self.sources, self.minutes, self.finish = sources, minutes, finish
+        self.running: dict[Future, tuple[Run, str]] = {}  # and the worker that it was given to
+        self._told_none = False
+        self._accepted: dict[str, bool] = {}  # a worker's address -> whether it is used
+
+    @property
+    def workers(self) -> int:
+        return sum(self._accepted.values())
+
+    def go(self, client: Client) -> Iterator[Run | Told | None]:
+        """Train all runs; gives a run when it has come on, what is to be told, and None about every second.
+
+        Raises RunError where the cluster is lost.
+        """
+        with contextlib.ExitStack() as locks:
+            waiting = deque(run for run in self.runs if self._lock(run, locks))
+            yield from (run for run in self.runs if run.error)
+            while waiting or self.running:
+                yield from self._accept(client)
+                busy = {address for _, address in self.running.values()}
+                for address in [address for address, used in self._accepted.items() if used and address not in busy]:
+                    if waiting:
+                        self._submit(client, waiting.popleft(), address)
+                yield None
+                for future in self._ended():
+                    run, address = self.running.pop(future)
+                    try:
+                        files = future.result()
+                    except OtherVersions:  # its worker had died, and Dask gave it to one that is not used
+                        waiting.appendleft(run)
+                        continue
+                    except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+                        run.error = _one_line(error, client)
+                    else:
+                        if LAST not in files:  # before they are written: the worker need not wait
+                            self._submit(client, run, address, files)
+                        run.take(files)
+                    yield run
+
+    def close(self, client: Client) -> None:
+        """Let the workers' machines forget the images."""
+        with contextlib.suppress(Exception):  # a worker may be gone
+            client.run(forget, list(self.sources), workers=[a for a, used in self._accepted.items() if used])
+
+    def _lock(self, run: Run, locks: contextlib.ExitStack) -> bool:
+        """Lock a run's folder; False where there is nothing to do, or another process works in it."""
+        if run.done:
+            return False
+        try:
+            locks.enter_context(locked(run.folder))
+            run.find()
+            tidy(run.folder)
+        except RunError as error:
+            run.error = str(error)
+        return not run.error and not run.done
+
+    def _accept(self, client: Client) -> Iterator[Told]:
+        """Hand the images to workers that are new, and refuse those with other versions."""
+        there = client.nthreads()
+        for address in self._accepted.keys() - there.keys():
+            del self._accepted[address]
+        if not there and not self.running and not self._told_none:
+            self._told_none = True
+            yield Told(f"waiting for workers: {client.scheduler.address} has none")
+        for address in there.keys() - self._accepted.keys():
+            try:
+                lacking = client.run(missing, versions(), list(self.sources), workers=[address])[address]
+                packed = {
+                    sha256: shared.pack(source) if sha256 in lacking else shared.about(source)
+                    for sha256, source in self.sources.items()
+                }
+                client.run(receive, packed, workers=[address])
+            except OtherVersions as error:
+                self._accepted[address] = False
+                yield Told(f"refused worker {address}: it has {error}")
+            except (OSError, KeyError, asyncio.TimeoutError):  # it is gone again
+                continue
+            except Exception as error:  # noqa: BLE001 - a worker without npstn cannot read what it is asked
+                self._accepted[address] = False
+                yield Told(f"refused worker {address}: {_one_line(error, client)}")
+            else:
+                self._accepted[address] = True
+                self._told_none = False
+                if there[address] > 1:
+                    how = "start it with --nthreads 1, and with --nworkers for more runs at once"
+                    yield Told(f"worker {address} has {there[address]} threads, and does one run at a time: {how}")
+
+    def _submit(self, client: Client, run: Run, address: str, given: Files | None = None) -> None:
+        """Hand a run to a worker; if that dies, Dask hands it to another."""
+        files = {**run.files(), **{name: content for name, content in (given or {}).items() if name not in PICTURES}}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # it is what keeps a leg when a worker dies
+            future = client.submit(
+                leg,
+                files,
+                str(run.folder),
+                versions(),
+                self.minutes,
+                self.finish,
+                workers=[address],
+                allow_other_workers=True,
+                pure=False,
+            )
+        self.running[future] = run, address
+
+    def _ended(self) -> list[Future]:
+        """The legs that have ended, after a second at most."""
+        from distributed import wait
+
+        if not self.running:
+            time.sleep(TICK)
+            return []
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            wait(list(self.running), timeout=TICK, return_when="FIRST_COMPLETED")
+        return [future for future in self.running if future.done()]
+
+
+def _one_line(error: Exception, client: Client) -> str:
+    """What went wrong with a leg. Raises RunError where it is the cluster that is lost."""
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    if isinstance(error, RunError):
+        return str(error)
+    if isinstance(error, KilledWorker):
+        return "its worker died, and so did all others that tried: has the machine too little memory?"
+    if isinstance(error, FutureCancelledError):
+        where = client.scheduler.address
+        raise RunError(f"lost the scheduler at {where}: start it, and sweep again to go on") from None
+    return one_line(error)
