@@ -20,7 +20,7 @@ README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 HOUSE = Path(npstn.__file__).parent
 LISTING = re.findall(r"^    ([\w.]+)", re.search(r"```text\nnpstn/\n(.*?)```", TEXT, re.DOTALL)[1], re.MULTILINE)
-RUNS = (README.parent / "docs" / "runs.md").read_text(encoding="utf-8")
+RUNS = "".join((README.parent / "docs" / name).read_text(encoding="utf-8") for name in ("runs.md", "sweep.md"))
 COMMANDS = [
     *re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT + RUNS, re.MULTILINE),
     *re.findall(r"`(npstn [^`]*)`", TEXT + RUNS),

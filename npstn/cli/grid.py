@@ -16,11 +16,6 @@ from npstn.runs import Config
 from npstn.tasks import TASKS, Pictures
 from npstn.transformers import TRANSFORMERS
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 GRID = "grid"  # the tables in a TOML file
 ALWAYS = "task", "transformer", "network"  # at the head of a run's name
 NOWHERE = "data", "data_dir"  # not in a name: where the images come from
@@ -34,6 +29,11 @@ def read(path: Path) -> list[list[str]]:
 
     Raises BadArgument where the file cannot be read so.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # only sweeps need it
+
     try:
         with path.open("rb") as file:
             entries = tomllib.load(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import logging
 import os
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 EVERY = 60.0  # seconds from one line to the next
 TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
 PICTURE = "errors.png"
-NEEDED = 'npstn sweep: needs packages: pip install "npstn[sweep]"'
+NEEDED = 'a sweep needs packages: pip install "npstn[sweep]"'
 
 
 class GridParser(arguments.Parser):
@@ -69,11 +70,10 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        import distributed  # noqa: F401
-
-        configs, sources = grid.configurations(_grids(options))
+        import distributed  # noqa: F401  (a sweep comes without it no further than this)
     except ImportError:
         raise BadArgument(NEEDED) from None
+    configs, sources = grid.configurations(_grids(options))
     if options.scheduler is not None and options.workers is not None:
         raise BadArgument("argument --workers: goes with this machine, not with --scheduler")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -141,10 +141,10 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if options.scheduler is not None:
         try:
-            client = Client(options.scheduler, timeout=10)
-        except (OSError, ValueError, TimeoutError) as error:
-            why = f"cannot reach a Dask scheduler at {options.scheduler}: {error}"
-            raise BadArgument(f"argument --scheduler: {why}") from None
+            client = Client(options.scheduler, timeout=5)
+        except (OSError, ValueError, TypeError, asyncio.TimeoutError) as error:  # TypeError: TLS without certificates
+            what = f"expected the address of a Dask scheduler that answers, got {options.scheduler}"
+            raise BadArgument(f"argument --scheduler: {what} ({' '.join(str(error).split())})") from None
         with client:
             yield client
         return

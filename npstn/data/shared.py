@@ -26,9 +26,13 @@ PARTS = "train_images", "train_labels", "test_images", "test_labels"
 Packed = dict[str, Any]  # a source as plain values and bytes, which can be sent
 
 
+def folder_name() -> str:
+    return f"npstn-{getpass.getuser()}"
+
+
 def folder() -> Path:
     """The folder of this user on this machine; it is made, and others cannot read or write it."""
-    path = Path(tempfile.gettempdir(), f"npstn-{getpass.getuser()}")
+    path = Path(tempfile.gettempdir(), folder_name())
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
@@ -87,6 +91,7 @@ def mapped(packed: Packed, sha256: str) -> Source:
     try:
         train_images, train_labels, test_images, test_labels = (_map(place / f"{part}.npy") for part in PARTS)
     except FileNotFoundError:
+        forget(sha256)
         raise DataError(f"expected the images {sha256[:8]} in {place.parent}, got none") from None
     except (ValueError, OSError) as error:
         forget(sha256)

@@ -53,10 +53,9 @@ class Run:
         self.done, self.error = False, ""
 
     def find(self) -> None:
-        """Look where the run stands, or begin it. Raises RunError where the folder holds something else."""
+        """Look where the run stands. Raises RunError where the folder holds another run."""
         if not config_file.is_run(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_config(self.folder, self.config)
+            return
         there, wanted = (_compared(config) for config in (read_config(self.folder), self.config))
         for name in wanted:
             if there.get(name) != wanted[name]:
@@ -64,6 +63,13 @@ class Run:
                 raise RunError(f"expected {name} {wanted[name]}, got {got}: choose another --out for these runs")
         self.epochs = self._saved_epochs()
         self.done = bool(self.epochs) and (self.folder / LAST).exists()
+
+    def begin(self) -> None:
+        """Look where the run stands, and begin it if it is not there. The caller has locked its folder."""
+        self.find()
+        if not config_file.is_run(self.folder):
+            write_config(self.folder, self.config)
+        tidy(self.folder)
 
     def _saved_epochs(self) -> list[dict[str, float]]:
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a worker will say what is wrong
@@ -175,9 +181,9 @@ class Sweep:
         if run.done:
             return False
         try:
+            run.folder.mkdir(parents=True, exist_ok=True)
             locks.enter_context(locked(run.folder))
-            run.find()
-            tidy(run.folder)
+            run.begin()
         except RunError as error:
             run.error = str(error)
         return not run.error and not run.done

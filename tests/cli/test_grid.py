@@ -1,0 +1,97 @@
+"""The runs that the options of a sweep stand for."""
+
+import argparse
+
+import pytest
+from command import few_digits, refusal  # noqa: F401
+
+from npstn.cli import grid, run_options
+from npstn.cli.errors import BadArgument
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def options(**given):
+    return argparse.Namespace(**{**dict.fromkeys(run_options.NAMES), "seeds": None, "data": ["drawn"], **given})
+
+
+def configs(**given):
+    return grid.configurations([options(**given)])[0]
+
+
+def test_all_combinations_in_the_order_of_the_options():
+    found = configs(task=["R", "E"], transformer=["none", "tps"], seeds=2)
+    assert list(found) == [
+        f"{task}_{kind}_blog_seed={seed}" for task in ("R", "E") for kind in ("none", "tps") for seed in (0, 1)
+    ]
+    assert [config.seed for config in found.values()] == [0, 1] * 4
+    assert found["E_tps_blog_seed=1"].model["transformer"] == "tps"
+    assert len({config.data_sha256 for config in found.values()}) == 1
+
+
+def test_an_option_is_left_out_where_it_means_nothing():
+    """The curves of tps_stn_pytorch: grids of several sizes for the splines, one run without a transformer."""
+    kinds = {"task": ["R", "E"], "transformer": ["none", "tps"], "grid_size": [2, 3]}
+    found = configs(**kinds, angle=[60.0], localiser_factor=[0.2])
+    assert list(found) == [
+        "R_none_blog_angle=60_seed=0",
+        "R_tps_blog_angle=60_grid-size=2_localiser-factor=0.2_seed=0",
+        "R_tps_blog_angle=60_grid-size=3_localiser-factor=0.2_seed=0",
+        "E_none_blog_seed=0",
+        "E_tps_blog_grid-size=2_localiser-factor=0.2_seed=0",
+        "E_tps_blog_grid-size=3_localiser-factor=0.2_seed=0",
+    ]
+    assert found["R_none_blog_angle=60_seed=0"].task["angle"] == 60
+
+
+def test_an_option_that_means_nothing_for_any_run_is_refused():
+    with pytest.raises(BadArgument, match="--grid-size: goes with none of these"):
+        configs(task=["R"], transformer=["none", "affine"], grid_size=[3])
+
+
+def test_pictures_have_the_name_of_their_folder_and_no_two_runs_one_name(tmp_path):
+    from PIL import Image
+
+    for where in ("here/mine", "there/mine"):
+        for label in ("a", "b"):
+            (tmp_path / where / label).mkdir(parents=True)
+            for number in range(2):
+                Image.new("L", (28, 28), 10 * number + len(where)).save(tmp_path / where / label / f"{number}.png")
+    here, there = (str(tmp_path / where) for where in ("here/mine", "there/mine"))
+    assert list(configs(data=None, task=[here])) == ["mine_rotation_blog_seed=0"]
+    with pytest.raises(BadArgument, match="two that would be mine_rotation_blog_seed=0"):
+        configs(data=None, task=[here, there])
+
+
+def test_the_grids_of_a_file(tmp_path):
+    file = tmp_path / "two.toml"
+    file.write_text('data = "drawn"\nseeds = 2\n[[grid]]\ntask = ["R", "E"]\n[[grid]]\ntask = "P"\nlr = 0.01\n')
+    assert grid.read(file) == [
+        ["--data", "drawn", "--seeds", "2", "--task", "R", "E"],
+        ["--data", "drawn", "--seeds", "2", "--task", "P", "--lr", "0.01"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("task = ", "expected TOML in FILE, got something else"),
+        ("task = true", "expected numbers or texts for task in FILE, got True"),
+        ("task = []", "expected numbers or texts for task in FILE, got []"),
+        ("grid = 3", "expected [[grid]] in FILE to begin a table"),
+        ('task = "Q"', "FILE: argument --task: expected rotated"),
+        ('tusk = "R"', "FILE: unrecognized arguments: --tusk R; did you mean --task?"),
+        ("seeds = 0", "FILE: argument --seeds: expected a whole number of at least 1, got 0"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, said):
+    pytest.importorskip("distributed")
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    assert said in refusal(2, "sweep", file, "--out", tmp_path / "out").replace(str(file), "FILE")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    pytest.importorskip("distributed")
+    assert "No such file" in refusal(2, "sweep", tmp_path / "no.toml", "--out", tmp_path / "out")

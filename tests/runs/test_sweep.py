@@ -1,0 +1,132 @@
+"""`npstn sweep`: that its runs are those that `npstn train` would have made, whatever is killed in the midst."""
+
+import csv
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from command import ROOT, npstn_, refusal
+from kill_sweeps import kill_until_the_end
+from kills import contents
+from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+RUNS = [f"{task}_{kind}_fcn_recipe=blog_epochs=3_batch-size=32_seed=0" for task in "RP" for kind in ("none", "affine")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A sweep that nothing stopped: its folder, and what it said."""
+    out = tmp_path_factory.mktemp("whole") / "sweep"
+    return out, *finish(start(out, *GRID, "--workers", 2))
+
+
+def test_a_run_of_a_sweep_is_that_of_train(whole, tmp_path, small_world):
+    out, said, err = whole
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == sorted(RUNS)
+    assert err == ""
+    for name in RUNS[1::2]:
+        task, kind = name.split("_")[:2]
+        words = [*GRID[: GRID.index("--task")], "--task", task, "--transformer", kind, *GRID[-4:]]
+        assert npstn_("train", *words, "--out", tmp_path / name, "--threads", 1).status == 0
+        assert contents(out / name) == contents(tmp_path / name)
+    assert said.count("test accuracy") >= 4 and "4 runs; folder" in said
+
+
+def test_the_table_is_written_in_three_forms(whole):
+    out, said, _ = whole
+    text = (out / "table.txt").read_text()
+    assert text in said
+    rows = list(csv.DictReader((out / "table.csv").open()))
+    assert [row["run"] for row in rows] == [line.split("  ")[0] for line in text.splitlines()[1:]]
+    for row, line in zip(rows, text.splitlines()[1:]):
+        assert f"{float(row['test_accuracy_mean']):.2f} %" in line
+    marked = (out / "table.md").read_text().splitlines()
+    assert [line.count("|") for line in marked[:6]] == [marked[0].count("|")] * 6
+    assert (out / "errors.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_what_is_finished_is_skipped_and_more_seeds_are_added(whole, tmp_path):
+    out, before = whole[0], everything(whole[0])
+    said, _ = finish(start(out, *GRID, "--task", "R", "--transformer", "affine", "--seeds", 2, "--workers", 1))
+    assert "2 runs, 1 of them done before" in said and "0 1" in said
+    after = everything(out)
+    assert {name: after[name] for name in before} == before
+    added = set(after) - set(before)
+    assert added == {RUNS[1].replace("seed=0", "seed=1")}
+
+
+def test_a_sweep_that_is_killed_again_and_again_ends_as_if_it_had_not_been(whole, tmp_path):
+    """`python -m tests.kill_sweeps` does it more often."""
+    grid, few = [*GRID, "--workers", "2"], "NPSTN_FEW_EXAMPLES" in os.environ
+    killed = kill_until_the_end(tmp_path / "sweep", grid, 2 if few else 3, random.Random(3), 12)
+    assert "a worker" in killed
+    assert everything(tmp_path / "sweep") == {name: everything(whole[0])[name] for name in RUNS}
+
+
+def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
+    out = tmp_path / "sweep"
+    process = start(out, *GRID, "--workers", 1)
+    wait_for_epochs(process, out, 1)
+    process.send_signal(signal.SIGTERM)
+    _, err = finish(process, 128 + signal.SIGTERM)
+    assert re.fullmatch(r"\nnpstn: stopped; \d of 4 runs are done; the same command again goes on\n", err)
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
+    out = tmp_path / "sweep"
+    grid = [*GRID, "--transformer", "none", "--task", "R", "--epochs", 1, "--lr", "0.01", "1000"]
+    said, err = finish(start(out, *grid, "--workers", 1), 1)
+    assert "1 of 2 runs failed" in err and "the loss became" in err and str(out) in err
+    assert len((out / "table.txt").read_text().splitlines()) == 2  # the head and the other run
+    assert "lr=0.01" in said
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def dask(*words):
+    code = "import sys; from distributed.cli import dask_scheduler, dask_worker; "
+    code += "{'scheduler': dask_scheduler, 'worker': dask_worker}[sys.argv.pop(1)].main()"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, **quiet)
+
+
+def test_a_cluster_of_others_with_a_worker_that_dies_and_one_of_another_version(whole, tmp_path):
+    out, address = tmp_path / "sweep", f"tcp://127.0.0.1:{free_port()}"
+    other = tmp_path / "other_version.py"
+    other.write_text("import npstn\nnpstn.__version__ = '0.0.1'\n")
+    usual = ["--nthreads", 1, "--no-dashboard", "--local-directory", tmp_path]
+    processes = [dask("scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard")]
+    try:
+        processes += [dask("worker", address, *usual, "--no-nanny") for _ in range(2)]
+        processes += [dask("worker", address, *usual, "--no-nanny", "--preload", other)]
+        process = start(out, *GRID, "--scheduler", address)
+        wait_for_epochs(process, out, 2)
+        kill_and_wait(processes[1].pid)
+        said, _ = finish(process)
+    finally:
+        for one in processes:
+            one.kill()
+            one.wait()
+    assert re.search(r"refused worker tcp://127\.0\.0\.1:\d+: it has npstn 0\.0\.1, not ", said)
+    assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
+
+
+@pytest.mark.usefixtures("small_world")
+def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, whole):
+    out = ["--out", tmp_path / "sweep"]
+    nobody = ["--scheduler", "tcp://127.0.0.1:9"]
+    assert "the address of a Dask scheduler that answers, got tcp" in refusal(2, "sweep", *GRID, *out, *nobody)
+    assert "goes with this machine" in refusal(2, "sweep", *out, *nobody, "--workers", 2)
+    assert "no --seed next to it" in refusal(2, "sweep", *out, "--seeds", 2, "--seed", 5)
