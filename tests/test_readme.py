@@ -25,6 +25,7 @@ COMMANDS = [
     *re.findall(r"^    (npstn .*?)(?: *#.*)?$", TEXT + RUNS, re.MULTILINE),
     *re.findall(r"`(npstn [^`]*)`", TEXT + RUNS),
 ]
+LINKING = "performance", "gradcheck", "export", "sweep"
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
@@ -106,7 +107,7 @@ def test_the_command_has_each_option_that_the_readme_gives_it(command, capsys):
     assert all(re.search(rf"^ .*{option}(?=[ ,\n])", explained, re.MULTILINE) for option in options)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/performance.md", "docs/gradcheck.md", "docs/export.md"])
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{name}.md" for name in LINKING)])
 def test_every_link_leads_somewhere(name):
     file = README.parent / name
     links = re.findall(r"\]\((?!https?://)([^)#]+)", file.read_text(encoding="utf-8"))

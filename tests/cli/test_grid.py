@@ -3,7 +3,7 @@
 import argparse
 
 import pytest
-from command import few_digits, refusal  # noqa: F401
+from command import ROOT, refusal
 
 from npstn.cli import grid, run_options
 from npstn.cli.errors import BadArgument
@@ -95,3 +95,15 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, said):
 def test_a_file_that_is_not_there(tmp_path):
     pytest.importorskip("distributed")
     assert "No such file" in refusal(2, "sweep", tmp_path / "no.toml", "--out", tmp_path / "out")
+
+
+PAPER = [("table1", 96), ("cluttered", 12), ("addition", 21), ("tps_stn_curves", 33)]
+
+
+@pytest.mark.parametrize(("name", "runs"), PAPER)
+def test_the_papers_experiments_are_so_many_runs(name, runs):
+    from npstn.cli.sweep import GridParser
+
+    file = ROOT / "examples" / "paper" / f"{name}.toml"
+    found = [GridParser(file).parse_args([*words, "--data", "drawn"]) for words in grid.read(file)]
+    assert len(grid.configurations(found)[0]) == runs

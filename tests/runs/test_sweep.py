@@ -18,6 +18,9 @@ from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_ep
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
+# With the oldest and the newest of everything, one sweep here and one on a cluster are enough.
+long = pytest.mark.skipif("NPSTN_FEW_EXAMPLES" in os.environ, reason="asked to try few examples")
+
 RUNS = [f"{task}_{kind}_fcn_recipe=blog_epochs=3_batch-size=32_seed=0" for task in "RP" for kind in ("none", "affine")]
 
 
@@ -53,6 +56,7 @@ def test_the_table_is_written_in_three_forms(whole):
     assert (out / "errors.png").read_bytes()[1:4] == b"PNG"
 
 
+@long
 def test_what_is_finished_is_skipped_and_more_seeds_are_added(whole, tmp_path):
     out, before = whole[0], everything(whole[0])
     said, _ = finish(start(out, *GRID, "--task", "R", "--transformer", "affine", "--seeds", 2, "--workers", 1))
@@ -63,14 +67,15 @@ def test_what_is_finished_is_skipped_and_more_seeds_are_added(whole, tmp_path):
     assert added == {RUNS[1].replace("seed=0", "seed=1")}
 
 
+@long
 def test_a_sweep_that_is_killed_again_and_again_ends_as_if_it_had_not_been(whole, tmp_path):
     """`python -m tests.kill_sweeps` does it more often."""
-    grid, few = [*GRID, "--workers", "2"], "NPSTN_FEW_EXAMPLES" in os.environ
-    killed = kill_until_the_end(tmp_path / "sweep", grid, 2 if few else 3, random.Random(3), 12)
+    killed = kill_until_the_end(tmp_path / "sweep", [*GRID, "--workers", "2"], 3, random.Random(3), 12)
     assert "a worker" in killed
     assert everything(tmp_path / "sweep") == {name: everything(whole[0])[name] for name in RUNS}
 
 
+@long
 def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
     out = tmp_path / "sweep"
     process = start(out, *GRID, "--workers", 1)
@@ -80,6 +85,7 @@ def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
     assert re.fullmatch(r"\nnpstn: stopped; \d of 4 runs are done; the same command again goes on\n", err)
 
 
+@long
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     out = tmp_path / "sweep"
     grid = [*GRID, "--transformer", "none", "--task", "R", "--epochs", 1, "--lr", "0.01", "1000"]
