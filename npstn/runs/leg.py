@@ -37,7 +37,11 @@ _task: dict[str, Task] = {}  # the last one, with its distorted test set
 _compiled: set[str] = set()  # the networks and recipes whose kernels are there
 
 
-class OtherVersions(Exception):
+class NotReady(Exception):
+    """This process cannot do the leg, but another could. When a worker dies, Dask hands its leg to any other."""
+
+
+class OtherVersions(NotReady):
     """This process has other versions than the sweep: its results would have other last digits."""
 
 
@@ -79,7 +83,8 @@ def leg(files: Files, where: str, wanted: dict[str, str], minutes: float, finish
         wanted: the versions that this process must have.
         finish: draws the pictures of a run that is done: finish(folder, net, task, score).
 
-    Returns the files as they are then, without config.json. Raises RunError, in one line, where the run cannot go on.
+    Returns the files as they are then, without config.json. Raises RunError, in one line, where the run cannot go on;
+    NotReady where this process has other versions, or was not given the images.
     """
     check_versions(wanted)
     with _turn, tempfile.TemporaryDirectory(dir=_scratch(), prefix="npstn-") as temporary:
@@ -130,7 +135,7 @@ def _open_task(config: Config, folder: Path) -> Task:
     key = json.dumps([config.task, config.seed, config.data_sha256])
     if key not in _task:
         if config.data_sha256 not in _sources:
-            raise DataError(f"expected the images {config.data_sha256[:8]} on this machine, got none")
+            raise NotReady(f"expected the images {config.data_sha256[:8]} in this process, got none")
         _task.clear()
         _task[key] = config.open_task(folder, source=_sources[config.data_sha256])
     return _task[key]

@@ -25,7 +25,7 @@ from npstn.runs.config import Config, read_config, versions, write_config
 from npstn.runs.errors import RunError
 from npstn.runs.folder import BEST, CHECKPOINT, FILES, PICTURES, tidy
 from npstn.runs.formats import FORMAT
-from npstn.runs.leg import Files, OtherVersions, forget, leg, missing, receive
+from npstn.runs.leg import Files, NotReady, OtherVersions, forget, leg, missing, receive
 from npstn.runs.lock import locked
 from npstn.storage import write_whole
 
@@ -160,7 +160,7 @@ class Sweep:
                     run, address = self.running.pop(future)
                     try:
                         files = future.result()
-                    except OtherVersions:  # its worker had died, and Dask gave it to one that is not used
+                    except NotReady:  # its worker had died, and Dask gave it to one that is not used, or new
                         waiting.appendleft(run)
                         continue
                     except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
