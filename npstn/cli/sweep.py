@@ -106,7 +106,7 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
     """Train what is not done. A Ctrl-C or a SIGTERM ends it; what workers have given back is there."""
     done = sum(run.done for run in sweep.runs)
     found = f", {done} of them done before" if done else ""
-    say(f"{len(sweep.runs)} runs{found}; folder: {options.out}")
+    say(f"{_counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
     handler = signal.signal(signal.SIGTERM, _interrupt)
     number = signal.SIGINT
     try:
@@ -139,6 +139,7 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs as an error, we say in one line
     if options.scheduler is not None:
         try:
             client = Client(options.scheduler, timeout=5)
@@ -178,7 +179,7 @@ class Display:
             self._say(f"{event.name}: failed: {event.error}")
         elif event is not None and event.done:
             accuracy = f"test accuracy {event.epochs[-1]['test_accuracy']:.2f} %"
-            self._say(f"{event.name}: {accuracy} after {_epochs(len(event.epochs))}, {_seconds(event)}")
+            self._say(f"{event.name}: {accuracy} after {_counted(len(event.epochs), 'epoch')}, {_seconds(event)}")
         if has_room_for_a_bar():
             self._draw()
         elif time.monotonic() >= self.due:
@@ -248,8 +249,8 @@ def _kind(run: Run) -> tuple[str, str, str]:
     return run.config.task["name"], run.config.model["network"], run.config.model["transformer"]
 
 
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' * (count != 1)}"
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _seconds(run: Run) -> str:
@@ -281,6 +282,6 @@ def _conclude(sweep: Sweep, out: Path) -> int:
     for run in failed:
         print(f"npstn: {run.name}: {run.error}", file=sys.stderr)
     if failed:
-        again = "the same command again tries only them"
+        again = "the same command again tries only them; to train one afresh, remove its folder"
         print(f"npstn: error: {len(failed)} of {len(sweep.runs)} runs failed; {again}", file=sys.stderr)
     return 1 if failed else 0

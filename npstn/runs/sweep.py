@@ -14,6 +14,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ from npstn.runs.errors import RunError
 from npstn.runs.folder import BEST, CHECKPOINT, FILES, PICTURES, tidy
 from npstn.runs.formats import FORMAT
 from npstn.runs.leg import Files, NotReady, OtherVersions, forget, leg, missing, receive
+from npstn.runs.lock import FILE as LOCK
 from npstn.runs.lock import locked
 from npstn.storage import write_whole
 
@@ -55,6 +57,9 @@ class Run:
     def find(self) -> None:
         """Look where the run stands. Raises RunError where the folder holds another run."""
         if not config_file.is_run(self.folder):
+            if self.folder.is_dir() and set(self.folder.iterdir()) - {self.folder / LOCK, *self._leftovers()}:
+                got = f"{self.folder}, with other files in it"
+                raise RunError(f"expected a run folder, got {got}: choose another --out")
             return
         there, wanted = (_compared(config) for config in (read_config(self.folder), self.config))
         for name in wanted:
@@ -70,6 +75,9 @@ class Run:
         if not config_file.is_run(self.folder):
             write_config(self.folder, self.config)
         tidy(self.folder)
+
+    def _leftovers(self) -> list[Path]:
+        return storage.leftovers(self.folder, FILES)
 
     def _saved_epochs(self) -> list[dict[str, float]]:
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a worker will say what is wrong
@@ -146,7 +154,7 @@ class Sweep:
 
         Raises RunError where the cluster is lost.
         """
-        with contextlib.ExitStack() as locks:
+        with contextlib.ExitStack() as locks, _unless_lost(client.scheduler.address):
             waiting = deque(run for run in self.runs if self._lock(run, locks))
             yield from (run for run in self.runs if run.error)
             while waiting or self.running:
@@ -163,8 +171,10 @@ class Sweep:
                     except NotReady:  # its worker had died, and Dask gave it to one that is not used, or new
                         waiting.appendleft(run)
                         continue
+                    except CancelledError:
+                        raise
                     except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
-                        run.error = _one_line(error, client)
+                        run.error = _one_line(error)
                     else:
                         if LAST not in files:  # before they are written: the worker need not wait
                             self._submit(client, run, address, files)
@@ -211,7 +221,7 @@ class Sweep:
                 continue
             except Exception as error:  # noqa: BLE001 - a worker without npstn cannot read what it is asked
                 self._accepted[address] = False
-                yield Told(f"refused worker {address}: {_one_line(error, client)}")
+                yield Told(f"refused worker {address}: {_one_line(error)}")
             else:
                 self._accepted[address] = True
                 self._told_none = False
@@ -249,16 +259,22 @@ class Sweep:
         return [future for future in self.running if future.done()]
 
 
-def _one_line(error: Exception, client: Client) -> str:
-    """What went wrong with a leg. Raises RunError where it is the cluster that is lost."""
+@contextlib.contextmanager
+def _unless_lost(scheduler: str) -> Iterator[None]:
+    """Say in one line that a scheduler no longer answers: Dask then cancels what it was asked for."""
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError):
+        raise RunError(f"lost the scheduler at {scheduler}: start it, and sweep again to go on") from None
+
+
+def _one_line(error: Exception) -> str:
     from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
 
     if isinstance(error, RunError):
         return str(error)
     if isinstance(error, KilledWorker):
         return "its worker died, and so did all others that tried: has the machine too little memory?"
-    if isinstance(error, FutureCancelledError):
-        where = client.scheduler.address
-        raise RunError(f"lost the scheduler at {where}: start it, and sweep again to go on") from None
     return one_line(error)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from command import ROOT, npstn_, refusal
+from command import ROOT, npstn_, refusal, snapshot
 from kill_sweeps import kill_until_the_end
 from kills import contents
 from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs
@@ -121,12 +121,18 @@ def test_a_cluster_of_others_with_a_worker_that_dies_and_one_of_another_version(
         wait_for_epochs(process, out, 2)
         kill_and_wait(processes[1].pid)
         said, _ = finish(process)
+        found = everything(out)
+        process = start(out, *GRID, "--scheduler", address, "--seeds", 2)
+        wait_for_epochs(process, out, 14)  # 12 are done
+        processes[0].kill()
+        _, err = finish(process, 1)
     finally:
         for one in processes:
             one.kill()
             one.wait()
     assert re.search(r"refused worker tcp://127\.0\.0\.1:\d+: it has npstn 0\.0\.1, not ", said)
-    assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
+    assert err == f"npstn: error: lost the scheduler at {address}: start it, and sweep again to go on\n"
+    assert found == {name: everything(whole[0])[name] for name in RUNS}
 
 
 @pytest.mark.usefixtures("small_world")
@@ -136,3 +142,18 @@ def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, whole):
     assert "the address of a Dask scheduler that answers, got tcp" in refusal(2, "sweep", *GRID, *out, *nobody)
     assert "goes with this machine" in refusal(2, "sweep", *out, *nobody, "--workers", 2)
     assert "no --seed next to it" in refusal(2, "sweep", *out, "--seeds", 2, "--seed", 5)
+
+
+@pytest.mark.usefixtures("small_world")
+def test_a_folder_with_other_things_or_another_run_is_left_alone(tmp_path):
+    words = ["sweep", *GRID, "--task", "R", "--transformer", "none", "--out", tmp_path / "sweep"]
+    folder = tmp_path / "sweep" / RUNS[0]
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("mine")
+    assert "with other files in it: choose another --out" in refusal(1, *words)
+    (folder / "mine.txt").unlink()
+    short = [*GRID[: GRID.index("--task")], *GRID[-2:], "--task", "R", "--transformer", "none", "--epochs", "1"]
+    assert npstn_("train", *short, "--out", folder).status == 0
+    before = snapshot(folder)
+    assert re.match("expected recipe epochs 3, got recipe epochs 1 in .*: choose another --out", refusal(1, *words))
+    assert snapshot(folder) == before
