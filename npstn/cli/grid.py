@@ -12,6 +12,7 @@ from typing import Any
 from npstn.cli import arguments, run_options
 from npstn.cli.errors import BadArgument
 from npstn.data import Source
+from npstn.messages import one_line
 from npstn.runs import Config
 from npstn.tasks import TASKS, Pictures
 from npstn.transformers import TRANSFORMERS
@@ -44,17 +45,38 @@ def read(path: Path) -> list[list[str]]:
     grids = entries.pop(GRID, [{}])
     if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
         raise BadArgument(f"argument FILE: expected [[{GRID}]] in {path} to begin a table, got something else")
-    return [_as_options({**entries, **grid}, path) for grid in grids]
+    for own in (entries, *grids):
+        if {"seed", "seeds"} <= own.keys():
+            raise BadArgument(f"argument FILE: expected seed or seeds in {path}, got both in one table")
+    return [_as_options({**_without_seeds(entries, grid), **grid}, path) for grid in grids]
+
+
+def _without_seeds(entries: dict[str, Any], grid: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for all grids, without the seeds if this one has its own."""
+    own = {"seed", "seeds"} & grid.keys()
+    return {name: value for name, value in entries.items() if not (own and name in ("seed", "seeds"))}
 
 
 def _as_options(entries: Mapping[str, Any], path: Path) -> list[str]:
     words = []
+    known = [arguments.option(name)[2:] for name in (*run_options.NAMES, "seeds")]
     for name, value in entries.items():
+        if name not in known:
+            hint = arguments.suggestion(name, known)
+            raise BadArgument(f"argument FILE: expected options in {path}, got {one_line(name)}{hint}")
         values = value if isinstance(value, list) else [value]
-        if not values or not all(isinstance(x, (str, int, float)) and not isinstance(x, bool) for x in values):
-            raise BadArgument(f"argument FILE: expected numbers or texts for {name} in {path}, got {value!r}")
+        if not values or not all(map(_is_word, values)):
+            got = one_line(value)
+            raise BadArgument(f"argument FILE: expected numbers or texts for {name} in {path}, got {got}")
         words += [f"--{name}", *map(str, values)]
     return words
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a value stands for what one would give on the command line, and cannot be taken for an option."""
+    if isinstance(value, str):
+        return value != "" and not value.startswith("--") and "\0" not in value
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def configurations(grids: list[argparse.Namespace]) -> tuple[dict[str, Config], dict[str, Source]]:
@@ -64,12 +86,18 @@ def configurations(grids: list[argparse.Namespace]) -> tuple[dict[str, Config], 
     """
     configs: dict[str, Config] = {}
     sources: run_options.Sources = {}
+    used: set[str] = set()
     for grid in grids:
         for options in _combinations(grid):
+            used |= {name for name, value in vars(options).items() if value is not None}
             name = _name(options)
             config, _ = run_options.configure(options, sources)
-            if configs.setdefault(name, config) != config:
-                raise BadArgument(f"expected runs of different names, got two that would be {name}")
+            if configs.get(name, config) != config:
+                raise BadArgument(f"expected runs of different names, got two that would be {name}: sweep them apart")
+            if config not in configs.values():  # the same run by another name: with an option at its default, say
+                configs[name] = config
+    for name in sorted({name for grid in grids for name in _given(grid)} - used):
+        raise BadArgument(f"argument {arguments.option(name)}: goes with none of these tasks and transformers")
     return configs, {sha256: source for source, sha256 in sources.values()}
 
 
@@ -78,21 +106,22 @@ def _combinations(grid: argparse.Namespace) -> Iterator[argparse.Namespace]:
 
     An option that goes with some of the tasks or transformers is left out for the others.
     """
-    seeds = {"seed": list(range(grid.seeds))} if grid.seeds else {}
-    values = {name: getattr(grid, name) for name in run_options.NAMES} | seeds
-    values["data_dir"] = values["data_dir"] and [values["data_dir"]]
-    given = {name: value for name, value in values.items() if value is not None}
+    given = _given(grid)
     seen: set[tuple] = set()
-    used: set[str] = set()
     for chosen in itertools.product(*given.values()):
         options = dict(zip(given, chosen, strict=True))
         options = {name: value for name, value in options.items() if _goes_with(name, options)}
-        used |= options.keys()
         if (key := tuple(options.items())) not in seen:
             seen.add(key)
             yield argparse.Namespace(**{**dict.fromkeys(run_options.NAMES), **options})
-    for name in given.keys() - used:
-        raise BadArgument(f"argument {arguments.option(name)}: goes with none of these tasks and transformers")
+
+
+def _given(grid: argparse.Namespace) -> dict[str, list[Any]]:
+    """The values of each option that was given."""
+    seeds = {"seed": list(range(grid.seeds))} if grid.seeds else {}
+    values = {name: getattr(grid, name) for name in run_options.NAMES} | seeds
+    values["data_dir"] = values["data_dir"] and [values["data_dir"]]
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _goes_with(name: str, options: Mapping[str, Any]) -> bool:

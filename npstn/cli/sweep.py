@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 EVERY = 60.0  # seconds from one line to the next
+PATIENCE = 5.0  # seconds in which a scheduler must answer
 TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
 PICTURE = "errors.png"
 NEEDED = 'a sweep needs packages: pip install "npstn[sweep]"'
@@ -115,6 +116,9 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
             try:
                 for event in sweep.go(client):
                     display.show(event)
+            except KeyboardInterrupt:
+                sweep.close(client)
+                raise
             finally:
                 display.close()
             sweep.close(client)
@@ -134,15 +138,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def _client(options: argparse.Namespace) -> Iterator[Client]:
     """A client of the scheduler that was named, or of a cluster of processes on this machine."""
-    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # also for the workers: they busy themselves for long
-    import dask
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of the workers: what they log, we say in one line
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs as an error, we say in one line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if options.scheduler is not None:
         try:
-            client = Client(options.scheduler, timeout=5)
+            client = Client(options.scheduler, timeout=PATIENCE)
         except (OSError, ValueError, TypeError, asyncio.TimeoutError) as error:  # TypeError: TLS without certificates
             what = f"expected the address of a Dask scheduler that answers, got {options.scheduler}"
             raise BadArgument(f"argument --scheduler: {what} ({' '.join(str(error).split())})") from None
@@ -150,9 +153,7 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
             yield client
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    often = {"distributed.scheduler.allowed-failures": 100}  # who kills workers here can kill this process
     with (
-        dask.config.set(often),
         LocalCluster(
             n_workers=options.workers or cores,
             threads_per_worker=1,
@@ -184,7 +185,7 @@ class Display:
             self._draw()
         elif time.monotonic() >= self.due:
             self.due = time.monotonic() + EVERY
-            say("; ".join([self.whole(), *(_line(run) for run, _ in self.sweep.running.values())]))
+            say("; ".join([self.whole(), *map(_line, self._at_work())]))
 
     def whole(self) -> str:
         """How far the sweep is, in words."""
@@ -207,17 +208,21 @@ class Display:
                     known.setdefault(key, []).append(row["seconds"])
         if not known or not self.sweep.workers:
             return None
-        total = 0.0
+        left = [0.0]  # of each run
         for run in self.sweep.runs:
             if not run.done and not run.error:
                 times = next(known[key] for key in (run.name, _kind(run), None) if key in known)
-                total += (run.config.recipe.epochs - len(run.epochs)) * sum(times) / len(times)
-        return total / self.sweep.workers
+                left.append((run.config.recipe.epochs - len(run.epochs)) * sum(times) / len(times))
+        return max(sum(left) / self.sweep.workers, *left)
 
     def close(self) -> None:
         for bar in self.bars:
             bar.close()
         self.bars = []
+
+    def _at_work(self) -> list[Run]:
+        at_work = [run for run, _ in self.sweep.running.values()]
+        return [run for run in self.sweep.runs if run in at_work]
 
     def _say(self, line: str) -> None:
         if self.bars:
@@ -228,7 +233,7 @@ class Display:
     def _draw(self) -> None:
         from tqdm import tqdm
 
-        at_work = [run for run, _ in self.sweep.running.values()][: max(os.get_terminal_size(2).lines - 3, 1)]
+        at_work = self._at_work()[: max(os.get_terminal_size(2).lines - 3, 1)]
         if len(self.bars) != 1 + len(at_work):
             self.close()
             every = len(self.sweep.runs)
@@ -266,9 +271,18 @@ def _line(run: Run) -> str:
     return f"{run.name}: epoch {epoch}/{run.config.recipe.epochs}, {accuracy}"
 
 
+def _is_readable(run: Run) -> bool:
+    """Whether a run can stand in the table; if not, it has failed."""
+    try:
+        comparison.read([run.folder])
+    except runs.RunError as error:
+        run.error = str(error)
+    return not run.error
+
+
 def _conclude(sweep: Sweep, out: Path) -> int:
     """Write and say the table of what is done, and list what has failed. Returns the exit status."""
-    done = [run.folder for run in sweep.runs if run.done]
+    done = [run.folder for run in sweep.runs if run.done and _is_readable(run)]
     if done:
         groups = comparison.read(done)
         say(comparison.table(groups))

@@ -1,7 +1,7 @@
 """A leg of a run: what a worker of a sweep does at a time, from the files of a run folder to its files.
 
 A leg is an epoch, or the part of a long one. It depends on nothing but the files that it is given, and so it can be
-done again, on another machine, when its worker has died.
+done again, on another machine, if its worker dies.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _compiled: set[str] = set()  # the networks and recipes whose kernels are there
 
 
 class NotReady(Exception):
-    """This process cannot do the leg, but another could. When a worker dies, Dask hands its leg to any other."""
+    """This process cannot do the leg, but another could."""
 
 
 class OtherVersions(NotReady):

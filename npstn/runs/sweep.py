@@ -2,8 +2,8 @@
 
 The run folders belong to this process. A worker gets the files of a run, takes the run to the end of its epoch, and
 gives the files back: see `leg`. So there is no shared disk, and what this process has written is what a run goes on
-from: after the death of a worker, by Dask, which does the leg again elsewhere; after the death of this process, by the
-next sweep into the same folder.
+from: after the death of a worker, with another one; after the death of this process, with the next sweep into the same
+folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npstn import storage
-from npstn.data import Source, shared
+from npstn.data import DataError, Source, shared
 from npstn.messages import one_line
 from npstn.runs import config as config_file
 from npstn.runs.config import Config, read_config, versions, write_config
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 LAST = PICTURES[0]  # a run is done when this file is there: it is written after all others
 INCIDENTAL = "versions", "data_folder"  # entries of config.json that may differ where a run goes on
 TICK = 1.0  # seconds
+DEATHS = 5  # so many workers one after the other may die of a run, or with it
 
 
 class Run:
@@ -47,12 +48,13 @@ class Run:
         epochs: the rows of metrics.csv of those that are done.
         done: whether it is.
         error: the line that says why it could not go on, or "".
+        deaths: how many workers have died since it came on last.
     """
 
     def __init__(self, name: str, folder: Path, config: Config) -> None:
         self.name, self.folder, self.config = name, folder, config.below(folder)
         self.epochs: list[dict[str, float]] = []
-        self.done, self.error = False, ""
+        self.done, self.error, self.deaths = False, "", 0
 
     def find(self) -> None:
         """Look where the run stands. Raises RunError where the folder holds another run."""
@@ -67,7 +69,9 @@ class Run:
                 got = f"{name} {there.get(name)} in {self.folder}"
                 raise RunError(f"expected {name} {wanted[name]}, got {got}: choose another --out for these runs")
         self.epochs = self._saved_epochs()
-        self.done = bool(self.epochs) and (self.folder / LAST).exists()
+        recipe = self.config.recipe
+        over = len(self.epochs) >= recipe.epochs or recipe.out_of_patience(self.epochs)
+        self.done = over and (self.folder / LAST).exists()
 
     def begin(self) -> None:
         """Look where the run stands, and begin it if it is not there. The caller has locked its folder."""
@@ -95,7 +99,7 @@ class Run:
         for name in sorted(files, key=lambda name: last.index(name) if name in last else -1):
             write_whole(self.folder / name, files[name])
         self.epochs = self._saved_epochs()
-        self.done = LAST in files
+        self.done, self.deaths = LAST in files, 0
 
 
 def _compared(config: Config) -> dict[str, Any]:
@@ -152,13 +156,15 @@ class Sweep:
     def go(self, client: Client) -> Iterator[Run | Told | None]:
         """Train all runs; gives a run when it has come on, what is to be told, and None about every second.
 
-        Raises RunError where the cluster is lost.
+        Raises RunError where the cluster is lost, and where none of its workers can be used.
         """
-        with contextlib.ExitStack() as locks, _unless_lost(client.scheduler.address):
+        with contextlib.ExitStack() as locks, _unless_lost(client, CancelledError):
             waiting = deque(run for run in self.runs if self._lock(run, locks))
             yield from (run for run in self.runs if run.error)
             while waiting or self.running:
-                yield from self._accept(client)
+                with _unless_lost(client, OSError):
+                    yield from self._accept(client)
+                yield from self._give_up_the_dead(waiting)
                 busy = {address for _, address in self.running.values()}
                 for address in [address for address, used in self._accepted.items() if used and address not in busy]:
                     if waiting:
@@ -168,7 +174,8 @@ class Sweep:
                     run, address = self.running.pop(future)
                     try:
                         files = future.result()
-                    except NotReady:  # its worker had died, and Dask gave it to one that is not used, or new
+                    except NotReady:  # its worker has died, and another one has the same address
+                        self._accepted.pop(address, None)
                         waiting.appendleft(run)
                         continue
                     except CancelledError:
@@ -196,6 +203,8 @@ class Sweep:
             run.begin()
         except RunError as error:
             run.error = str(error)
+        except OSError as error:
+            run.error = f"cannot write the run folder {run.folder}: {error.strerror}"
         return not run.error and not run.done
 
     def _accept(self, client: Client) -> Iterator[Told]:
@@ -203,7 +212,7 @@ class Sweep:
         there = client.nthreads()
         for address in self._accepted.keys() - there.keys():
             del self._accepted[address]
-        if not there and not self.running and not self._told_none:
+        if not there and not self._told_none:
             self._told_none = True
             yield Told(f"waiting for workers: {client.scheduler.address} has none")
         for address in there.keys() - self._accepted.keys():
@@ -217,9 +226,11 @@ class Sweep:
             except OtherVersions as error:
                 self._accepted[address] = False
                 yield Told(f"refused worker {address}: it has {error}")
-            except (OSError, KeyError, asyncio.TimeoutError):  # it is gone again
-                continue
-            except Exception as error:  # noqa: BLE001 - a worker without npstn cannot read what it is asked
+            except CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a worker without npstn cannot even read what it is asked
+                if address not in client.nthreads():  # it is gone again
+                    continue
                 self._accepted[address] = False
                 yield Told(f"refused worker {address}: {_one_line(error)}")
             else:
@@ -229,22 +240,30 @@ class Sweep:
                     how = "start it with --nthreads 1, and with --nworkers for more runs at once"
                     yield Told(f"worker {address} has {there[address]} threads, and does one run at a time: {how}")
 
+        if self._accepted and not self.workers:
+            raise RunError(f"expected a worker that can be used at {client.scheduler.address}, got none")
+
+    def _give_up_the_dead(self, waiting: deque[Run]) -> Iterator[Run]:
+        """Take back the runs of workers that have died: Dask would wait for another one at the same address."""
+        for future, (run, address) in list(self.running.items()):
+            if address in self._accepted or future.done():
+                continue
+            del self.running[future]
+            future.cancel()
+            run.deaths += 1
+            if run.deaths < DEATHS:
+                waiting.appendleft(run)
+            else:
+                run.error = f"{DEATHS} workers died one after the other: has the machine too little memory?"
+                yield run
+
     def _submit(self, client: Client, run: Run, address: str, given: Files | None = None) -> None:
-        """Hand a run to a worker; if that dies, Dask hands it to another."""
+        """Hand a run to a worker."""
         files = {**run.files(), **{name: content for name, content in (given or {}).items() if name not in PICTURES}}
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph")  # it is what keeps a leg when a worker dies
-            future = client.submit(
-                leg,
-                files,
-                str(run.folder),
-                versions(),
-                self.minutes,
-                self.finish,
-                workers=[address],
-                allow_other_workers=True,
-                pure=False,
-            )
+            warnings.filterwarnings("ignore", "Sending large graph")  # some megabytes for some seconds of work
+            arguments = files, str(run.folder), versions(), self.minutes, self.finish
+            future = client.submit(leg, *arguments, workers=[address], pure=False)
         self.running[future] = run, address
 
     def _ended(self) -> list[Future]:
@@ -260,21 +279,14 @@ class Sweep:
 
 
 @contextlib.contextmanager
-def _unless_lost(scheduler: str) -> Iterator[None]:
-    """Say in one line that a scheduler no longer answers: Dask then cancels what it was asked for."""
-    from distributed.comm import CommClosedError
-
+def _unless_lost(client: Client, kind: type[Exception]) -> Iterator[None]:
+    """Say in one line what such an error means here: that the scheduler no longer answers."""
     try:
         yield
-    except (CancelledError, CommClosedError):
-        raise RunError(f"lost the scheduler at {scheduler}: start it, and sweep again to go on") from None
+    except kind:
+        where = client.scheduler.address
+        raise RunError(f"lost the scheduler at {where}: start it, and sweep again to go on") from None
 
 
 def _one_line(error: Exception) -> str:
-    from distributed import KilledWorker
-
-    if isinstance(error, RunError):
-        return str(error)
-    if isinstance(error, KilledWorker):
-        return "its worker died, and so did all others that tried: has the machine too little memory?"
-    return one_line(error)
+    return str(error) if isinstance(error, (RunError, DataError)) else one_line(error)

@@ -49,6 +49,23 @@ def test_an_option_that_means_nothing_for_any_run_is_refused():
         configs(task=["R"], transformer=["none", "affine"], grid_size=[3])
 
 
+def test_an_option_may_go_with_one_of_the_grids_alone():
+    kinds = [options(task=["R"], transformer=[kind], grid_size=[3]) for kind in ("none", "tps")]
+    assert list(grid.configurations(kinds)[0]) == ["R_none_blog_seed=0", "R_tps_blog_grid-size=3_seed=0"]
+
+
+def test_the_same_run_by_another_name_is_one():
+    assert list(grid.configurations([options(task=["R"]), options(task=["R"], recipe=["fast"])])[0]) == [
+        "R_rotation_blog_seed=0"
+    ]
+
+
+def test_the_seeds_of_a_grid_take_the_place_of_those_of_all(tmp_path):
+    file = tmp_path / "seeds.toml"
+    file.write_text("seeds = 3\n[[grid]]\nseed = 7\n[[grid]]\nlr = 0.1\n")
+    assert grid.read(file) == [["--seed", "7"], ["--seeds", "3", "--lr", "0.1"]]
+
+
 def test_pictures_have_the_name_of_their_folder_and_no_two_runs_one_name(tmp_path):
     from PIL import Image
 
@@ -80,7 +97,10 @@ def test_the_grids_of_a_file(tmp_path):
         ("task = []", "expected numbers or texts for task in FILE, got []"),
         ("grid = 3", "expected [[grid]] in FILE to begin a table"),
         ('task = "Q"', "FILE: argument --task: expected rotated"),
-        ('tusk = "R"', "FILE: unrecognized arguments: --tusk R; did you mean --task?"),
+        ('tusk = "R"', "expected options in FILE, got 'tusk'; did you mean task?"),
+        ("ep = 3", "expected options in FILE, got 'ep'"),
+        ('task = ["R", "--lr"]', "expected numbers or texts for task in FILE"),
+        ("seed = 1\nseeds = 2", "expected seed or seeds in FILE, got both in one table"),
         ("seeds = 0", "FILE: argument --seeds: expected a whole number of at least 1, got 0"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from command import ROOT, npstn_, refusal, snapshot
 from kill_sweeps import kill_until_the_end
 from kills import contents
-from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs
+from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs, workers_of
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -76,13 +76,17 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_if_it_had_not_been(whole
 
 
 @long
-def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
+def test_a_sweep_goes_on_without_its_only_worker_and_says_how_to_go_on_when_it_is_stopped(whole, tmp_path):
     out = tmp_path / "sweep"
-    process = start(out, *GRID, "--workers", 1)
-    wait_for_epochs(process, out, 1)
+    process = start(out, *GRID, "--workers", "1")
+    wait_for_epochs(process, out, 2)
+    kill_and_wait(*workers_of(process))
+    wait_for_epochs(process, out, 8)  # of 12; the run that was lost is the first to go on
     process.send_signal(signal.SIGTERM)
     _, err = finish(process, 128 + signal.SIGTERM)
-    assert re.fullmatch(r"\nnpstn: stopped; \d of 4 runs are done; the same command again goes on\n", err)
+    assert re.fullmatch(r"\nnpstn: stopped; [12] of 4 runs are done; the same command again goes on\n", err)
+    finish(start(out, *GRID, "--workers", "2"))
+    assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
 
 
 @long
@@ -90,7 +94,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     out = tmp_path / "sweep"
     grid = [*GRID, "--transformer", "none", "--task", "R", "--epochs", 1, "--lr", "0.01", "1000"]
     said, err = finish(start(out, *grid, "--workers", 1), 1)
-    assert "1 of 2 runs failed" in err and "the loss became" in err and str(out) in err
+    assert err.count("\n") == 2 and "1 of 2 runs failed" in err and "the loss became" in err and str(out) in err
     assert len((out / "table.txt").read_text().splitlines()) == 2  # the head and the other run
     assert "lr=0.01" in said
 
@@ -136,7 +140,8 @@ def test_a_cluster_of_others_with_a_worker_that_dies_and_one_of_another_version(
 
 
 @pytest.mark.usefixtures("small_world")
-def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, whole):
+def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("npstn.cli.sweep.PATIENCE", 0.5)
     out = ["--out", tmp_path / "sweep"]
     nobody = ["--scheduler", "tcp://127.0.0.1:9"]
     assert "the address of a Dask scheduler that answers, got tcp" in refusal(2, "sweep", *GRID, *out, *nobody)
