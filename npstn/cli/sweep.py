@@ -109,7 +109,6 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
     found = f", {done} of them done before" if done else ""
     say(f"{_counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
     handler = signal.signal(signal.SIGTERM, _interrupt)
-    number = signal.SIGINT
     try:
         with _client(options) as client:
             display = Display(sweep)
@@ -281,7 +280,7 @@ def _is_readable(run: Run) -> bool:
 
 
 def _conclude(sweep: Sweep, out: Path) -> int:
-    """Write and say the table of what is done, and list what has failed. Returns the exit status."""
+    """Write and print the table of the runs that are done, then list those that failed. Returns the exit status."""
     done = [run.folder for run in sweep.runs if run.done and _is_readable(run)]
     if done:
         groups = comparison.read(done)

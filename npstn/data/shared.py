@@ -26,13 +26,10 @@ PARTS = "train_images", "train_labels", "test_images", "test_labels"
 Packed = dict[str, Any]  # a source as plain values and bytes, which can be sent
 
 
-def folder_name() -> str:
-    return f"npstn-{getpass.getuser()}"
-
-
 def folder() -> Path:
     """The folder of this user on this machine; it is made, and others cannot read or write it."""
-    path = Path(tempfile.gettempdir(), folder_name())
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # in a container a user may have no name
+    path = Path(tempfile.gettempdir(), f"npstn-{user}")
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):

@@ -131,7 +131,7 @@ def _go_on(folder: Path, minutes: float, finish: Callable[..., Any]) -> None:
 
 
 def _open_task(config: Config, folder: Path) -> Task:
-    """The task of a run; that of the leg before, if it is the same one."""
+    """The task of a run. The task of the last leg is used again where it is the same, with its distorted test set."""
     key = json.dumps([config.task, config.seed, config.data_sha256])
     if key not in _task:
         if config.data_sha256 not in _sources:

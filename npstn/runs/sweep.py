@@ -25,7 +25,6 @@ from npstn.runs import config as config_file
 from npstn.runs.config import Config, read_config, versions, write_config
 from npstn.runs.errors import RunError
 from npstn.runs.folder import BEST, CHECKPOINT, FILES, PICTURES, tidy
-from npstn.runs.formats import FORMAT
 from npstn.runs.leg import Files, NotReady, OtherVersions, forget, leg, missing, receive
 from npstn.runs.lock import FILE as LOCK
 from npstn.runs.lock import locked
@@ -105,7 +104,7 @@ class Run:
 def _compared(config: Config) -> dict[str, Any]:
     """The entries that make a run what it is, by a name for a person."""
     entries = {name: value for name, value in config.as_json().items() if name not in (*INCIDENTAL, "format")}
-    flat: dict[str, Any] = {"format": FORMAT}
+    flat: dict[str, Any] = {}
     for name, value in entries.items():
         flat |= {f"{name} {key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
     return flat
@@ -180,7 +179,7 @@ class Sweep:
                         continue
                     except CancelledError:
                         raise
-                    except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+                    except Exception as error:  # noqa: BLE001 - the other runs go on
                         run.error = _one_line(error)
                     else:
                         if LAST not in files:  # before they are written: the worker need not wait

@@ -49,8 +49,9 @@ def test_others_can_neither_read_nor_write_the_folder():
 def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    shared.folder().rmdir()
-    os.symlink(elsewhere, tmp_path / f"{shared.folder_name()}")
+    place = shared.folder()
+    place.rmdir()
+    os.symlink(elsewhere, place)
     with pytest.raises(DataError, match="to be a folder of this user"):
         shared.folder()
 

@@ -24,7 +24,11 @@ def start(out, *arguments):
 
 def finish(process, status=0):
     """What a sweep says in the end."""
-    out, err = process.communicate(timeout=200)
+    try:
+        out, err = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == status, err[-3000:]
     return out, err
 
@@ -62,8 +66,12 @@ def epochs_done(out):
 
 
 def wait_for_epochs(process, out, count):
-    """Wait until so many epochs are written, or the sweep has ended."""
+    """Wait until so many epochs are written, or the sweep has ended. A sweep that comes no further fails the test."""
+    end = time.monotonic() + 120
     while process.poll() is None and epochs_done(out) < count:
+        if time.monotonic() > end:
+            process.kill()
+            raise TimeoutError(f"{epochs_done(out)} epochs are done, not {count}")
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""`npstn sweep`: that its runs are those that `npstn train` would have made, whatever is killed in the midst."""
+"""`npstn sweep`: its runs are those of `npstn train`, also when the command or a worker is killed."""
 
 import csv
 import os
