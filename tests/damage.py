@@ -53,7 +53,7 @@ COMMANDS = {
     "eval best": ["eval", "{run}", "--best"],
     "eval elsewhere": ["eval", "{run}", "--angle", "90"],
     "show": ["show", "{run}"],
-    "compare": ["compare", "{run}", "{good}"],
+    "compare": ["compare", "{run}", "{good}", "--out", "{good}.png"],
     "resume": ["train", "--resume", "{run}"],
     "train into it": ["train", *QUICK, "--out", "{run}"],
 }

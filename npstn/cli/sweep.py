@@ -157,7 +157,7 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
             n_workers=options.workers or cores,
             threads_per_worker=1,
             memory_limit=0,  # a run's memory does not grow
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None takes port 8787 too, and warns where another sweep has it
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
