@@ -9,25 +9,23 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from npstn import runs
 from npstn.cli import arguments, grid, run_options
 from npstn.cli.arguments import say
 from npstn.cli.errors import BadArgument
-from npstn.cli.progress import duration, has_room_for_a_bar
+from npstn.cli.sweep_display import Display, counted
 from npstn.runs import comparison
-from npstn.runs.sweep import Run, Sweep, Told
+from npstn.runs.sweep import Run, Sweep
 from npstn.storage import write_whole
 
 if TYPE_CHECKING:
     from distributed import Client
 
-EVERY = 60.0  # seconds from one line to the next
 PATIENCE = 5.0  # seconds in which a scheduler must answer
 TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
 PICTURE = "errors.png"
@@ -107,7 +105,7 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
     """Train what is not done. A Ctrl-C or a SIGTERM ends it; what workers have given back is there."""
     done = sum(run.done for run in sweep.runs)
     found = f", {done} of them done before" if done else ""
-    say(f"{_counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
+    say(f"{counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
     handler = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _client(options) as client:
@@ -163,111 +161,6 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
-
-
-class Display:
-    """What a person sees of a sweep: on a terminal a table of the runs at work, elsewhere a line a minute."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self.sweep, self.due = sweep, time.monotonic() + EVERY
-        self.bars: list[Any] = []
-
-    def show(self, event: Run | Told | None) -> None:
-        if isinstance(event, Told):
-            self._say(f"note: {event.line}")
-        elif event is not None and event.error:
-            self._say(f"{event.name}: failed: {event.error}")
-        elif event is not None and event.done:
-            accuracy = f"test accuracy {event.epochs[-1]['test_accuracy']:.2f} %"
-            self._say(f"{event.name}: {accuracy} after {_counted(len(event.epochs), 'epoch')}, {_seconds(event)}")
-        if has_room_for_a_bar():
-            self._draw()
-        elif time.monotonic() >= self.due:
-            self.due = time.monotonic() + EVERY
-            say("; ".join([self.whole(), *map(_line, self._at_work())]))
-
-    def whole(self) -> str:
-        """How far the sweep is, in words."""
-        every = self.sweep.runs
-        failed = sum(bool(run.error) for run in every)
-        parts = [f"{sum(run.done for run in every)} of {len(every)} runs done"]
-        if failed:
-            parts.append(f"{failed} failed")
-        left = self.left()
-        if left is not None:
-            parts.append(f"{duration(left)} left")
-        return ", ".join(parts)
-
-    def left(self) -> float | None:
-        """The seconds until the end, if each epoch takes as long as those of the same network and task did."""
-        known: dict[Any, list[float]] = {}
-        for run in self.sweep.runs:
-            for row in run.epochs:
-                for key in (run.name, _kind(run), None):
-                    known.setdefault(key, []).append(row["seconds"])
-        if not known or not self.sweep.workers:
-            return None
-        left = [0.0]  # of each run
-        for run in self.sweep.runs:
-            if not run.done and not run.error:
-                times = next(known[key] for key in (run.name, _kind(run), None) if key in known)
-                left.append((run.config.recipe.epochs - len(run.epochs)) * sum(times) / len(times))
-        return max(sum(left) / self.sweep.workers, *left)
-
-    def close(self) -> None:
-        for bar in self.bars:
-            bar.close()
-        self.bars = []
-
-    def _at_work(self) -> list[Run]:
-        at_work = [run for run, _ in self.sweep.running.values()]
-        return [run for run in self.sweep.runs if run in at_work]
-
-    def _say(self, line: str) -> None:
-        if self.bars:
-            self.bars[0].write(line)
-        else:
-            say(line)
-
-    def _draw(self) -> None:
-        from tqdm import tqdm
-
-        at_work = self._at_work()[: max(os.get_terminal_size(2).lines - 3, 1)]
-        if len(self.bars) != 1 + len(at_work):
-            self.close()
-            every = len(self.sweep.runs)
-            form = "{desc} |{bar}|"
-            self.bars = [tqdm(total=every, bar_format=form, leave=False, dynamic_ncols=True, position=0)]
-            for place, run in enumerate(at_work, start=1):
-                total = run.config.recipe.epochs
-                self.bars.append(tqdm(total=total, bar_format=form, leave=False, dynamic_ncols=True, position=place))
-        counts = [sum(run.done for run in self.sweep.runs), *(len(run.epochs) for run in at_work)]
-        totals = [len(self.sweep.runs), *(run.config.recipe.epochs for run in at_work)]
-        lines = [self.whole(), *map(_line, at_work)]
-        for bar, count, total, line in zip(self.bars, counts, totals, lines, strict=True):
-            bar.total, bar.n = total, count
-            bar.set_description_str(line, refresh=True)
-
-
-def _kind(run: Run) -> tuple[str, str, str]:
-    return run.config.task["name"], run.config.model["network"], run.config.model["transformer"]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
-
-
-def _seconds(run: Run) -> str:
-    return duration(sum(row["seconds"] for row in run.epochs))
-
-
-def _line(run: Run) -> str:
-    """Where a run at work stands, in words."""
-    if not run.epochs:
-        return f"{run.name}: epoch 1/{run.config.recipe.epochs}"
-    epoch = min(len(run.epochs) + 1, run.config.recipe.epochs)
-    accuracy = f"{run.epochs[-1]['test_accuracy']:.2f} %"
-    return f"{run.name}: epoch {epoch}/{run.config.recipe.epochs}, {accuracy}"
 
 
 def _is_readable(run: Run) -> bool:

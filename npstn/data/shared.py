@@ -70,11 +70,6 @@ def keep(packed: Packed, sha256: str) -> None:
             os.mkdir(written)  # for the `with` to remove
 
 
-def is_kept(sha256: str) -> bool:
-    """Whether the files of a source with this hash are on this machine."""
-    return (folder() / sha256).is_dir()
-
-
 def mapped(packed: Packed, sha256: str) -> Source:
     """A source whose arrays are the files of this machine, mapped into memory.
 

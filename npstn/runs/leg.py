@@ -53,19 +53,25 @@ def check_versions(wanted: dict[str, str]) -> None:
         raise OtherVersions("; ".join(others))
 
 
-def missing(wanted: dict[str, str], hashes: list[str]) -> list[str]:
-    """The hashes of the images that this machine lacks. Raises OtherVersions as `check_versions` does."""
+def missing(wanted: dict[str, str], about: dict[str, shared.Packed]) -> list[str]:
+    """Map the images that this machine has into the memory of this process; return the hashes of the others.
+
+    Args:
+        wanted: as for `check_versions`, which raises OtherVersions.
+        about: what the images are, by their hash: see `shared.about`.
+    """
     check_versions(wanted)
-    return [sha256 for sha256 in hashes if sha256 not in _sources and not shared.is_kept(sha256)]
+    for sha256 in about.keys() - _sources.keys():
+        with contextlib.suppress(DataError):  # none, or damaged ones: these have been removed
+            _sources[sha256] = shared.mapped(about[sha256], sha256)
+    return [sha256 for sha256 in about if sha256 not in _sources]
 
 
 def receive(packed: dict[str, shared.Packed]) -> None:
-    """Keep images, by their hashes, on this machine, and map them into the memory of this process."""
+    """Keep images, by their hash, on this machine, and map them into the memory of this process."""
     for sha256, source in packed.items():
-        if "arrays" in source:
-            shared.keep(source, sha256)
-        if sha256 not in _sources:
-            _sources[sha256] = shared.mapped(source, sha256)
+        shared.keep(source, sha256)
+        _sources[sha256] = shared.mapped(source, sha256)
 
 
 def forget(hashes: list[str]) -> None:

@@ -79,6 +79,14 @@ class Run:
             write_config(self.folder, self.config)
         tidy(self.folder)
 
+    def other_versions(self) -> str:
+        """A note where a run goes on that was begun with other versions; "" where all is well."""
+        before, now = read_config(self.folder).versions, versions()
+        others = [f"{name} {before.get(name)}, not {now[name]}" for name in now if before.get(name) != now[name]]
+        if not others or not self.epochs:
+            return ""
+        return f"{self.name} was begun with {'; '.join(others)}: it will end with other weights than there"
+
     def _leftovers(self) -> list[Path]:
         return storage.leftovers(self.folder, FILES)
 
@@ -160,6 +168,7 @@ class Sweep:
         with contextlib.ExitStack() as locks, _unless_lost(client, CancelledError):
             waiting = deque(run for run in self.runs if self._lock(run, locks))
             yield from (run for run in self.runs if run.error)
+            yield from (Told(note) for note in map(Run.other_versions, waiting) if note)
             while waiting or self.running:
                 with _unless_lost(client, OSError):
                     yield from self._accept(client)
@@ -216,12 +225,11 @@ class Sweep:
             yield Told(f"waiting for workers: {client.scheduler.address} has none")
         for address in there.keys() - self._accepted.keys():
             try:
-                lacking = client.run(missing, versions(), list(self.sources), workers=[address])[address]
-                packed = {
-                    sha256: shared.pack(source) if sha256 in lacking else shared.about(source)
-                    for sha256, source in self.sources.items()
-                }
-                client.run(receive, packed, workers=[address])
+                about = {sha256: shared.about(source) for sha256, source in self.sources.items()}
+                lacking = client.run(missing, versions(), about, workers=[address])[address]
+                if lacking:
+                    packed = {sha256: shared.pack(self.sources[sha256]) for sha256 in lacking}
+                    client.run(receive, packed, workers=[address])
             except OtherVersions as error:
                 self._accepted[address] = False
                 yield Told(f"refused worker {address}: it has {error}")
@@ -238,7 +246,6 @@ class Sweep:
                 if there[address] > 1:
                     how = "start it with --nthreads 1, and with --nworkers for more runs at once"
                     yield Told(f"worker {address} has {there[address]} threads, and does one run at a time: {how}")
-
         if self._accepted and not self.workers:
             raise RunError(f"expected a worker that can be used at {client.scheduler.address}, got none")
 

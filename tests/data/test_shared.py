@@ -22,9 +22,7 @@ def source():
 
 def test_a_source_comes_back_mapped_and_read_only(source):
     sha256 = source.sha256()
-    assert not shared.is_kept(sha256)
     shared.keep(shared.pack(source), sha256)
-    assert shared.is_kept(sha256)
     back = shared.mapped(shared.about(source), sha256)
     assert shared.about(back) == shared.about(source)
     for mine, theirs in zip((*source.train, *source.test), (*back.train, *back.test), strict=True):
@@ -40,6 +38,11 @@ def test_keeping_twice_leaves_the_files_as_they_are(source):
     assert [path.name for path in shared.folder().iterdir()] == [source.sha256()]
     shared.forget(source.sha256())
     assert list(shared.folder().iterdir()) == []
+
+
+def test_what_is_not_there_is_refused(source):
+    with pytest.raises(DataError, match="got none"):
+        shared.mapped(shared.about(source), source.sha256())
 
 
 def test_others_can_neither_read_nor_write_the_folder():
@@ -70,4 +73,4 @@ def test_damaged_files_are_refused_and_removed(source, damage):
         file.unlink()
     with pytest.raises(DataError, match=f"expected the images {sha256[:8]}"):
         shared.mapped(shared.about(source), sha256)
-    assert not shared.is_kept(sha256)
+    assert list(shared.folder().iterdir()) == []

@@ -29,7 +29,13 @@ def run(tmp_path, monkeypatch):
     chosen = {"task": ["R"], "transformer": ["affine"], "data": ["drawn"], "epochs": [2], "seeds": None}
     options = argparse.Namespace(**{**dict.fromkeys(run_options.NAMES), **chosen})
     (config,), ((sha256, source),) = (found.items() for found in grid.configurations([options]))
+    about = {sha256: shared.about(source)}
+    assert legs.missing(versions(), about) == [sha256]
+    shared.keep(shared.pack(source), sha256)
+    (shared.folder() / sha256 / "test_labels.npy").write_bytes(b"damaged")
+    assert legs.missing(versions(), about) == [sha256]
     legs.receive({sha256: shared.pack(source)})
+    assert legs.missing(versions(), about) == []
     write_config(tmp_path, config[1])
     first = {"config.json": (tmp_path / "config.json").read_bytes()}
 

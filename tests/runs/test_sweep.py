@@ -4,16 +4,21 @@ import csv
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from command import ROOT, npstn_, refusal, snapshot
+from command import ROOT, change_config, npstn_, refusal, snapshot
 from kill_sweeps import kill_until_the_end
 from kills import contents
 from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs, workers_of
+
+from npstn.runs import read_config
+from npstn.runs.sweep import Run
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -147,6 +152,26 @@ def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, monkeypatch):
     assert "the address of a Dask scheduler that answers, got tcp" in refusal(2, "sweep", *GRID, *out, *nobody)
     assert "goes with this machine" in refusal(2, "sweep", *out, *nobody, "--workers", 2)
     assert "no --seed next to it" in refusal(2, "sweep", *out, "--seeds", 2, "--seed", 5)
+
+
+@pytest.mark.usefixtures("small_world")
+def test_a_run_that_cannot_be_read_is_listed_and_the_table_has_the_others(whole, tmp_path):
+    out = shutil.copytree(whole[0], tmp_path / "sweep")
+    (out / RUNS[0] / "metrics.csv").write_text("damaged")
+    said = npstn_("sweep", *GRID, "--out", out)
+    assert said.status == 1
+    assert said.err.count("\n") == 2 and RUNS[0] in said.err and "1 of 4 runs failed" in said.err
+    assert len((out / "table.txt").read_text().splitlines()) == 1 + 3
+
+
+def test_a_run_that_goes_on_with_other_versions_is_told(whole, tmp_path):
+    folder = shutil.copytree(whole[0] / RUNS[0], tmp_path / RUNS[0])
+    change_config(folder, "versions.numpy", "1.0")
+    run = Run(RUNS[0], folder, read_config(folder))
+    assert run.other_versions() == ""  # it was not begun
+    run.find()
+    note = f"{RUNS[0]} was begun with numpy 1.0, not {np.__version__}: it will end with other weights than there"
+    assert run.other_versions() == note
 
 
 @pytest.mark.usefixtures("small_world")
