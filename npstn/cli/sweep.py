@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         import distributed  # noqa: F401  (a sweep comes without it no further than this)
     except ImportError:
         raise BadArgument(NEEDED) from None
-    configs, sources = grid.configurations(_grids(options))
+    configs, sources = grid.configurations(grids(options))
     if options.scheduler is not None and options.workers is not None:
         raise BadArgument("argument --workers: goes with this machine, not with --scheduler")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -86,19 +86,26 @@ def run(options: argparse.Namespace) -> int:
         return _conclude(sweep, options.out)
 
 
-def _grids(options: argparse.Namespace) -> list[argparse.Namespace]:
-    """The grids of the file, each with the options that were given in place of its own."""
+def grids(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """The grids of the file, each with the options that were given in place of its own.
+
+    A task that was given chooses the grids that have it; if none has it, it takes the place of theirs.
+    """
     names = *run_options.NAMES, "seeds"
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if {"seed", "seeds"} <= given.keys():
         raise BadArgument("argument --seeds: expected no --seed next to it")
     if options.file is None:
         return [argparse.Namespace(**{**dict.fromkeys(names), **given})]
-    grids = [vars(GridParser(options.file).parse_args(words)) for words in grid.read(options.file)]
-    for one in grids:
+    of_file = [vars(GridParser(options.file).parse_args(words)) for words in grid.read(options.file)]
+    for one in of_file:
         if {"seed", "seeds"} & given.keys():
             one["seed"] = one["seeds"] = None
-    return [argparse.Namespace(**{**one, **given}) for one in grids]
+    replaced = [{**one, **given} for one in of_file]
+    tasks = [[task for task in one["task"] or [] if task in given.get("task", [])] for one in of_file]
+    if any(tasks):  # a part of the file, each task as its own grid says
+        replaced = [{**one, "task": own} for one, own in zip(replaced, tasks, strict=True) if own]
+    return [argparse.Namespace(**one) for one in replaced]
 
 
 def _train(sweep: Sweep, options: argparse.Namespace) -> None:

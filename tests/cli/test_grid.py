@@ -5,7 +5,7 @@ import argparse
 import pytest
 from command import ROOT, refusal
 
-from npstn.cli import grid, run_options
+from npstn.cli import grid, run_options, sweep
 from npstn.cli.errors import BadArgument
 
 pytestmark = pytest.mark.usefixtures("small_world")
@@ -117,13 +117,27 @@ def test_a_file_that_is_not_there(tmp_path):
     assert "No such file" in refusal(2, "sweep", tmp_path / "no.toml", "--out", tmp_path / "out")
 
 
+def test_a_task_on_the_command_line_chooses_among_the_grids(tmp_path):
+    file = tmp_path / "rows.toml"
+    file.write_text('[[grid]]\ntask = ["R", "E"]\nepochs = 20\n[[grid]]\ntask = "RTS"\nepochs = 10\n')
+    parser = argparse.ArgumentParser()
+    sweep.add_arguments(parser.add_subparsers())
+
+    def chosen(*words):
+        given = parser.parse_args(["sweep", str(file), "--out", "out", *words])
+        return [(one.task, one.epochs) for one in sweep.grids(given)]
+
+    assert chosen() == [(["R", "E"], [20]), (["RTS"], [10])]
+    assert chosen("--task", "RTS") == [(["RTS"], [10])]
+    assert chosen("--task", "RTS", "E", "--epochs", "5") == [(["E"], [5]), (["RTS"], [5])]
+    assert chosen("--task", "P") == [(["P"], [20]), (["P"], [10])]  # none has it
+
+
 PAPER = [("table1", 96), ("cluttered", 12), ("addition", 21), ("tps_stn_curves", 33)]
 
 
 @pytest.mark.parametrize(("name", "runs"), PAPER)
 def test_the_papers_experiments_are_so_many_runs(name, runs):
-    from npstn.cli.sweep import GridParser
-
     file = ROOT / "examples" / "paper" / f"{name}.toml"
-    found = [GridParser(file).parse_args([*words, "--data", "drawn"]) for words in grid.read(file)]
+    found = [sweep.GridParser(file).parse_args([*words, "--data", "drawn"]) for words in grid.read(file)]
     assert len(grid.configurations(found)[0]) == runs
