@@ -36,8 +36,7 @@ def read(path: Path) -> list[list[str]]:
         import tomli as tomllib  # only sweeps need it
 
     try:
-        with path.open("rb") as file:
-            entries = tomllib.load(file)
+        entries = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark of byte order
     except OSError as error:
         raise BadArgument(f"argument FILE: {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -127,8 +126,11 @@ def _given(grid: argparse.Namespace) -> dict[str, list[Any]]:
 def _goes_with(name: str, options: Mapping[str, Any]) -> bool:
     """Whether an option means something for a run with these options."""
     task = options.get("task", run_options.DEFAULTS["task"])
-    kind = Pictures.name if run_options.is_path(task) else task
+    own = run_options.is_path(task)
+    kind = Pictures.name if own else task
     transformer = options.get("transformer", run_options.DEFAULTS["transformer"])
+    if name in NOWHERE:
+        return not own
     if name in run_options.OF_TASKS:
         return name in TASKS[kind].settings
     if name in run_options.OF_TRANSFORMERS:

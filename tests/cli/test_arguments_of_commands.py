@@ -1,4 +1,4 @@
-"""What several commands have in common: --best."""
+"""What several commands have in common: --best, and paths."""
 
 import shutil
 
@@ -62,3 +62,23 @@ def test_a_run_of_an_older_npstn_has_no_best_weights(copy, tmp_path, command):
     (copy / "weights.safetensors").unlink()
     message = f"expected weights in {copy}, got none: is the run still in its first epoch?"
     assert refusal(1, *words, "--best") == message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--data", "drawn", "--out", ""],
+        ["train", "--resume", ""],
+        ["train", "--task", ""],
+        ["sweep", "--data", "drawn", "--out", ""],
+        ["compare", ""],
+        ["eval", ""],
+        ["play", ""],
+        ["data", "--data-dir", ""],
+    ],
+)
+def test_an_empty_text_is_no_path(words, tmp_path, monkeypatch):
+    """Of a variable of the shell that is not set: it would be the folder that one is in."""
+    monkeypatch.chdir(tmp_path)
+    assert "expected a path, got an empty text" in refusal(2, *words)
+    assert not list(tmp_path.iterdir())

@@ -75,14 +75,15 @@ def test_pictures_have_the_name_of_their_folder_and_no_two_runs_one_name(tmp_pat
             for number in range(2):
                 Image.new("L", (28, 28), 10 * number + len(where)).save(tmp_path / where / label / f"{number}.png")
     here, there = (str(tmp_path / where) for where in ("here/mine", "there/mine"))
-    assert list(configs(data=None, task=[here])) == ["mine_rotation_blog_seed=0"]
+    assert list(configs(task=[here, "R"])) == ["mine_rotation_blog_seed=0", "R_rotation_blog_seed=0"]
     with pytest.raises(BadArgument, match="two that would be mine_rotation_blog_seed=0"):
         configs(data=None, task=[here, there])
 
 
 def test_the_grids_of_a_file(tmp_path):
     file = tmp_path / "two.toml"
-    file.write_text('data = "drawn"\nseeds = 2\n[[grid]]\ntask = ["R", "E"]\n[[grid]]\ntask = "P"\nlr = 0.01\n')
+    text = 'data = "drawn"\nseeds = 2\n[[grid]]\ntask = ["R", "E"]\n[[grid]]\ntask = "P"\nlr = 0.01\n'
+    file.write_text(text, "utf-8-sig")
     assert grid.read(file) == [
         ["--data", "drawn", "--seeds", "2", "--task", "R", "E"],
         ["--data", "drawn", "--seeds", "2", "--task", "P", "--lr", "0.01"],
