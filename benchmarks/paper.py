@@ -1,0 +1,255 @@
+"""Put the runs of the paper's experiments into docs/paper.md: numbers, tables and pictures.
+
+    npstn sweep examples/paper/table1.toml --out runs/table1
+    python -m benchmarks.paper runs/table1/*
+
+Each run is measured on its test set, and is a line in docs/paper.csv, which keeps the lines of runs that are not named.
+From these lines the command writes the tables of docs/paper.md, between the marks there. It draws the pictures of those
+tasks of which it is given runs behind every transformer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import paper_pictures, paper_runs, tables
+from npstn import runs
+from npstn.runs.sweep import LAST
+from npstn.storage import write_whole
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, LINES, PICTURES = DOCS / "paper.md", DOCS / "paper.csv", DOCS / "pictures"
+
+TASKS = "R", "RTS", "P", "E"
+# How strong the distortions of the tables are; of P, other strengths are measured too.
+STRENGTHS = {"R": "90", "RTS": "45", "P": "2.5", "E": "1.5", "cluttered": "16", "addition": "45"}
+KINDS = "affine", "projective", "tps"
+# Test errors in percent: Jaderberg et al. 2015, table 1 and section 4.1.
+OF_THE_PAPER = {
+    ("fcn", "none"): (2.1, 5.2, 3.1, 3.2),
+    ("cnn", "none"): (1.2, 0.8, 1.5, 1.4),
+    ("fcn", "affine"): (1.2, 0.8, 1.5, 2.7),
+    ("fcn", "projective"): (1.3, 0.9, 1.4, 2.6),
+    ("fcn", "tps"): (1.1, 0.8, 1.4, 2.4),
+    ("cnn", "affine"): (0.7, 0.5, 0.8, 1.2),
+    ("cnn", "projective"): (0.8, 0.6, 0.8, 1.3),
+    ("cnn", "tps"): (0.7, 0.5, 0.8, 1.1),
+}
+OF_CLUTTERED = {("fcn", "none"): 13.2, ("cnn", "none"): 3.5, ("fcn", "affine"): 2.0, ("cnn", "affine"): 1.7}
+# Of its appendix: addition, behind one transformer and behind two; without one, its CNN.
+OF_ADDITION = {"none": (14.7, None), "affine": (22.6, 9.0), "projective": (18.5, 5.9), "tps": (19.1, 5.8)}
+
+
+class Lines:
+    """The lines of docs/paper.csv: what was measured of each run."""
+
+    def __init__(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        self.lines = list(lines)
+
+    def of(self, **what: Any) -> Lines:
+        """Those with these entries."""
+        return Lines(line for line in self.lines if all(line[name] == str(value) for name, value in what.items()))
+
+    def values(self, column: str) -> np.ndarray:
+        """A column of those that have a number there, (N,)."""
+        return np.array([float(line[column]) for line in self.lines if line[column] != ""])
+
+    def mean(self, column: str, form: str = ".2f", spread: bool = False) -> str:
+        """The mean over the lines, with their standard deviation if asked for; "" where there is none."""
+        values = self.values(column)
+        if not len(values):
+            return ""
+        deviation = f" ± {np.std(values, ddof=1):{form}}" if spread and len(values) > 1 else ""
+        return f"{np.mean(values):{form}}{deviation}"
+
+
+def cell(lines: Lines, paper: float | None) -> str:
+    """The mean error over the seeds with its spread, and the paper's in brackets."""
+    ours = lines.mean("error", spread=True) or "not run"
+    return ours if paper is None else f"{ours} ({paper:g})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)) + "\n"
+
+
+def name_of(network: str, kind: str) -> str:
+    """The paper's name of a network.
+
+    >>> name_of("cnn", "none"), name_of("fcn", "tps")
+    ('CNN', 'ST-FCN tps')
+    """
+    return network.upper() if kind == "none" else f"ST-{network.upper()} {kind}"
+
+
+def of_task(lines: Lines, task: str) -> Lines:
+    return lines.of(task=task, strength=STRENGTHS[task])
+
+
+def table_1(lines: Lines) -> str:
+    rows = []
+    for (network, kind), papers in OF_THE_PAPER.items():
+        of = lines.of(network=network, transformer=kind)
+        cells = (cell(of_task(of, task), paper) for task, paper in zip(TASKS, papers, strict=True))
+        rows.append([name_of(network, kind), *cells])
+    return table(["error in percent", *TASKS], rows)
+
+
+def seconds(lines: Lines) -> str:
+    """The seconds of a run, and the epochs."""
+    rows = []
+    for network, kind in OF_THE_PAPER:
+        of = lines.of(network=network, transformer=kind)
+        rows.append([name_of(network, kind), *(of_task(of, task).mean("seconds", ".0f") for task in TASKS)])
+    rows.append(["epochs", *(of_task(lines, task).mean("epochs", ".0f") for task in TASKS)])
+    return table(["seconds", *TASKS], rows)
+
+
+def doings(lines: Lines) -> str:
+    """What the transformers of table 1 do, in front of the CNN."""
+    columns = "angle_undone", "scale_undone", "zoom", "alike_given", "alike_transformed", "alike_upright"
+    return _of_kinds(lines, ["angle undone", "scale undone", "zoom", "alike: given", "handed on", "upright"], columns)
+
+
+def upright(lines: Lines) -> str:
+    return _of_kinds(lines, ["error, %", "turned by, degrees"], ("upright_error", "upright_angle"), ("none", *KINDS))
+
+
+def hurts(lines: Lines) -> str:
+    """The images that a transformer loses and gains, and the class for which it does the least."""
+    head, rows = ["task", "transformer", "lost", "gained", "misread in all, alone -> behind it, by digit"], []
+    for task in TASKS:
+        of = of_task(lines, task).of(network="cnn")
+        alone = _by_class(of.of(transformer="none"))
+        for kind in KINDS:
+            behind = of.of(transformer=kind)
+            if len(alone) and behind.lines:
+                changes = (f"{a:.0f} -> {b:.0f}" for a, b in zip(alone, _by_class(behind), strict=True))
+                by_digit = ", ".join(f"{digit}: {change}" for digit, change in enumerate(changes))
+                rows.append([task, kind, behind.mean("lost", ".0f"), behind.mean("gained", ".0f"), by_digit])
+    return table(head, rows)
+
+
+def _by_class(lines: Lines) -> np.ndarray:
+    """How many images of each class are misread: the mean over the seeds; (0,) without any."""
+    counts = [np.array(line["class_errors"].split(), float) for line in lines.lines]
+    return np.mean(counts, axis=0) if counts else np.zeros(0)
+
+
+def _of_kinds(lines: Lines, head: Sequence[str], columns: Sequence[str], kinds: Sequence[str] = KINDS) -> str:
+    """Some columns for each task and each transformer in front of the CNN, where there are runs."""
+    rows = []
+    for task in TASKS:
+        for kind in kinds:
+            of = of_task(lines, task).of(network="cnn", transformer=kind)
+            if of.lines:
+                rows.append([task, kind, *(of.mean(column) for column in columns)])
+    return table(["task", "transformer", *head], rows)
+
+
+def cluttered(lines: Lines) -> str:
+    of = of_task(lines, "cluttered")
+    rows = []
+    for (network, kind), paper in OF_CLUTTERED.items():
+        these = of.of(network=network, transformer=kind)
+        rows.append([name_of(network, kind), cell(these, paper), these.mean("seconds", ".0f")])
+    return table(["60 x 60, cluttered", "error in percent", "seconds"], rows)
+
+
+def addition(lines: Lines) -> str:
+    of, rows = of_task(lines, "addition").of(network="cnn"), []
+    for kind, papers in OF_ADDITION.items():
+        cells = (cell(of.of(transformer=kind, parallel=k), paper) for k, paper in enumerate(papers, 1))
+        rows.append([name_of("cnn", kind), *(text for text, _ in zip(cells, papers) if _ is not None)])
+    return table(["addition, error in percent", "one transformer", "two side by side"], rows)
+
+
+BLOCKS = {
+    "table 1": table_1,
+    "seconds": seconds,
+    "doings": doings,
+    "upright": upright,
+    "hurts": hurts,
+    "cluttered": cluttered,
+    "addition": addition,
+}
+
+
+def written(page: str, lines: Lines) -> str:
+    """The page with its tables made from these lines; those that have no mark in the page are left out."""
+    for name, block in BLOCKS.items():
+        mark = f"<!-- {name}: written by python -m benchmarks.paper -->\n"
+        if mark in page:
+            page = tables.written(page, mark, block(lines))
+    return page
+
+
+def measure(folders: Iterable[Path], data_dir: Path | None) -> Iterator[dict[str, str]]:
+    """The lines of some runs; a classifier alone comes before the same one behind a transformer."""
+    alone: dict[tuple[str, ...], set[int]] = {}
+    for folder in sorted(folders, key=lambda folder: runs.read_config(folder).model["transformer"] != "none"):
+        run = paper_runs.read(folder, data_dir)
+        same = tuple(str(run.line[name]) for name in ("task", "strength", "network", "epochs", "seed"))
+        line, wrong = paper_runs.measured(run, folder, alone.get(same))
+        if run.line["transformer"] == "none":
+            alone[same] = wrong
+        print(folder)
+        yield {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in line.items()}
+
+
+def draw(folders: Iterable[Path], data_dir: Path | None) -> None:
+    """The pictures of the tasks of which there are runs of the paper's CNN with seed 0, alone and behind affine."""
+    of: dict[str, dict[str, Path]] = {}
+    for folder in folders:
+        config = runs.read_config(folder)
+        (strength,) = (config.task[name] for name in config.task if name not in ("name", "source"))
+        task = config.task["name"]
+        if config.model["network"] == "cnn" and config.seed == 0 and f"{strength:g}" == STRENGTHS.get(task):
+            of.setdefault(task, {})[config.model["transformer"]] = folder
+    for task, kinds in of.items():
+        if not {"none", "affine"} <= kinds.keys() or task == "addition":
+            continue
+        opened = {kind: paper_runs.read(kinds[kind], data_dir) for kind in ("none", *KINDS) if kind in kinds}
+        alone = opened.pop("none")
+        figures = {f"paper_{task}.png": paper_pictures.distortion(opened)}
+        figures[f"paper_{task}_hurt.png"] = paper_pictures.hurt(alone, opened["affine"])
+        for name, figure in figures.items():
+            figure.savefig(PICTURES / name, dpi=110)
+            print(PICTURES / name)
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=(__doc__ or "").splitlines()[0])
+    none = "run folders; those that are not done are left out; without any, only the tables are written"
+    parser.add_argument("folders", type=Path, nargs="*", metavar="RUN", help=none)
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    options = parser.parse_args(words)
+    folders = [folder for folder in options.folders if runs.is_run(folder) and (folder / LAST).exists()]
+    known = Lines(csv.DictReader(LINES.read_text().splitlines())) if LINES.exists() else Lines([])
+    by_key = {_key(line): line for line in known.lines}
+    for line in measure(folders, options.data_dir):
+        by_key[_key(line)] = line
+    lines = Lines(by_key[key] for key in sorted(by_key))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, (*paper_runs.KEYS, *paper_runs.MEASURED), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines.lines)
+    write_whole(LINES, text.getvalue().encode())
+    draw(folders, options.data_dir)
+    write_whole(PAGE, written(PAGE.read_text(encoding="utf-8"), lines).encode())
+    print(PAGE)
+
+
+def _key(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[name] for name in paper_runs.KEYS)
+
+
+if __name__ == "__main__":
+    main()

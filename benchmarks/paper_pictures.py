@@ -1,0 +1,64 @@
+"""The pictures of docs/paper.md: what each transformer does to each distortion, and which digits it spoils."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.paper_runs import Run, averages, transformed
+from npstn.training.metrics import evaluate
+
+Rows = Mapping[str, tuple[np.ndarray, np.ndarray]]  # title -> a digit of each class, their averages; (10, 1, H, W)
+
+
+def distortion(kinds: Mapping[str, Run]) -> Figure:
+    """A digit of each class, and the averages of the classes: upright, distorted, and as each transformer hands it on.
+
+    Args:
+        kinds: name of a transformer -> a run of the same task and seed.
+    """
+    first = next(iter(kinds.values()))
+    labels = first.test.labels
+    shown = [int(np.flatnonzero(labels == label)[0]) for label in range(len(first.task.classes))]
+
+    def row(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images[shown], averages(images, labels)
+
+    rows = {"upright": row(first.upright), "distorted": row(first.test.images)}
+    return _drawn({**rows, **{name: row(transformed(run.net, run.test.images)) for name, run in kinds.items()}})
+
+
+def _drawn(rows: Rows) -> Figure:
+    figure = Figure(figsize=(11, 0.62 * len(rows) + 0.35), layout="constrained")
+    halves = figure.subplots(len(rows), 2, squeeze=False)
+    for axes, (name, both) in zip(halves, rows.items(), strict=True):
+        for half, images in zip(axes, both, strict=True):
+            half.imshow(np.concatenate(list(images[:, 0]), axis=1), cmap="gray", vmin=0, vmax=1)
+            half.set(xticks=[], yticks=[])
+        axes[1].images[0].set_clim(0, 0.8)  # an average is nowhere white
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    halves[0, 0].set_title("a test digit of each class", fontsize=10)
+    halves[0, 1].set_title("the average of all test digits of each class", fontsize=10)
+    return figure
+
+
+def hurt(alone: Run, behind: Run, most: int = 10) -> Figure:
+    """Test digits that a classifier alone reads right, and one behind a transformer misreads: the highest losses."""
+    labels = alone.test.labels
+    scores = [evaluate(run.net, run.test) for run in (alone, behind)]
+    lost = (scores[0].answers == labels) & (scores[1].answers != labels)
+    worst = np.argsort(-np.where(lost, scores[1].losses, -1))[: min(most, lost.sum())]
+    figure = Figure(figsize=(11, 2.6), layout="constrained")
+    panels = figure.subplots(2, len(worst), squeeze=False)
+    after = transformed(behind.net, behind.test.images[worst])
+    for column, number, image in zip(panels.T, worst, after, strict=True):
+        for axes, drawn in zip(column, (behind.test.images[number], image), strict=True):
+            axes.imshow(drawn[0], cmap="gray", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+        column[0].set_title(f"a {labels[number]}", fontsize=10)
+        column[1].set_xlabel(f"read as {scores[1].answers[number]}", fontsize=10)
+    panels[0, 0].set_ylabel("given", rotation=0, ha="right", va="center")
+    panels[1, 0].set_ylabel("handed on", rotation=0, ha="right", va="center")
+    return figure
