@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,21 @@ def addition(lines: Lines) -> str:
     return table(["addition, error in percent", "one transformer", "two side by side"], rows)
 
 
+def _accuracy(lines: Lines) -> str:
+    return f"{100 - lines.values('error').mean():.2f}" if lines.lines else "not run"
+
+
+def curves(lines: Lines) -> str:
+    """The accuracies of splines with K x K points, as in the curves of WarBean/tps_stn_pytorch."""
+    of, angles = lines.of(task="rotated", recipe="tps_stn"), ("45", "60", "90")
+    kinds = {"no transformer": of.of(transformer="none")}
+    for K, bounded in itertools.product(range(2, 7), (0, 1)):
+        name = f"{K} x {K} points{', bounded' if bounded else ''}"
+        kinds[name] = of.of(of_transformer=f"grid_size={K} span=0.9 bounded={bounded}")
+    rows = [[name, *(_accuracy(these.of(strength=angle)) for angle in angles)] for name, these in kinds.items()]
+    return table(["accuracy in percent", *(f"up to {angle}°" for angle in angles)], rows)
+
+
 BLOCKS = {
     "table 1": table_1,
     "seconds": seconds,
@@ -179,6 +195,7 @@ BLOCKS = {
     "hurts": hurts,
     "cluttered": cluttered,
     "addition": addition,
+    "curves": curves,
 }
 
 
@@ -196,7 +213,7 @@ def measure(folders: Iterable[Path], data_dir: Path | None) -> Iterator[dict[str
     alone: dict[tuple[str, ...], set[int]] = {}
     for folder in sorted(folders, key=lambda folder: runs.read_config(folder).model["transformer"] != "none"):
         run = paper_runs.read(folder, data_dir)
-        same = tuple(str(run.line[name]) for name in ("task", "strength", "network", "epochs", "seed"))
+        same = tuple(str(run.line[name]) for name in ("task", "strength", "network", "recipe", "epochs", "seed"))
         line, wrong = paper_runs.measured(run, folder, alone.get(same))
         if run.line["transformer"] == "none":
             alone[same] = wrong

@@ -18,7 +18,7 @@ from npstn.tasks import Batch, Task, base
 from npstn.tasks.rts import similar
 from npstn.training.metrics import evaluate, look, misread
 
-KEYS = "task", "strength", "network", "transformer", "of_transformer", "parallel", "epochs", "seed"
+KEYS = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe", "epochs", "seed"
 MEASURED = (
     "error",  # percent of the test images
     "seconds",  # of the training with the tests after each epoch
@@ -54,8 +54,9 @@ def read(folder: Path, data_dir: Path | None = None) -> Run:
     (strength,) = task.chosen.values()
     model = config.model
     settings = (f"{name}={model[name]:g}" for name in model if name in ("grid_size", "span", "bounded"))
-    keys = task.name, f"{strength:g}", model["network"], model["transformer"], " ".join(settings), model["parallel"]
-    line = dict(zip(KEYS, (*keys, len(runs.read_metrics(folder)["epoch"]), config.seed), strict=True))
+    what = task.name, f"{strength:g}", model["network"], model["transformer"], " ".join(settings), model["parallel"]
+    how = config.recipe_name, len(runs.read_metrics(folder)["epoch"]), config.seed
+    line = dict(zip(KEYS, (*what, *how), strict=True))
     images = task.source.test[0]
     upright = base.planes(images) if task.image[1:] == images.shape[1:3] else similar(images, {}, task.image[1:])
     return Run(line, runs.load_net(folder, config), task, task.test(), upright)

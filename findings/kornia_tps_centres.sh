@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kornia 0.9.0, get_tps_transform and warp_points_tps, used as their docstrings say: the map goes through its points, but
-# is not the thin-plate spline through them. Its kernels stand at the target points, where the spline has them at the
+# kornia 0.9.0, get_tps_transform and warp_points_tps, used as their docstrings say: the map goes through its points,
+# but is not the thin-plate spline through them. Its kernels stand at the target points, where the spline has them at the
 # source points. So it bends more, and is not linear in the targets: with far moves, places between the control points
 # leave the image. SciPy's RBFInterpolator and scikit-image's ThinPlateSplineTransform give the spline.
 #
@@ -9,7 +9,8 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet "numpy==2.4.6" "scipy==1.17.1" "scikit-image==0.26.0" "kornia==0.9.0" "torch==2.13.0"
+"$work/venv/bin/pip" install --quiet "numpy==2.4.6" "scipy==1.17.1" "scikit-image==0.26.0" \
+    "kornia==0.9.0" "torch==2.13.0"
 "$work/venv/bin/python" - <<'PYTHON' 2> "$work/warnings" | tee "$work/seen"
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ for move in (0.02, 0.1, 0.2):
     twice = source + 2 * (target - source)  # a spline is linear in its targets
     linear = np.abs(2 * kornia(target, elsewhere) - elsewhere - kornia(twice, elsewhere)).max()
     off = np.abs(kornia(target, elsewhere) - spline).max()
-    print(f"moved by {move}: off SciPy's spline by {off:.3f}, scikit-image by {np.abs(other - spline).max():.3f};", end=" ")
+    apart = np.abs(other - spline).max()
+    print(f"moved by {move}: off SciPy's spline by {off:.3f}, scikit-image by {apart:.3f};", end=" ")
     print(f"twice the moves are off twice the change by {linear:.3f}")
 PYTHON
 diff "$work/seen" - <<'SEEN'
