@@ -5,7 +5,7 @@
 
 Each run is measured on its test set, and is a line in docs/paper.csv, which keeps the lines of runs that are not named.
 From these lines the command writes the tables of docs/paper.md, between the marks there. It draws the pictures of those
-tasks of which it is given runs behind every transformer.
+tasks of which it is given runs of the paper's CNN with seed 0, alone and behind every transformer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import paper_pictures, paper_runs, tables
 from npstn import runs
-from npstn.runs.sweep import LAST
+from npstn.cli import arguments
 from npstn.storage import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -31,6 +31,7 @@ PAGE, LINES, PICTURES = DOCS / "paper.md", DOCS / "paper.csv", DOCS / "pictures"
 TASKS = "R", "RTS", "P", "E"
 # How strong the distortions of the tables are; of P, other strengths are measured too.
 STRENGTHS = {"R": "90", "RTS": "45", "P": "2.5", "E": "1.5", "cluttered": "16", "addition": "45"}
+SPLINE = "grid_size=4 span=0.9 bounded=0"
 KINDS = "affine", "projective", "tps"
 # Test errors in percent: Jaderberg et al. 2015, table 1 and section 4.1.
 OF_THE_PAPER = {
@@ -60,7 +61,7 @@ class Lines:
 
     def values(self, column: str) -> np.ndarray:
         """A column of those that have a number there, (N,)."""
-        return np.array([float(line[column]) for line in self.lines if line[column] != ""])
+        return np.array([float(line[column]) for line in self.lines if line.get(column, "") != ""])
 
     def mean(self, column: str, form: str = ".2f", spread: bool = False) -> str:
         """The mean over the lines, with their standard deviation if asked for; "" where there is none."""
@@ -71,10 +72,11 @@ class Lines:
         return f"{np.mean(values):{form}}{deviation}"
 
 
-def cell(lines: Lines, paper: float | None) -> str:
+def cell(lines: Lines, paper: float) -> str:
     """The mean error over the seeds with its spread, and the paper's in brackets."""
     ours = lines.mean("error", spread=True) or "not run"
-    return ours if paper is None else f"{ours} ({paper:g})"
+    few = f", {len(lines.lines)} of 3 seeds" if 0 < len(lines.lines) < 3 else ""
+    return f"{ours} ({paper:.1f}){few}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -90,8 +92,10 @@ def name_of(network: str, kind: str) -> str:
     return network.upper() if kind == "none" else f"ST-{network.upper()} {kind}"
 
 
-def of_task(lines: Lines, task: str) -> Lines:
-    return lines.of(task=task, strength=STRENGTHS[task])
+def of_task(lines: Lines, task: str, parallel: int = 1) -> Lines:
+    """The runs of a task that have a place in the tables."""
+    of = lines.of(task=task, strength=STRENGTHS[task], recipe="fast", parallel=parallel)
+    return Lines(line for line in of.lines if line["of_transformer"] in ("", SPLINE))
 
 
 def table_1(lines: Lines) -> str:
@@ -104,11 +108,15 @@ def table_1(lines: Lines) -> str:
 
 
 def seconds(lines: Lines) -> str:
-    """The seconds of a run, and the epochs."""
+    """The seconds of the quickest of the runs, and the epochs."""
+
+    def quickest(of: Lines) -> str:
+        return f"{of.values('seconds').min():.0f}" if of.lines else ""
+
     rows = []
     for network, kind in OF_THE_PAPER:
         of = lines.of(network=network, transformer=kind)
-        rows.append([name_of(network, kind), *(of_task(of, task).mean("seconds", ".0f") for task in TASKS)])
+        rows.append([name_of(network, kind), *(quickest(of_task(of, task)) for task in TASKS)])
     rows.append(["epochs", *(of_task(lines, task).mean("epochs", ".0f") for task in TASKS)])
     return table(["seconds", *TASKS], rows)
 
@@ -116,32 +124,33 @@ def seconds(lines: Lines) -> str:
 def doings(lines: Lines) -> str:
     """What the transformers of table 1 do, in front of the CNN."""
     columns = "angle_undone", "scale_undone", "zoom", "alike_given", "alike_transformed", "alike_upright"
-    return _of_kinds(lines, ["angle undone", "scale undone", "zoom", "alike: given", "handed on", "upright"], columns)
+    head = "angle undone", "scale undone", "zoom", "alike: given", "alike: handed on", "alike: upright"
+    return _of_kinds(lines, head, columns)
 
 
 def upright(lines: Lines) -> str:
-    return _of_kinds(lines, ["error, %", "turned by, degrees"], ("upright_error", "upright_angle"), ("none", *KINDS))
+    """What the networks of table 1 do to digits that nothing has distorted."""
+    head = "error, %", "turned by, each seed, °", "classes apart, °", "spread, °", "slant undone", "spread of the scale"
+    spreads = "upright_angle_spread", "slant_undone", "upright_scale_spread"
+    columns = "upright_error", "upright_angle", "upright_angle_of_classes", *spreads
+    return _of_kinds(lines, head, columns, ("none", *KINDS))
 
 
 def hurts(lines: Lines) -> str:
-    """The images that a transformer loses and gains, and the class for which it does the least."""
-    head, rows = ["task", "transformer", "lost", "gained", "misread in all, alone -> behind it, by digit"], []
+    """The images that a transformer loses and gains, and how many of each digit are misread."""
+    rows = []
     for task in TASKS:
-        of = of_task(lines, task).of(network="cnn")
-        alone = _by_class(of.of(transformer="none"))
-        for kind in KINDS:
-            behind = of.of(transformer=kind)
-            if len(alone) and behind.lines:
-                changes = (f"{a:.0f} -> {b:.0f}" for a, b in zip(alone, _by_class(behind), strict=True))
-                by_digit = ", ".join(f"{digit}: {change}" for digit, change in enumerate(changes))
-                rows.append([task, kind, behind.mean("lost", ".0f"), behind.mean("gained", ".0f"), by_digit])
-    return table(head, rows)
+        for kind in ("none", *KINDS):
+            of = of_task(lines, task).of(network="cnn", transformer=kind)
+            if of.lines:
+                of_digits = (f"{count:.0f}" for count in _by_class(of))
+                rows.append([task, name_of("cnn", kind), of.mean("lost", ".0f"), of.mean("gained", ".0f"), *of_digits])
+    return table(["task", "network", "lost", "gained", *map(str, range(10))], rows)
 
 
 def _by_class(lines: Lines) -> np.ndarray:
-    """How many images of each class are misread: the mean over the seeds; (0,) without any."""
-    counts = [np.array(line["class_errors"].split(), float) for line in lines.lines]
-    return np.mean(counts, axis=0) if counts else np.zeros(0)
+    """How many images of each class are misread: the mean over the runs."""
+    return np.mean([np.array(line["class_errors"].split(), float) for line in lines.lines], axis=0)
 
 
 def _of_kinds(lines: Lines, head: Sequence[str], columns: Sequence[str], kinds: Sequence[str] = KINDS) -> str:
@@ -151,7 +160,9 @@ def _of_kinds(lines: Lines, head: Sequence[str], columns: Sequence[str], kinds: 
         for kind in kinds:
             of = of_task(lines, task).of(network="cnn", transformer=kind)
             if of.lines:
-                rows.append([task, kind, *(of.mean(column) for column in columns)])
+                each = ", ".join(f"{value:.1f}" for value in of.values("upright_angle"))
+                cells = (each if column == "upright_angle" else of.mean(column) for column in columns)
+                rows.append([task, kind, *cells])
     return table(["task", "transformer", *head], rows)
 
 
@@ -165,10 +176,11 @@ def cluttered(lines: Lines) -> str:
 
 
 def addition(lines: Lines) -> str:
-    of, rows = of_task(lines, "addition").of(network="cnn"), []
+    rows = []
     for kind, papers in OF_ADDITION.items():
-        cells = (cell(of.of(transformer=kind, parallel=k), paper) for k, paper in enumerate(papers, 1))
-        rows.append([name_of("cnn", kind), *(text for text, _ in zip(cells, papers) if _ is not None)])
+        of = lines.of(network="cnn", transformer=kind)
+        of_each = ((paper, of_task(of, "addition", parallel)) for parallel, paper in enumerate(papers, 1))
+        rows.append([name_of("cnn", kind), *("" if paper is None else cell(these, paper) for paper, these in of_each)])
     return table(["addition, error in percent", "one transformer", "two side by side"], rows)
 
 
@@ -222,21 +234,24 @@ def measure(folders: Iterable[Path], data_dir: Path | None) -> Iterator[dict[str
 
 
 def draw(folders: Iterable[Path], data_dir: Path | None) -> None:
-    """The pictures of the tasks of which there are runs of the paper's CNN with seed 0, alone and behind affine."""
+    """The pictures of the tasks of which there are runs of the paper's CNN with seed 0, alone and behind all kinds."""
     of: dict[str, dict[str, Path]] = {}
     for folder in folders:
         config = runs.read_config(folder)
+        task, model = config.task["name"], config.model
         (strength,) = (config.task[name] for name in config.task if name not in ("name", "source"))
-        task = config.task["name"]
-        if config.model["network"] == "cnn" and config.seed == 0 and f"{strength:g}" == STRENGTHS.get(task):
-            of.setdefault(task, {})[config.model["transformer"]] = folder
+        usual = f"{strength:g}" == STRENGTHS.get(task) and config.recipe_name == "fast"
+        if usual and (model["network"], model["parallel"], config.seed) == ("cnn", 1, 0):
+            of.setdefault(task, {})[model["transformer"]] = folder
     for task, kinds in of.items():
-        if not {"none", "affine"} <= kinds.keys() or task == "addition":
+        if task not in TASKS or not {"none", *KINDS} <= kinds.keys():
             continue
-        opened = {kind: paper_runs.read(kinds[kind], data_dir) for kind in ("none", *KINDS) if kind in kinds}
+        opened = {kind: paper_runs.read(kinds[kind], data_dir) for kind in ("none", *KINDS)}
         alone = opened.pop("none")
         figures = {f"paper_{task}.png": paper_pictures.distortion(opened)}
-        figures[f"paper_{task}_hurt.png"] = paper_pictures.hurt(alone, opened["affine"])
+        hurt = paper_pictures.hurt(alone, opened["affine"])
+        if hurt is not None:
+            figures[f"paper_{task}_hurt.png"] = hurt
         for name, figure in figures.items():
             figure.savefig(PICTURES / name, dpi=110)
             print(PICTURES / name)
@@ -244,24 +259,31 @@ def draw(folders: Iterable[Path], data_dir: Path | None) -> None:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=(__doc__ or "").splitlines()[0])
-    none = "run folders; those that are not done are left out; without any, only the tables are written"
-    parser.add_argument("folders", type=Path, nargs="*", metavar="RUN", help=none)
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the folder of MNIST's files, or NPSTN_DATA_DIR")
+    none = "run folders; without any, only the tables are written"
+    parser.add_argument("folders", type=arguments.path, nargs="*", metavar="RUN", help=none)
+    arguments.add_data_dir(parser)
     options = parser.parse_args(words)
-    folders = [folder for folder in options.folders if runs.is_run(folder) and (folder / LAST).exists()]
-    known = Lines(csv.DictReader(LINES.read_text().splitlines())) if LINES.exists() else Lines([])
-    by_key = {_key(line): line for line in known.lines}
+    reasons = {folder: paper_runs.why_not(folder) for folder in options.folders}
+    for folder, reason in reasons.items():
+        if reason:
+            print(f"left out: {folder}: {reason}")
+    folders = [folder for folder, reason in reasons.items() if not reason]
+    known = csv.DictReader(LINES.read_text().splitlines()) if LINES.exists() else []
+    by_key = {_key(line): line for line in known}
     for line in measure(folders, options.data_dir):
+        before = by_key.get(_key(line))
+        if before is not None and line["lost"] == "" and line["error"] == before["error"]:
+            line |= {name: before[name] for name in ("lost", "gained")}  # the classifier alone was named another time
         by_key[_key(line)] = line
     lines = Lines(by_key[key] for key in sorted(by_key))
     text = io.StringIO()
-    writer = csv.DictWriter(text, (*paper_runs.KEYS, *paper_runs.MEASURED), lineterminator="\n")
+    writer = csv.DictWriter(text, (*paper_runs.KEYS, *paper_runs.MEASURED), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines.lines)
     write_whole(LINES, text.getvalue().encode())
-    draw(folders, options.data_dir)
     write_whole(PAGE, written(PAGE.read_text(encoding="utf-8"), lines).encode())
     print(PAGE)
+    draw(folders, options.data_dir)
 
 
 def _key(line: Mapping[str, str]) -> tuple[str, ...]:

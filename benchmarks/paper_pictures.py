@@ -44,11 +44,16 @@ def _drawn(rows: Rows) -> Figure:
     return figure
 
 
-def hurt(alone: Run, behind: Run, most: int = 10) -> Figure:
-    """Test digits that a classifier alone reads right, and one behind a transformer misreads: the highest losses."""
+def hurt(alone: Run, behind: Run, most: int = 10) -> Figure | None:
+    """Test digits that a classifier alone reads right, and one behind a transformer misreads: the highest losses.
+
+    None where there are no such digits.
+    """
     labels = alone.test.labels
     scores = [evaluate(run.net, run.test) for run in (alone, behind)]
     lost = (scores[0].answers == labels) & (scores[1].answers != labels)
+    if not lost.any():
+        return None
     worst = np.argsort(-np.where(lost, scores[1].losses, -1))[: min(most, lost.sum())]
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     panels = figure.subplots(2, len(worst), squeeze=False)

@@ -8,6 +8,7 @@ from command import small_world
 
 from benchmarks import paper, paper_runs
 from npstn import runs
+from npstn.training import evaluate
 
 
 def lines():
@@ -21,16 +22,19 @@ def test_the_page_has_the_tables_that_its_lines_give():
 
 
 def test_the_runs_of_a_cell_are_alike_but_for_the_seed():
-    names = [name for name in paper_runs.KEYS if name not in ("epochs", "seed")]
-    epochs = {}
+    cells = {}
     for line in lines().lines:
-        epochs.setdefault(tuple(line[name] for name in names), set()).add(line["epochs"])
-    assert all(len(counts) == 1 for counts in epochs.values())
+        shown = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe"
+        cells.setdefault(tuple(line[name] for name in shown), []).append(line)
+    for of in cells.values():
+        assert len({line["epochs"] for line in of}) == 1
+        assert len({line["seed"] for line in of}) == len(of)
 
 
 def test_a_cell_has_the_mean_the_spread_and_the_number_of_the_paper():
     of = paper.Lines({"error": error} for error in ("1.0", "1.2", "1.4"))
     assert paper.cell(of, 0.7) == "1.20 ± 0.20 (0.7)"
+    assert paper.cell(paper.Lines(of.lines[:2]), 2) == "1.10 ± 0.14 (2.0), 2 of 3 seeds"
     assert paper.cell(paper.Lines([]), 0.7) == "not run (0.7)"
 
 
@@ -45,8 +49,9 @@ def test_what_is_measured_of_a_run(trained):
     assert sum(map(int, line["class_errors"].split())) == len(wrong)
     assert line["lost"] - line["gained"] == len(wrong) - 2
     assert run.upright.shape == run.test.images.shape and 0 < line["alike_given"] < 1
-    # The slope is the correlation in units of the spreads.
-    assert np.sign(line["angle_undone"]) == -np.sign(metrics["angle_correlation"][-1])
+    found = evaluate(run.net, run.test).found["angle_deg"]
+    slope = metrics["angle_correlation"][-1] * found.std() / run.test.truth["angle_deg"].std()
+    assert line["angle_undone"] == pytest.approx(-slope, rel=1e-3)
     assert [line[name] for name in paper_runs.KEYS] == ["rotated", "30", "blog", "rotation", "", 1, "fast", 2, 3]
 
 
@@ -54,6 +59,9 @@ def test_how_much_is_undone():
     true = np.array([-30.0, 0, 10, 40])
     assert paper_runs.undone(-1.25 * true + 20, true) == pytest.approx(1.25)  # it over-rotates, and turns all by 20
     assert paper_runs.undone(np.array([30.0, 0, -10, np.inf]), true) == pytest.approx(1)
+    assert np.isnan(paper_runs.undone(true, np.zeros(4)))
+    turned = (-0.75 * true + 170 + 180) % 360 - 180  # some of them beyond 180 degrees
+    assert paper_runs.angle_undone(turned, true) == pytest.approx(0.75)
 
 
 def test_alike_is_the_share_of_the_energy_in_the_mean_of_a_class():
@@ -61,3 +69,9 @@ def test_alike_is_the_share_of_the_energy_in_the_mean_of_a_class():
     labels = np.array([0, 0, 1, 1])
     assert paper_runs.alike(same, labels) == pytest.approx(1)
     assert paper_runs.alike(5 * np.eye(4).reshape(4, 1, 2, 2), labels) == pytest.approx(0.5)
+
+
+def test_the_slant_is_what_a_shear_adds():
+    y, x = np.indices((41, 41)) - 20
+    leaning = [np.exp(-(((x - s * y) / 2) ** 2 + (y / 6) ** 2)) for s in (0.0, 0.3, -0.5)]
+    np.testing.assert_allclose(paper_runs.slants(np.stack(leaning)[:, None]), [0, 0.3, -0.5], atol=1e-3)

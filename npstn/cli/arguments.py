@@ -104,7 +104,7 @@ def number(kind: Callable[[str], Any], least: float, most: float, what: str) -> 
 def path(text: str) -> Path:
     """A path. The shell leaves a "~" as it is in --out=~/runs, and other programs everywhere.
 
-    An empty text, such as of a shell variable that is not set, would be the folder that one is in.
+    An empty text, such as of a shell variable that is not set, would be the current folder.
     """
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty text")

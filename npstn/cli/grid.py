@@ -39,7 +39,7 @@ def read(path: Path) -> list[list[str]]:
         entries = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark of byte order
     except OSError as error:
         raise BadArgument(f"argument FILE: {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of the encoding, and of endless numbers
         raise BadArgument(f"argument FILE: expected TOML in {path}, got something else: {error}") from None
     grids = entries.pop(GRID, [{}])
     if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):

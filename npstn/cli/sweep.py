@@ -102,9 +102,13 @@ def grids(options: argparse.Namespace) -> list[argparse.Namespace]:
         if {"seed", "seeds"} & given.keys():
             one["seed"] = one["seeds"] = None
     replaced = [{**one, **given} for one in of_file]
-    tasks = [[task for task in one["task"] or [] if task in given.get("task", [])] for one in of_file]
-    if any(tasks):  # a part of the file, each task as its own grid says
-        replaced = [{**one, "task": own} for one, own in zip(replaced, tasks, strict=True) if own]
+    asked, of_each = given.get("task", []), [one["task"] or [run_options.DEFAULTS["task"]] for one in of_file]
+    if there := {task for tasks in of_each for task in tasks} & set(asked):  # a part of the file
+        for task in asked:
+            if task not in there:
+                raise BadArgument(f"argument --task: expected tasks of {options.file}, got {task} among them")
+        chosen = [[task for task in tasks if task in asked] for tasks in of_each]
+        replaced = [{**one, "task": own} for one, own in zip(replaced, chosen, strict=True) if own]
     return [argparse.Namespace(**one) for one in replaced]
 
 

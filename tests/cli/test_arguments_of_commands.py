@@ -78,7 +78,7 @@ def test_a_run_of_an_older_npstn_has_no_best_weights(copy, tmp_path, command):
     ],
 )
 def test_an_empty_text_is_no_path(words, tmp_path, monkeypatch):
-    """Of a variable of the shell that is not set: it would be the folder that one is in."""
+    """Of a variable of the shell that is not set: it would be the current folder."""
     monkeypatch.chdir(tmp_path)
     assert "expected a path, got an empty text" in refusal(2, *words)
     assert not list(tmp_path.iterdir())

@@ -94,6 +94,7 @@ def test_the_grids_of_a_file(tmp_path):
     ("text", "said"),
     [
         ("task = ", "expected TOML in FILE, got something else"),
+        (f"epochs = {'9' * 5000}", "expected TOML in FILE, got something else"),
         ("task = true", "expected numbers or texts for task in FILE, got True"),
         ("task = []", "expected numbers or texts for task in FILE, got []"),
         ("grid = 3", "expected [[grid]] in FILE to begin a table"),
@@ -132,6 +133,10 @@ def test_a_task_on_the_command_line_chooses_among_the_grids(tmp_path):
     assert chosen("--task", "RTS") == [(["RTS"], [10])]
     assert chosen("--task", "RTS", "E", "--epochs", "5") == [(["E"], [5]), (["RTS"], [5])]
     assert chosen("--task", "P") == [(["P"], [20]), (["P"], [10])]  # none has it
+    with pytest.raises(BadArgument, match="--task: expected tasks of .*rows.toml, got P among them"):
+        chosen("--task", "R", "P")
+    file.write_text("[[grid]]\nepochs = 20\n[[grid]]\ntask = 'R'\nepochs = 10\n")
+    assert chosen("--task", "rotated") == [(["rotated"], [20])]
 
 
 PAPER = [("table1", 96), ("cluttered", 12), ("addition", 21), ("tps_stn_curves", 33)]
