@@ -62,8 +62,9 @@ def why_not(folder: Path) -> str:
     usual, recipe = RECIPES.get(config.recipe_name), config.recipe
     if config.task["source"] != "mnist":
         return "its images are not MNIST"
-    of_the_task = {"epochs": recipe.epochs, "localiser_factor": recipe.localiser_factor}
-    if usual is None or recipe != dataclasses.replace(usual, **of_the_task):
+    if usual is not None:  # the localiser's factor may be the task's
+        usual = dataclasses.replace(usual, epochs=recipe.epochs, localiser_factor=recipe.localiser_factor)
+    if recipe != usual:
         return "it is not trained as its recipe says"
     if not (folder / LAST).exists() or len(runs.read_metrics(folder)["epoch"]) < recipe.epochs:
         return "it is not done"
