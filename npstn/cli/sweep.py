@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds in which a scheduler must answer
 TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
 PICTURE = "errors.png"
+# Dask's own statistics, which nobody sees here: at its intervals of 10 and 20 ms, nearly a tenth of two cores.
+RARELY = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
 NEEDED = 'a sweep needs packages: pip install "npstn[sweep]"'
 
 
@@ -147,6 +153,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _client(options: argparse.Namespace) -> Iterator[Client]:
     """A client of the scheduler that was named, or of a cluster of processes on this machine."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of the workers: what they log, we say in one line
+    import dask
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
@@ -162,6 +169,7 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
+        dask.config.set(RARELY),
         LocalCluster(
             n_workers=options.workers or cores,
             threads_per_worker=1,

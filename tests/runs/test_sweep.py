@@ -15,8 +15,10 @@ import pytest
 from command import ROOT, change_config, npstn_, refusal, snapshot
 from kill_sweeps import kill_until_the_end
 from kills import contents
+from processes import run_python
 from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs, workers_of
 
+from npstn.cli.sweep import RARELY
 from npstn.runs import read_config
 from npstn.runs.sweep import Run
 
@@ -102,6 +104,21 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     assert err.count("\n") == 2 and "1 of 2 runs failed" in err and "the loss became" in err and str(out) in err
     assert len((out / "table.txt").read_text().splitlines()) == 2  # the head and the other run
     assert "lr=0.01" in said
+
+
+@long
+def test_the_workers_of_the_command_itself_keep_no_statistics():
+    code = f"""
+import argparse, dask
+from npstn.cli.sweep import _client
+
+def there():
+    return {{name: dask.config.get(name) for name in {list(RARELY)}}}
+
+with _client(argparse.Namespace(scheduler=None, workers=1)) as client:
+    print(*client.run(there).values())
+"""
+    assert run_python(code) == str(RARELY)
 
 
 def free_port():
