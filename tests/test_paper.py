@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from command import small_world
+from command import npstn_, small_world
 
 from benchmarks import paper, paper_runs
 from npstn import runs
@@ -53,6 +53,32 @@ def test_what_is_measured_of_a_run(trained):
     slope = metrics["angle_correlation"][-1] * found.std() / run.test.truth["angle_deg"].std()
     assert line["angle_undone"] == pytest.approx(-slope, rel=1e-3)
     assert [line[name] for name in paper_runs.KEYS] == ["rotated", "30", "blog", "rotation", "", 1, "fast", 2, 3]
+
+
+def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
+    """With less of a page, digits that the program drew, and one transformer for all."""
+    page = "<!-- doings: written by python -m benchmarks.paper -->\n\nold\n\n<!-- until here -->\n"
+    (tmp_path / "paper.md").write_text(page)
+    for name, path in {"PAGE": "paper.md", "LINES": "paper.csv", "PICTURES": ""}.items():
+        monkeypatch.setattr(paper, name, tmp_path / path)
+    monkeypatch.setattr(paper, "KINDS", ("affine",))
+    with small_world():
+        for kind in ("none", "affine"):
+            words = ["--task", "R", "--network", "cnn", "--transformer", kind, "--epochs", 1, "--data", "drawn"]
+            assert npstn_("train", *words, "--out", tmp_path / kind).status == 0
+        paper.main([str(tmp_path / "none")])
+        assert "its images are not MNIST" in capsys.readouterr().out
+        monkeypatch.setattr(paper_runs, "why_not", lambda folder: "")
+        paper.main([str(tmp_path / "affine"), str(tmp_path / "none")])
+        (alone, behind) = lines().of(transformer="none").lines + lines().of(transformer="affine").lines
+        misread = [sum(map(int, line["class_errors"].split())) for line in (alone, behind)]
+        assert int(behind["lost"]) - int(behind["gained"]) == misread[1] - misread[0]
+        assert f"| R | affine | {float(behind['angle_undone']):.2f} |" in paper.PAGE.read_text()
+        assert "old" not in paper.PAGE.read_text()
+        assert [path.name for path in sorted(tmp_path.glob("*.png"))] == ["paper_R.png", "paper_R_hurt.png"]
+        before = paper.LINES.read_bytes()
+        paper.main([str(tmp_path / "affine")])  # the classifier alone was named before
+        assert paper.LINES.read_bytes() == before
 
 
 def test_how_much_is_undone():
