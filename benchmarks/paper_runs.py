@@ -82,7 +82,7 @@ def read(folder: Path, data_dir: Path | None = None) -> Run:
     how = config.recipe_name, len(runs.read_metrics(folder)["epoch"]), config.seed
     line = dict(zip(KEYS, (*what, *how), strict=True))
     images = task.source.test[0]
-    upright = base.planes(images) if task.image[1:] == images.shape[1:3] else similar(images, {}, task.image[1:])
+    upright = base.as_floats(images) if task.image[1:] == images.shape[1:3] else similar(images, {}, task.image[1:])
     return Run(line, runs.load_net(folder, config), task, task.test(), upright)
 
 

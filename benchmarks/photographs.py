@@ -30,7 +30,7 @@ from npstn.data.photograph import NoDigit, on_black
 from npstn.figures.steps import draw
 from npstn.runs import Config
 from npstn.runs.prediction import Prediction, can_predict, predict
-from npstn.tasks.base import planes
+from npstn.tasks.base import as_floats
 from npstn.training.metrics import evaluating
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -59,7 +59,7 @@ def readable(net: nn.Module, config: Config, source: Source, count: int) -> list
     chosen = np.random.default_rng(0).permutation(len(images))[: 2 * count]
     given = np.stack([on_black(image, (H, W)) for image in images[chosen]])
     with evaluating(net), no_grad():
-        right = net(Tensor(planes(given))).data.argmax(axis=1) == labels[chosen]
+        right = net(Tensor(as_floats(given))).data.argmax(axis=1) == labels[chosen]
     return [(images[number], int(labels[number])) for number in chosen[right][:count]]
 
 

@@ -80,7 +80,7 @@ class Tensor(NumpyFace):
         """The array itself, not a copy.
 
         What is written into it, or assigned to it, is not on the tape. If a backward would need the numbers that were
-        there before, it raises RuntimeError. Raises TypeError where something else than floats is assigned.
+        there before, it raises RuntimeError. Raises TypeError for anything but floats.
         """
         viewed = self._array.base is not None
         changes.hand_out(self._array, maybe_saved=self._used or viewed or self._context is not None)
@@ -294,6 +294,8 @@ def watch_steps() -> Iterator[list[Step]]:
     try:
         yield _mode.steps
     finally:
+        if before is not None:  # one `with` in another
+            before.extend(_mode.steps)
         _mode.steps = before
 
 
@@ -321,11 +323,12 @@ def _walk(root: Context | Tensor, dy: np.ndarray) -> None:
                 heapq.heappush(waiting, (-source.age, source))
             else:
                 gradients[source] = dx if ctx.function.gives_new_arrays else np.array(dx)
-    for result, dy in retained:  # not before: an error on the way leaves every `.grad` as it was
-        result.grad = dy
+    sums: list[tuple[Tensor, np.ndarray]] = []
     for leaf, dx in gradients.items():
         assert isinstance(leaf, Tensor)
-        leaf.grad = dx if leaf.grad is None else np.asarray(leaf.grad + dx)
+        sums.append((leaf, dx if leaf.grad is None else np.asarray(leaf.grad + dx)))
+    for tensor, total in (*retained, *sums):  # not before: an error on the way leaves every `.grad` as it was
+        tensor.grad = total
 
 
 def _gradients_of_inputs(ctx: Context, dy: np.ndarray) -> list[tuple[Context | Tensor, np.ndarray]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,10 @@ import npstn.functional as F
 from npstn import nn
 from npstn.autograd import Tensor
 from npstn.messages import check_name, one_line
-from npstn.ops.arguments import check_probability, whole
+from npstn.ops.arguments import check_probability, check_shape, output_size, whole
 from npstn.ops.grid_sample import PADDINGS
-from npstn.ops.windows import output_size
 from npstn.transformers import TRANSFORMERS, Rotation, Transformer
+from npstn.transformers.base import choose
 
 Image = tuple[int, int, int]  # channels, rows, columns
 MNIST: Image = (1, 28, 28)
@@ -147,7 +148,7 @@ class SpatialTransformer(nn.Module):
             output_size("SpatialTransformer", size)
         check_name("SpatialTransformer", "padding_mode", padding_mode, PADDINGS)
         self.transformer, self.size, self.padding_mode = transformer, size, padding_mode
-        self._watcher: list[tuple[Transformer, Look]] | None = None  # see `watch`
+        self._watchers: list[list[tuple[Transformer, Look]]] = []  # see `watch`
         self._steered: Tensor | None = None  # see `steer`
 
     def look(self, U: Tensor) -> Look:
@@ -158,12 +159,13 @@ class SpatialTransformer(nn.Module):
             expected = f"expected parameters of shape {wanted} for {self.transformer.name}"
             source = "its localisation network" if self._steered is None else "steer"
             raise ValueError(f"SpatialTransformer: {expected}, got {parameters.shape} from {source}")
+        check_shape("SpatialTransformer", "input", U, "B, C, H, W")
         h, w = self.size or U.shape[2:]
         grid = self.transformer.grid(parameters, (h, w))
         V = F.grid_sample(U, grid, padding_mode=self.padding_mode, align_corners=True)
         look = Look(U, parameters, grid, V)
-        if self._watcher is not None:
-            self._watcher.append((self.transformer, look))
+        for looks in self._watchers:
+            looks.append((self.transformer, look))
         return look
 
     def forward(self, U: Tensor) -> Tensor:
@@ -207,14 +209,13 @@ def watch(net: nn.Module) -> Iterator[list[tuple[Transformer, Look]]]:
     """
     looks: list[tuple[Transformer, Look]] = []
     watched = spatial_transformers(net)
-    before = [module._watcher for module in watched]
     for module in watched:
-        module._watcher = looks
+        module._watchers.append(looks)
     try:
         yield looks
     finally:
-        for module, watcher in zip(watched, before, strict=True):
-            module._watcher = watcher
+        for module in watched:
+            module._watchers = [others for others in module._watchers if others is not looks]
 
 
 @contextlib.contextmanager
@@ -422,11 +423,12 @@ def build(
     image, classes = image_shape("build", image), whole("build", "classes", classes, 1)
     check_name("build", "network", network, NETWORKS)
     check_name("build", "transformer", transformer, [*TRANSFORMERS, "none"])
+    if isinstance(parallel, bool) or not isinstance(parallel, Integral) or not 1 <= parallel <= MOST_PARALLEL:
+        raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {one_line(parallel)}")
     make = NETWORKS[network]
     if transformer == "none":
+        choose("none", {}, settings)  # it has no settings
         return make.classifier(image, classes, dropout)
-    if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= MOST_PARALLEL:
-        raise ValueError(f"build: expected parallel from 1 to {MOST_PARALLEL}, got {one_line(parallel)}")
     kind = TRANSFORMERS[transformer](**settings)
     if parallel == 1:
         loc_net = make.localiser(image, kind.identity, dropout)

@@ -125,7 +125,7 @@ class Optimizer:
         negative number of steps, TypeError for another dtype. Each error names the entry; after an error the state has
         not changed.
         """
-        own, here = {"lr": np.array(self.lr), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
+        own, here = {"lr": np.array(float(self.lr)), **self._arrays()}, f"{type(self).__name__}.load_state_dict"
         for name in own:
             if name not in state:
                 raise KeyError(f"{here}: expected an entry {name!r}, got none")

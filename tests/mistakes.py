@@ -209,7 +209,7 @@ MISTAKES = [
     Mistake("grid_sample_bicubic_fast:add_to_four", "the outermost tap left out",
             "x * w3", "x * w3 * 0", "grid_sample"),
     Mistake("grid_sample_bicubic_fast:grid_sample_bicubic_fast_backward", "the weight for its slope",
-            "wy, dwx, slope_x", "wy, wx, slope_x", "grid_sample"),
+            "wy, wx_slope, read_x", "wy, wx, read_x", "grid_sample"),
     Mistake("grid_sample_bicubic_fast:add_to_four", "a race: of taps in one pixel the last one wins",
             "line[o] += ", "line[o] = ", "grid_sample"),
     Mistake("grid_sample_bicubic_fast:grid_sample_bicubic_fast_backward", "channels not summed",

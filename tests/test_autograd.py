@@ -14,6 +14,7 @@ from processes import run_python
 
 import npstn.functional as F
 from npstn import Function, Tensor, autograd, no_grad
+from npstn.autograd import watch_steps
 
 FLOATS = [np.float32, np.float64]
 
@@ -451,6 +452,27 @@ def test_no_grad_hides_the_need_from_forward():
     Asks.apply(x)
     Asks.apply(x.detach())
     assert seen == [(False,), (True,), (False,)]
+
+
+def test_a_gradient_that_cannot_be_added_changes_no_other():
+    a, b, y = Tensor(np.ones(2), True), Tensor(np.ones(2), True), Tensor(np.ones(2), True) * 1
+    y.retain_grad()
+    a.grad, b.grad = np.zeros(2), np.zeros(3)
+    with pytest.raises(ValueError):
+        (a * b * y).sum().backward()
+    assert_array_equal(a.grad, [0, 0])
+    assert y.grad is None
+
+
+def test_steps_are_seen_by_each_watch_round_them():
+    x = Tensor([1.0])
+    with watch_steps() as outer:
+        x + 1
+        with watch_steps() as inner:
+            x * 2
+        x - 1
+    assert [step.function.name for step in outer] == ["add", "mul", "sub"]
+    assert [step.function.name for step in inner] == ["mul"]
 
 
 def test_no_grad_nests_and_outlives_errors():

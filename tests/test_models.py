@@ -1,5 +1,7 @@
 """The networks: against the same model written in PyTorch, against finite differences, and whether they learn."""
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -369,7 +371,8 @@ def test_watch_within_watch():
         with models.watch(net.second) as inner:
             net(x)
         net(x)
-    assert (len(outer), len(inner)) == (3 + 4, 1)
+    assert (len(outer), len(inner)) == (4 + 4, 1)
+    assert outer[1][1] is inner[0][1]
 
 
 def test_watch_ends_with_an_error():
@@ -385,6 +388,25 @@ def test_watch_of_a_network_without_a_transformer():
     with models.watch(net) as looks:
         net(Tensor(batch(2)[0]))
     assert looks == []
+
+
+class Anything(nn.Module):
+    """A localisation network that answers to any input."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (2, 1, 1, 28, 28)])
+def test_an_input_with_other_axes_is_refused(shape):
+    angles = nn.Parameter(np.zeros((shape[0], 1), np.float32))
+    part = models.SpatialTransformer(Anything(angles), Rotation())
+    message = re.escape(f"SpatialTransformer: expected input of shape (B, C, H, W), got {shape}")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        part(Tensor(np.zeros(shape, np.float32)))
 
 
 def test_another_number_of_parameters_is_refused():

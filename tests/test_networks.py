@@ -160,3 +160,11 @@ def test_the_smallest_images_are_taken():
 def test_settings_of_another_transformer_are_refused():
     with pytest.raises(ValueError, match="^affine: expected settings among none; got 'grid_size'$"):
         models.build("affine", IMAGE, 10, grid_size=3)
+
+
+def test_what_means_nothing_alone_is_refused_there_too():
+    with pytest.raises(ValueError, match="^none: expected settings among none; got 'grid_size'$"):
+        models.build("none", IMAGE, 10, grid_size=3)
+    with pytest.raises(ValueError, match="^build: expected parallel from 1 to [0-9]+, got 0$"):
+        models.build("none", IMAGE, 10, parallel=0)
+    assert len(models.build("affine", IMAGE, 10, parallel=np.int64(2)).transformers) == 2

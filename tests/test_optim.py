@@ -444,6 +444,15 @@ def test_a_schedule_goes_on_from_its_state():
         assert other_opt.lr == opt.lr
 
 
+@pytest.mark.parametrize("lr", [1, np.float32(0.5), np.int64(2)])
+def test_the_rate_of_a_state_may_be_any_number(lr):
+    opt, other = (optim.SGD([nn.Parameter(np.zeros(2))], lr=rate) for rate in (lr, 0.3))
+    opt.load_state_dict(other.state_dict())
+    assert opt.lr == 0.3
+    other.load_state_dict(optim.SGD([nn.Parameter(np.zeros(2))], lr=lr).state_dict())
+    assert other.lr == float(lr)
+
+
 @pytest.mark.parametrize(
     ("state", "error"), [({}, KeyError), ({"taken": 1, "x": 2}, KeyError), ({"taken": -1}, ValueError)]
 )

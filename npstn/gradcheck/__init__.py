@@ -145,7 +145,7 @@ def _run(
     subject: Subject,
     options: Options,
     raise_exception: bool,
-    *further: Callable[[Report], None],
+    further: Callable[[Report], None] | None = None,
 ) -> Report:
     start, cause = time.perf_counter(), None
     report = Report(subject.name, options.seed, options.rtol)
@@ -162,8 +162,8 @@ def _run(
             for name in subject.without_gradient()
         ]
         report.notes += [f"{g.name} moves no output, and its gradient is 0" for g in report.gradients if g.idle]
-        for check in further:
-            check(report)
+        if further is not None:
+            further(report)
     except Exception as error:  # noqa: BLE001 - any error of backward belongs in the report
         report.faults.append(f"raises {type(error).__name__}: {error}")
         cause = error

@@ -43,7 +43,7 @@ def check_floats(operation: str, **arrays: Any) -> None:
             raise TypeError(f"{operation}: expected {name} of {first}'s {arrays[first].dtype}, got {array.dtype}")
 
 
-def check_shape(operation: str, name: str, array: np.ndarray, shape: str) -> None:
+def check_shape(operation: str, name: str, array: np.ndarray | Tensor, shape: str) -> None:
     """Raise ValueError unless the array has the axes of `shape`: letters stand for any length, numbers for themselves.
 
     >>> check_shape("affine_grid", "theta", np.zeros((4, 2, 2)), "B, 2, 3")
@@ -77,6 +77,18 @@ def whole(operation: str, name: str, value: int, least: int) -> int:
         expected = f"{name} to be an integer from {least} to below 2^31"
         raise ValueError(f"{operation}: expected {expected}, got {one_line(value)}")
     return n
+
+
+def output_size(operation: str, size: object) -> tuple[int, int]:
+    """Rows and columns of a grid, (h, w). Raises ValueError unless both are at least 1 and their product below 2^31."""
+    try:
+        h, w = (operator.index(n) for n in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        h = w = -1
+    if h < 1 or w < 1 or h * w >= MOST:
+        expected = "expected size (h, w) of at least 1 x 1 and below 2^31 pixels"
+        raise ValueError(f"{operation}: {expected}, got {one_line(size)}")
+    return h, w
 
 
 def pair(operation: str, name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@
    pixel, where ∂x/∂g = 0; "reflection" mirrors x at g = -1 and 1 until it is inside, which may turn the sign of ∂x/∂g.
    Where the mirrors are the outer edges, it then moves x by up to half a pixel to the nearest pixel, as "border" does.
 
-3. The bilinear sampler, eq. 5. Every pixel pulls with the weight of a tent one pixel wide:
+3. The bilinear sampler, eq. 5. Every pixel pulls with the weight of a tent that reaches one pixel to each side:
 
     V[b, c, p] = sum_{n, m} U[b, c, n, m] max(0, 1 - |x - m|) max(0, 1 - |y - n|)
 
@@ -32,7 +32,8 @@ V is linear in U, and each tent depends on x or on y alone. With dV, the gradien
             dy = sum_c dV[b, c, p] ((1 - fx) (U[n+1, m] - U[n, m]) + fx (U[n+1, m+1] - U[n, m+1]))
             dG[b, p] = (dx ∂x/∂g_x, dy ∂y/∂g_y)
 
-Where x is an integer the tents have a kink; floor and floor + 1 give the right-hand derivative. "nearest" (eq. 4) reads
+Where x is an integer the tents have a kink; floor and floor + 1 give the right-hand derivative. At the first and the
+last pixel "border" and "reflection" have a kink of their own: ∂x/∂g = 0 there, as in PyTorch. "nearest" (eq. 4) reads
 the one pixel at (round(y), round(x)), halves to the even one: dG = 0.
 
 A NaN coordinate gives V = NaN, dG = NaN and touches no dU. So does an infinite one, except that "border" moves it to
@@ -82,6 +83,8 @@ def bring_inside(x, size, padding, edge, slope):
             x[p] = low + rest
             if turned and slopes:
                 slope[p] = -slope[p]
+    if last >= size:  # float32 has rounded size - 1 up
+        last = np.nextafter(last, zero)
     for p in range(x.size):  # a mirror at the outer edge leaves a point up to half a pixel beyond the border
         if x[p] <= zero or x[p] >= last:
             x[p] = zero if x[p] <= zero else last

@@ -78,6 +78,8 @@ def locate(G, b, p, r, size, options):
     if padding == REFLECTION and last + edge > zero:  # else the mirrors meet, and the border is everywhere
         x, turned = mirrored(x, -edge, last + edge + edge)
         slope = -slope if turned else slope
+    if last >= size:  # float32 has rounded size - 1 up
+        last = np.nextafter(last, zero)
     if padding != ZEROS and (x <= zero or x >= last):
         x, slope = min(max(x, zero), last), zero
     if mode == NEAREST:

@@ -32,7 +32,7 @@ kappa has a continuous derivative, so V has no kinks; its curvature jumps where 
 NaN or infinite, V and dG are NaN, and no dU is touched; except that "border" takes an infinite one for a finite one far
 outside. Whether a tap is inside is decided in floating point, and only then does its place become an integer.
 
-Source: Keys 1981, "Cubic convolution interpolation"; the paper's eq. 3 with this kernel for k.
+Source: Keys 1981, "Cubic convolution interpolation"; the paper's eq. 3 with kappa as the sampling kernel.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ OUTSIDE = -1  # where a tap reads nothing
 
 
 @kernel
-def weights_and_slopes(s, w, dw):
+def weights_and_slopes(s, w, w_slope):
     """The weights w of the four taps at the fraction s, and ∂w/∂s."""
     real = w.dtype.type
     a, one, two = real(-0.75), real(1), real(2)
@@ -62,10 +62,10 @@ def weights_and_slopes(s, w, dw):
         sign = one if real(l) - one < s else -one  # ∂d/∂s
         if l == 1 or l == 2:
             w[l] = ((a + two) * d - (a + real(3))) * d * d + one
-            dw[l] = sign * (real(3) * (a + two) * d - two * (a + real(3))) * d
+            w_slope[l] = sign * (real(3) * (a + two) * d - two * (a + real(3))) * d
         else:
             w[l] = ((a * d - real(5) * a) * d + real(8) * a) * d - real(4) * a
-            dw[l] = sign * ((real(3) * a * d - real(10) * a) * d + real(8) * a)
+            w_slope[l] = sign * ((real(3) * a * d - real(10) * a) * d + real(8) * a)
 
 
 @kernel
@@ -88,7 +88,7 @@ def pixel_of_tap(x, size, padding, edge):
 
 
 @kernel
-def locate_taps(g, size, padding, align_corners, pixel, w, dw):
+def locate_taps(g, size, padding, align_corners, pixel, w, w_slope):
     """Where the four taps of a coordinate read, their weights and ∂w/∂g; False where g is not finite."""
     real = w.dtype.type
     half, one, huge = real(0.5), real(1), real(1e30)  # in pixels a coordinate must not become infinite
@@ -99,10 +99,10 @@ def locate_taps(g, size, padding, align_corners, pixel, w, dw):
         g = np.fmod(g, real(4))  # exact; after 4 the mirror images repeat
     x = (min(max(g, -huge), huge) + one) * scale - edge
     first = np.floor(x)
-    weights_and_slopes(x - first, w, dw)
+    weights_and_slopes(x - first, w, w_slope)
     for l in range(4):
         pixel[l] = pixel_of_tap(first + real(l - 1), size, padding, edge)
-        dw[l] *= scale
+        w_slope[l] *= scale
     return True
 
 
@@ -135,12 +135,12 @@ def grid_sample_bicubic_backward(first, end, U, G, dV, padding, align_corners, n
     _, C, H, W = U.shape
     n, m = np.empty(4, np.int64), np.empty(4, np.int64)
     wy, wx = np.empty(4, U.dtype), np.empty(4, U.dtype)
-    dwy, dwx = np.empty(4, U.dtype), np.empty(4, U.dtype)  # ∂wy/∂g_y, ∂wx/∂g_x
+    wy_slope, wx_slope = np.empty(4, U.dtype), np.empty(4, U.dtype)  # ∂wy/∂g_y, ∂wx/∂g_x
     for b in range(first, end):
         for i in range(G.shape[1]):
             for j in range(G.shape[2]):
-                finite_x = locate_taps(G[b, i, j, 0], W, padding, align_corners, m, wx, dwx)
-                finite_y = locate_taps(G[b, i, j, 1], H, padding, align_corners, n, wy, dwy)
+                finite_x = locate_taps(G[b, i, j, 0], W, padding, align_corners, m, wx, wx_slope)
+                finite_y = locate_taps(G[b, i, j, 1], H, padding, align_corners, n, wy, wy_slope)
                 if not (finite_x and finite_y):
                     if need_G:
                         dG[b, i, j, 0] = dG[b, i, j, 1] = np.nan
@@ -153,8 +153,8 @@ def grid_sample_bicubic_backward(first, end, U, G, dV, padding, align_corners, n
                                 if need_U:
                                     dU[b, c, n[k], m[l]] += dV[b, c, i, j] * wy[k] * wx[l]
                                 if need_G:
-                                    dg_x += dV[b, c, i, j] * wy[k] * dwx[l] * U[b, c, n[k], m[l]]
-                                    dg_y += dV[b, c, i, j] * dwy[k] * wx[l] * U[b, c, n[k], m[l]]
+                                    dg_x += dV[b, c, i, j] * wy[k] * wx_slope[l] * U[b, c, n[k], m[l]]
+                                    dg_y += dV[b, c, i, j] * wy_slope[k] * wx[l] * U[b, c, n[k], m[l]]
                 if need_G:
                     dG[b, i, j, 0], dG[b, i, j, 1] = dg_x, dg_y
 

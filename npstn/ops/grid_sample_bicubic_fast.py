@@ -5,7 +5,7 @@
     k, l       a tap's row and column round the point, 0 .. 3: the rows floor(y) - 1 .. floor(y) + 2, columns alike
     n, m       row and column in the plane
     o          where the first tap of a point stands in the plane
-    U (B, C, H W)   G (B, 2 h w)   V (B, C, h w)   wy, wx, dwy, dwx (4, h w): the weights and their slopes ∂w/∂g
+    U (B, C, H W)   G (B, 2 h w)   V (B, C, h w)   wy, wx, wy_slope, wx_slope (4, h w): the weights and ∂w/∂g
 
 1. The image is laid out in a plane with RING pixels round it, which hold what the padding makes of taps outside. So the
    sixteen taps of any point are read without a test, `across` pixels from one row to the next. Behind the plane there
@@ -80,8 +80,8 @@ def locate(x, options, s, slope):
 
 
 @kernel
-def weights_of(s, slope, w, dw):
-    """The weights w (4, h w) of the taps at the fractions s, and ∂w/∂g; dw may be empty."""
+def weights_of(s, slope, w, w_slope):
+    """The weights w (4, h w) of the taps at the fractions s, and ∂w/∂g; w_slope may be empty."""
     real = s.dtype.type
     a, one, two, three = real(-0.75), real(1), real(2), real(3)
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
@@ -92,32 +92,32 @@ def weights_of(s, slope, w, dw):
         w1[p] = ((a + two) * s_p - (a + three)) * s_p * s_p + one
         w2[p] = ((a + two) * t_p - (a + three)) * t_p * t_p + one
         w3[p] = ((a * farther - real(5) * a) * farther + real(8) * a) * farther - real(4) * a
-    if dw.size == 0:
+    if w_slope.size == 0:
         return
-    d0, d1, d2, d3 = dw[0], dw[1], dw[2], dw[3]
+    slope0, slope1, slope2, slope3 = w_slope[0], w_slope[1], w_slope[2], w_slope[3]
     for p in range(s.size):
         s_p, t_p, along = s[p], one - s[p], slope[p]
         far, farther = s_p + one, t_p + one
-        d0[p] = along * ((three * a * far - real(10) * a) * far + real(8) * a)
-        d1[p] = along * ((three * (a + two) * s_p - two * (a + three)) * s_p)
-        d2[p] = -along * ((three * (a + two) * t_p - two * (a + three)) * t_p)
-        d3[p] = -along * ((three * a * farther - real(10) * a) * farther + real(8) * a)
+        slope0[p] = along * ((three * a * far - real(10) * a) * far + real(8) * a)
+        slope1[p] = along * ((three * (a + two) * s_p - two * (a + three)) * s_p)
+        slope2[p] = -along * ((three * (a + two) * t_p - two * (a + three)) * t_p)
+        slope3[p] = -along * ((three * a * farther - real(10) * a) * farther + real(8) * a)
 
 
 @kernel
 def locate_taps(G, options, points):
     """Of all points of a sample: where the first tap stands in the plane, the weights of the taps, and ∂w/∂g."""
     H, W, padding, align_corners = options
-    offset, wy, wx, dwy, dwx = points
+    offset, wy, wx, wy_slope, wx_slope = points
     real = wx.dtype.type
     y, x, s = np.empty(offset.size, wx.dtype), np.empty(offset.size, wx.dtype), np.empty(offset.size, wx.dtype)
     slope = np.empty_like(s)
     for p in range(np.uintp(offset.size)):  # unsigned: Numba need not look for indices counted from the end
         x[p], y[p] = G[p + p], G[p + p + np.uintp(1)]
     locate(x, (W, padding, align_corners), s, slope)
-    weights_of(s, slope, wx, dwx)
+    weights_of(s, slope, wx, wx_slope)
     locate(y, (H, padding, align_corners), s, slope)
-    weights_of(s, slope, wy, dwy)
+    weights_of(s, slope, wy, wy_slope)
     nowhere, first, width, height = (H + 2 * RING) * (W + 2 * RING), real(-2), real(W), real(H)
     for p in range(offset.size):
         inside = (x[p] >= first) & (x[p] <= width) & (y[p] >= first) & (y[p] <= height)
@@ -243,9 +243,9 @@ def grid_sample_bicubic_fast_backward(first, end, U, G, dV, options, row_of, col
     H, W, _, _ = options
     count, across = dV.shape[2], column_of.size
     points = empty_points(count, dG.size > 0, U.dtype)
-    offset, wy, wx, dwy, dwx = points
+    offset, wy, wx, wy_slope, wx_slope = points
     plane_U, plane_dU = empty_plane(row_of, column_of, U.dtype), empty_plane(row_of, column_of, U.dtype)
-    slope_x, slope_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    read_x, read_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     for b in range(first, end):
         locate_taps(G[b], options, points)
@@ -257,11 +257,11 @@ def grid_sample_bicubic_fast_backward(first, end, U, G, dV, options, row_of, col
                 take_image(plane_dU, H, W, row_of, column_of, dU[b, c])
             if dG.size > 0:
                 put_image(U[b, c], H, W, row_of, column_of, plane_U)
-                read_taps(plane_U, across, offset, wy, dwx, slope_x)
-                read_taps(plane_U, across, offset, dwy, wx, slope_y)
+                read_taps(plane_U, across, offset, wy, wx_slope, read_x)
+                read_taps(plane_U, across, offset, wy_slope, wx, read_y)
                 for p in range(count):
-                    dx[p] += dV_c[p] * slope_x[p]
-                    dy[p] += dV_c[p] * slope_y[p]
+                    dx[p] += dV_c[p] * read_x[p]
+                    dy[p] += dV_c[p] * read_y[p]
         if dG.size > 0:
             dG_b, one = dG[b], np.uintp(1)
             for p in range(np.uintp(count)):

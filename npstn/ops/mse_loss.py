@@ -44,7 +44,7 @@ def mse_loss(input: Tensor, target: Tensor | np.ndarray) -> Tensor:
         input: any shape.
         target: the same shape and dtype; an array is a constant.
 
-    Raises TypeError for dtypes other than one of float32 and float64, ValueError for another shape.
+    Raises TypeError unless both are float32 or both float64, ValueError for another shape.
 
     >>> mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0])).item()
     2.0

@@ -34,8 +34,7 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.affine_grid import normalised_coordinates
-from npstn.ops.arguments import check_floats, check_shape, contiguous
-from npstn.ops.windows import output_size
+from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size
 
 
 @kernel

@@ -43,8 +43,7 @@ from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.ops.affine_grid import normalised_coordinates
-from npstn.ops.arguments import check_floats, check_shape, contiguous
-from npstn.ops.windows import output_size
+from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size
 
 LEAST_SPREAD = 1e-6  # of the control points across the line that fits them best, relative to that along it
 FARTHEST = 1e3  # outside of 1/1000 to 1000 the two units in L, r^2 ln r and x, differ too much for float64

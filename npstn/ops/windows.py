@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
-from npstn.messages import one_line
 from npstn.ops.arguments import MOST, check_floats, check_shape, pair
 
 
@@ -57,15 +55,3 @@ def pooling_windows(
     if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
         raise ValueError(f"{operation}: expected padding of at most half the kernel {kernel}, got {padding}")
     return kernel, stride, padding, window_positions(operation, U.shape[2:], kernel, stride, padding)
-
-
-def output_size(operation: str, size: object) -> tuple[int, int]:
-    """Rows and columns of a grid, (h, w). Raises ValueError unless both are at least 1 and their product below 2^31."""
-    try:
-        h, w = (operator.index(n) for n in size)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        h = w = -1
-    if h < 1 or w < 1 or h * w >= MOST:
-        expected = "expected size (h, w) of at least 1 x 1 and below 2^31 pixels"
-        raise ValueError(f"{operation}: {expected}, got {one_line(size)}")
-    return h, w

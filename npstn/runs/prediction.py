@@ -15,7 +15,7 @@ from npstn.data.sources import DIGITS, FOLDER
 from npstn.models import watch
 from npstn.runs.config import Config
 from npstn.runs.errors import RunError
-from npstn.tasks.base import planes
+from npstn.tasks.base import as_floats
 from npstn.training.metrics import evaluating
 
 
@@ -56,7 +56,7 @@ def predict(net: nn.Module, config: Config, file: Path | BinaryIO, name: str) ->
         except NoDigit as error:
             raise NoDigit(f"expected a digit in {name}, got {error}") from None
         image = on_black(found.digit, size)
-    given = planes(image[None])
+    given = as_floats(image[None])
     with evaluating(net), no_grad(), watch(net) as looks:
         log_probabilities = net(Tensor(given)).data[0]
     return Prediction(name, found, given[0], [look.V.data[0] for _, look in looks], np.exp(log_probabilities))

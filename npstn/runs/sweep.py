@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 import warnings
 from collections import deque
@@ -63,10 +64,10 @@ class Run:
                 raise RunError(f"expected a run folder, got {got}: choose another --out")
             return
         there, wanted = (_compared(config) for config in (read_config(self.folder), self.config))
-        for name in wanted:
-            if there.get(name) != wanted[name]:
+        for name in (*wanted, *(there.keys() - wanted.keys())):
+            if there.get(name) != wanted.get(name):
                 got = f"{name} {there.get(name)} in {self.folder}"
-                raise RunError(f"expected {name} {wanted[name]}, got {got}: choose another --out for these runs")
+                raise RunError(f"expected {name} {wanted.get(name)}, got {got}: choose another --out for these runs")
         self.epochs = self._saved_epochs()
         recipe = self.config.recipe
         over = len(self.epochs) >= recipe.epochs or recipe.out_of_patience(self.epochs)
@@ -112,6 +113,7 @@ class Run:
 def _compared(config: Config) -> dict[str, Any]:
     """The entries that make a run what it is, by a name for a person."""
     entries = {name: value for name, value in config.as_json().items() if name not in (*INCIDENTAL, "format")}
+    entries["recipe"] |= dataclasses.asdict(config.recipe)  # config.json leaves out what has its default
     flat: dict[str, Any] = {}
     for name, value in entries.items():
         flat |= {f"{name} {key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}

@@ -193,10 +193,10 @@ def sample(images: np.ndarray, grid: Tensor) -> np.ndarray:
     Returns float32 (B, C, h, w), 0 .. 1; C is 1 for images without channels.
     """
     with no_grad():
-        return F.grid_sample(Tensor(planes(images)), grid, align_corners=True).data
+        return F.grid_sample(Tensor(as_floats(images)), grid, align_corners=True).data
 
 
-def planes(images: np.ndarray) -> np.ndarray:
+def as_floats(images: np.ndarray) -> np.ndarray:
     """Images as a network takes them, uint8 (B, H, W) or (B, H, W, C) -> float32 (B, C, H, W), 0 .. 1."""
     channels_first = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(channels_first / np.float32(255), np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
-from npstn.tasks.base import Batch, Task, correlations, planes, sample
+from npstn.tasks.base import Batch, Task, correlations, as_floats, sample
 from npstn.transformers import Rotation, Setting
 
 
@@ -43,7 +43,7 @@ class Pictures(Task):
 
     def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         if not self.angle:
-            return Batch(planes(images[chosen]), labels[chosen], {})
+            return Batch(as_floats(images[chosen]), labels[chosen], {})
         degrees = rng.uniform(-self.angle, self.angle, len(chosen)).astype(np.float32)
         with no_grad():
             grid = Rotation().grid(Tensor(np.deg2rad(degrees)[:, None]), self.source.size)

@@ -95,7 +95,7 @@ def _step(net: nn.Module, batch: Batch, recipe: Recipe, state: State) -> float:
     state.optimizer.zero_grad()
     log_p = net(Tensor(batch.images))
     loss = of_labels = F.nll_loss(log_p, batch.labels)
-    if recipe.label_smoothing:
+    if recipe.label_smoothing:  # log-probabilities are their own log_softmax, so this is nll_loss of smoothed labels
         loss = F.cross_entropy(log_p, batch.labels, label_smoothing=recipe.label_smoothing)
     if not np.isfinite(loss.item()):
         where = f"epoch {len(state.epochs) + 1}, step {state.steps}, at a learning rate of {state.optimizer.lr:.3g}"

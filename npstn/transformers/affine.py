@@ -14,8 +14,8 @@ its last column t, both in pixels,
 The picture is shifted first, which brings the point t to the centre. Then P turns, scales and shears it about the
 centre. So an image that was turned or scaled about its own centre, and then moved, is undone by minus that shift.
 
-The angle is that by which P turns its first column, counter-clockwise; the scale is sqrt |det P|; the shear is the part
-of P's second column along its first, relative to the scale.
+The angle is that from the x axis to P's first column, counter-clockwise; the scale is sqrt |det P|; the shear is the
+part of P's second column along its first, relative to the scale.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +33,13 @@ def choose(owner: str, settings: dict[str, Setting], given: dict[str, float]) ->
             known = ", ".join(settings) or "none"
             raise ValueError(f"{owner}: expected settings among {known}; got {one_line(name)}")
         default, least, most, _ = settings[name]
-        kind = int if isinstance(default, int) else (int, float)
+        kind = Integral if isinstance(default, int) else Real
         if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
-            integer = "an integer " if kind is int else ""
+            integer = "an integer " if kind is Integral else ""
             expected = f"{name} to be {integer}from {least:g} to {most:g}"
             raise ValueError(f"{owner}: expected {expected}, got {one_line(value)}")
-    return {name: setting.default for name, setting in settings.items()} | given
+    numbers = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    return {name: setting.default for name, setting in settings.items()} | numbers
 
 
 class Transformer:

@@ -44,7 +44,7 @@ class Rotation(Transformer):
 def rotation_matrix(angle: Tensor, size: tuple[int, int]) -> Tensor:
     """theta (B, 2, 3) for angles (B,) in radians and an image of (h, w) pixels."""
     theta, (h, w) = F.rotation_theta(angle), size
-    if h != w and h > 1 and w > 1:
-        aspect = (h - 1) / (w - 1)
+    if h != w:
+        aspect = max(h - 1, 1) / max(w - 1, 1)
         theta = theta * np.array([[1, aspect, 1], [1 / aspect, 1, 1]], theta.dtype)
     return theta

@@ -189,6 +189,15 @@ def test_derivative_on_the_border_is_zero(size, align_corners, padding_mode):
 
 
 @both_alignments
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding_mode", ["border", "reflection"])
+def test_the_border_of_a_row_whose_length_float32_has_not(mode, padding_mode, align_corners):
+    row, G = np.ones((1, 1, 1, 2**24 + 4), np.float32), np.float32([[[[1, 0], [-1, 0], [0.5, 0]]]])
+    V = sampler((mode, padding_mode, align_corners))(Tensor(row), Tensor(G)).data
+    np.testing.assert_allclose(V.ravel(), 1, rtol=1e-6)
+
+
+@both_alignments
 @every_padding
 def test_a_constant_image_has_no_slope_inside(align_corners, padding_mode):
     # Eq. 7 taken literally gives the constant at an integer, where one tent alone survives.

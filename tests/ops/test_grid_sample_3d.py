@@ -178,3 +178,11 @@ def test_ill_shaped_arguments_are_refused(image, grid, message):
 def test_bicubic_is_for_images():
     with refuses(ValueError, "grid_sample: expected mode to be bilinear or nearest for volumes, got 'bicubic'"):
         F.grid_sample(Tensor(np.zeros((1, 1, 2, 2, 2))), Tensor(np.zeros((1, 1, 1, 1, 3))), mode="bicubic")
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("padding_mode", ["border", "reflection"])
+def test_the_border_of_a_row_whose_length_float32_has_not(mode, padding_mode, align_corners):
+    row, G = np.ones((1, 1, 1, 1, 2**24 + 4), np.float32), np.float32([[[[[1, 0, 0], [-1, 0, 0], [0.5, 0, 0]]]]])
+    assert_close(sampler((mode, padding_mode, align_corners))(Tensor(row), Tensor(G)).data.ravel(), np.ones(3), 1e-6)

@@ -1,6 +1,7 @@
 """`npstn sweep`: its runs are those of `npstn train`, also when the command or a worker is killed."""
 
 import csv
+import dataclasses
 import os
 import random
 import re
@@ -19,7 +20,8 @@ from processes import run_python
 from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs, workers_of
 
 from npstn.cli.sweep import RARELY
-from npstn.runs import read_config
+from npstn.runs import RunError, read_config
+from npstn.runs.config import write_config
 from npstn.runs.sweep import Run
 
 pytest.importorskip("distributed")
@@ -189,6 +191,22 @@ def test_a_run_that_goes_on_with_other_versions_is_told(whole, tmp_path):
     run.find()
     note = f"{RUNS[0]} was begun with numpy 1.0, not {np.__version__}: it will end with other weights than there"
     assert run.other_versions() == note
+
+
+@pytest.mark.parametrize("changed", [{"label_smoothing": 0.3}, {"localiser_factor": 0.1}, {"average": 0.5}])
+def test_a_run_of_another_recipe_is_refused_either_way(trained, tmp_path, changed):
+    """What has its default is not in config.json."""
+    config = read_config(trained[0])
+    other = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, **changed))
+    name = next(iter(changed))
+    for number, (there, wanted) in enumerate([(config, other), (other, config)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_config(folder, there)
+        values = (getattr(of.recipe, name) for of in (wanted, there))
+        message = "expected recipe {0} {1}, got recipe {0} {2} in ".format(name, *values)
+        with pytest.raises(RunError, match=f"^{re.escape(message)}"):
+            Run(folder.name, folder, wanted).find()
 
 
 @pytest.mark.usefixtures("small_world")

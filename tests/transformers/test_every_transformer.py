@@ -1,5 +1,7 @@
 """What holds for every kind: the identity, the gradient, one kind as a case of another, what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -183,6 +185,11 @@ def test_settings_have_defaults_and_can_be_chosen():
     assert Tps().chosen == {"grid_size": 4, "span": 0.9, "bounded": 0}
     assert Tps(span=1, grid_size=2).chosen == {"grid_size": 2, "span": 1, "bounded": 0}
     assert isinstance(Tps.settings["span"], Setting)
+
+
+def test_settings_may_be_numbers_of_numpy():
+    chosen = Tps(grid_size=np.int64(3), span=np.float32(0.5), bounded=np.uint8(1)).chosen
+    assert json.dumps(chosen) == '{"grid_size": 3, "span": 0.5, "bounded": 1}'
 
 
 @every_kind

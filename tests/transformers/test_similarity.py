@@ -1,5 +1,6 @@
 """The similarity: its description, done by SciPy, gives the picture that it hands on, on any shape."""
 
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from warped import SIZES, as_described, described, warp
@@ -14,6 +15,11 @@ def test_the_description_is_what_scipy_does_to_the_picture(rng, parameters, size
     assert list(found) == ["angle_deg", "scale", "shift_x_px", "shift_y_px"]
     image = rng.random(size)
     assert_allclose(warp(Similarity(), parameters, image), as_described(image, **found), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(1, 5), (5, 1), (1, 1)])
+def test_an_image_of_one_row_or_column_is_turned_as_any_other(size):
+    assert described(Similarity(), [0.5, 1, 0, 0], size)["angle_deg"] == pytest.approx(np.rad2deg(0.5))
 
 
 def test_its_numbers_are_those_of_the_grid():
