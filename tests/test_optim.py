@@ -1,5 +1,6 @@
 """Optimisers and the learning-rate schedule, against their formulas, written here once more, and against PyTorch."""
 
+import itertools
 import math
 
 import numpy as np
@@ -442,6 +443,20 @@ def test_a_schedule_goes_on_from_its_state():
         one_cycle.step()
         other.step()
         assert other_opt.lr == opt.lr
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_a_weight_and_its_gradient_may_have_other_orders_in_memory(kind):
+    weights = []
+    for order, order_of_gradient in itertools.product("CF", "CF"):
+        p = nn.Parameter(np.array(np.arange(6.0).reshape(2, 3), order=order))
+        opt = kind([p], lr=0.1)
+        for power in (1, 2, 3):
+            p.grad = np.array(np.arange(6.0).reshape(2, 3) ** power, order=order_of_gradient)
+            opt.step()
+        weights.append(p.data)
+    for weight in weights[1:]:
+        assert_array_equal(weight, weights[0])
 
 
 @pytest.mark.parametrize("lr", [1, np.float32(0.5), np.int64(2)])
