@@ -22,7 +22,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 mx.set_default_device(mx.cpu)
-mx.disable_compile()  # no compiler needed; compiled or not, the numbers are the same
+mx.disable_compile()  # no compiler is needed then
 STEP = 1 / 64
 
 
