@@ -63,7 +63,7 @@ for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.A
     for fused in (False, True):
         for memory in (torch.contiguous_format, LAST):
             error = (resumed(kind, fused, memory) - expected).abs().max().item()
-            verdict = "the same" if error < 1e-9 else "another weight" if error > 1e-5 else error
+            verdict = "the same" if error < 1e-9 else "another weight"
             print(f"{kind.__name__}, resumed in {memory}, fused={fused}: {verdict}")
 PYTHON
 diff "$work/seen" - <<'SEEN' || { cat "$work/warnings"; exit 1; }
