@@ -245,7 +245,7 @@ def grid_sample_bicubic_fast_backward(first, end, U, G, dV, options, row_of, col
     points = empty_points(count, dG.size > 0, U.dtype)
     offset, wy, wx, wy_slope, wx_slope = points
     plane_U, plane_dU = empty_plane(row_of, column_of, U.dtype), empty_plane(row_of, column_of, U.dtype)
-    read_x, read_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    read_x, read_y = np.empty(count, U.dtype), np.empty(count, U.dtype)  # ∂V/∂g_x, ∂V/∂g_y of one channel
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     for b in range(first, end):
         locate_taps(G[b], options, points)

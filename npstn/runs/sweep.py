@@ -64,7 +64,7 @@ class Run:
                 raise RunError(f"expected a run folder, got {got}: choose another --out")
             return
         there, wanted = (_compared(config) for config in (read_config(self.folder), self.config))
-        for name in (*wanted, *(there.keys() - wanted.keys())):
+        for name in dict.fromkeys((*wanted, *there)):
             if there.get(name) != wanted.get(name):
                 got = f"{name} {there.get(name)} in {self.folder}"
                 raise RunError(f"expected {name} {wanted.get(name)}, got {got}: choose another --out for these runs")
@@ -113,7 +113,7 @@ class Run:
 def _compared(config: Config) -> dict[str, Any]:
     """The entries that make a run what it is, by a name for a person."""
     entries = {name: value for name, value in config.as_json().items() if name not in (*INCIDENTAL, "format")}
-    entries["recipe"] |= dataclasses.asdict(config.recipe)  # config.json leaves out what has its default
+    entries["recipe"] = dataclasses.asdict(config.recipe)  # config.json leaves out what has its default
     flat: dict[str, Any] = {}
     for name, value in entries.items():
         flat |= {f"{name} {key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -33,9 +32,10 @@ def choose(owner: str, settings: dict[str, Setting], given: dict[str, float]) ->
             known = ", ".join(settings) or "none"
             raise ValueError(f"{owner}: expected settings among {known}; got {one_line(name)}")
         default, least, most, _ = settings[name]
-        kind = Integral if isinstance(default, int) else Real
+        whole = isinstance(default, int)
+        kind = (int, np.integer) if whole else (int, float, np.integer, np.floating)
         if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
-            integer = "an integer " if kind is Integral else ""
+            integer = "an integer " if whole else ""
             expected = f"{name} to be {integer}from {least:g} to {most:g}"
             raise ValueError(f"{owner}: expected {expected}, got {one_line(value)}")
     numbers = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}

@@ -192,9 +192,10 @@ def test_derivative_on_the_border_is_zero(size, align_corners, padding_mode):
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("padding_mode", ["border", "reflection"])
 def test_the_border_of_a_row_whose_length_float32_has_not(mode, padding_mode, align_corners):
-    row, G = np.ones((1, 1, 1, 2**24 + 4), np.float32), np.float32([[[[1, 0], [-1, 0], [0.5, 0]]]])
+    row, G = np.zeros((1, 1, 1, 2**24 + 4), np.float32), np.float32([[[[-1, 0], [0, 0], [1, 0]]]])
+    row[..., :6], row[..., -6:] = 2, 3  # the last pixel has no place of its own in float32, but a neighbour has
     V = sampler((mode, padding_mode, align_corners))(Tensor(row), Tensor(G)).data
-    np.testing.assert_allclose(V.ravel(), 1, rtol=1e-6)
+    np.testing.assert_allclose(V.ravel(), [2, 0, 3], rtol=1e-6)
 
 
 @both_alignments

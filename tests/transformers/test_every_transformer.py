@@ -1,6 +1,7 @@
 """What holds for every kind: the identity, the gradient, one kind as a case of another, what is refused."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -170,6 +171,7 @@ def test_a_transformer_that_defines_nothing_says_so():
         (lambda: Tps(grid_size=True), "tps: expected grid_size to be an integer from 2 to 16, got True"),
         (lambda: Tps(span=0.0), "tps: expected span to be from 0.1 to 1, got 0.0"),
         (lambda: Tps(span=float("nan")), "tps: expected span to be from 0.1 to 1, got nan"),
+        (lambda: Tps(span=Fraction(1, 2)), "tps: expected span to be from 0.1 to 1, got Fraction(1, 2)"),
         (lambda: Tps(bounded=2), "tps: expected bounded to be an integer from 0 to 1, got 2"),
         (lambda: Tps(angle=3), "tps: expected settings among grid_size, span, bounded; got 'angle'"),
         (lambda: Affine(span=0.5), "affine: expected settings among none; got 'span'"),
