@@ -22,7 +22,7 @@ from npstn.tasks.rts import similar
 from npstn.training import RECIPES
 from npstn.training.metrics import evaluate, look, misread
 
-KEYS = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe", "epochs", "seed"
+KEYS = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe", "lr", "epochs", "seed"
 MEASURED = (
     "error",  # percent of the test images
     "seconds",  # of the training with the tests after each epoch
@@ -62,8 +62,9 @@ def why_not(folder: Path) -> str:
     usual, recipe = RECIPES.get(config.recipe_name), config.recipe
     if config.task["source"] != "mnist":
         return "its images are not MNIST"
-    if usual is not None:  # the localiser's factor may be the task's
-        usual = dataclasses.replace(usual, epochs=recipe.epochs, localiser_factor=recipe.localiser_factor)
+    if usual is not None:  # the localiser's factor may be the task's, and the rate and the epochs are keys of a line
+        own = {name: getattr(recipe, name) for name in ("lr", "epochs", "localiser_factor")}
+        usual = dataclasses.replace(usual, **own)
     if recipe != usual:
         return "it is not trained as its recipe says"
     if not (folder / LAST).exists() or len(runs.read_metrics(folder)["epoch"]) < recipe.epochs:
@@ -79,7 +80,8 @@ def read(folder: Path, data_dir: Path | None = None) -> Run:
     model = config.model
     settings = (f"{name}={model[name]:g}" for name in model if name in ("grid_size", "span", "bounded"))
     what = task.name, f"{strength:g}", model["network"], model["transformer"], " ".join(settings), model["parallel"]
-    how = config.recipe_name, len(runs.read_metrics(folder)["epoch"]), config.seed
+    epochs = len(runs.read_metrics(folder)["epoch"])
+    how = config.recipe_name, f"{config.recipe.lr:g}", epochs, config.seed
     line = dict(zip(KEYS, (*what, *how), strict=True))
     images = task.source.test[0]
     upright = base.as_floats(images) if task.image[1:] == images.shape[1:3] else similar(images, {}, task.image[1:])

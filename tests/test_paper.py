@@ -24,7 +24,7 @@ def test_the_page_has_the_tables_that_its_lines_give():
 def test_the_runs_of_a_cell_are_alike_but_for_the_seed():
     cells = {}
     for line in lines().lines:
-        shown = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe"
+        shown = "task", "strength", "network", "transformer", "of_transformer", "parallel", "recipe", "lr"
         cells.setdefault(tuple(line[name] for name in shown), []).append(line)
     for of in cells.values():
         assert len({line["epochs"] for line in of}) == 1
@@ -52,7 +52,8 @@ def test_what_is_measured_of_a_run(trained):
     found = evaluate(run.net, run.test).found["angle_deg"]
     slope = metrics["angle_correlation"][-1] * found.std() / run.test.truth["angle_deg"].std()
     assert line["angle_undone"] == pytest.approx(-slope, rel=1e-3)
-    assert [line[name] for name in paper_runs.KEYS] == ["rotated", "30", "blog", "rotation", "", 1, "fast", 2, 3]
+    keys = ["rotated", "30", "blog", "rotation", "", 1, "fast", "0.006", 2, 3]
+    assert [line[name] for name in paper_runs.KEYS] == keys
 
 
 def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):

@@ -224,18 +224,18 @@ targets.TARGETS["relu"] = planted
 
 
 @pytest.mark.parametrize(
-    ("fault", "what"),
+    ("fault", "patience", "what"),
     [
-        ("raise AssertionError('found')", "fails. Again"),
-        ("os.kill(os.getpid(), 9)", "ends the process with status -9. Again"),
-        ("time.sleep(1000)", "hangs for 1 s. Again"),
+        ("raise AssertionError('found')", 180, "fails. Again"),
+        ("os.kill(os.getpid(), 9)", 180, "ends the process with status -9. Again"),
+        ("time.sleep(1000)", 8, "hangs for 8 s. Again"),
     ],
     ids=["fault", "crash", "hang"],
 )
-def test_the_long_run_names_the_example_that_fails(fault, what, tmp_path):
+def test_the_long_run_names_the_example_that_fails(fault, patience, what, tmp_path):
     # Every Python process runs sitecustomize.py first, so the worker process has the fault, too.
     (tmp_path / "sitecustomize.py").write_text(PLANTED.format(fault=fault))
-    arguments = "--seed", "5", "--only", "relu", "--patience", "1"
+    arguments = "--seed", "5", "--only", "relu", "--patience", str(patience)
     done = fuzz(*arguments, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("example 4 of seed 5, relu, "), done.stdout
