@@ -94,10 +94,14 @@ def name_of(network: str, kind: str) -> str:
     return network.upper() if kind == "none" else f"ST-{network.upper()} {kind}"
 
 
+def rate_of(task: str) -> str:
+    """The learning rate of a task's runs in the tables."""
+    return RATES.get(task, f"{RECIPES['fast'].lr:g}")
+
+
 def of_task(lines: Lines, task: str, parallel: int = 1) -> Lines:
     """The runs of a task that have a place in the tables."""
-    rate = RATES.get(task, f"{RECIPES['fast'].lr:g}")
-    of = lines.of(task=task, strength=STRENGTHS[task], recipe="fast", lr=rate, parallel=parallel)
+    of = lines.of(task=task, strength=STRENGTHS[task], recipe="fast", lr=rate_of(task), parallel=parallel)
     return Lines(line for line in of.lines if line["of_transformer"] in ("", SPLINE))
 
 
@@ -244,6 +248,7 @@ def draw(folders: Iterable[Path], data_dir: Path | None) -> None:
         task, model = config.task["name"], config.model
         (strength,) = (config.task[name] for name in config.task if name not in ("name", "source"))
         usual = f"{strength:g}" == STRENGTHS.get(task) and config.recipe_name == "fast"
+        usual = usual and f"{config.recipe.lr:g}" == rate_of(task)
         if usual and (model["network"], model["parallel"], config.seed) == ("cnn", 1, 0):
             of.setdefault(task, {})[model["transformer"]] = folder
     for task, kinds in of.items():

@@ -17,7 +17,7 @@ import numpy as np
 
 from npstn import nn, runs
 from npstn.runs.sweep import LAST
-from npstn.tasks import Batch, Task, base
+from npstn.tasks import TASKS, Batch, Task, base
 from npstn.tasks.rts import similar
 from npstn.training import RECIPES
 from npstn.training.metrics import evaluate, look, misread
@@ -62,9 +62,11 @@ def why_not(folder: Path) -> str:
     usual, recipe = RECIPES.get(config.recipe_name), config.recipe
     if config.task["source"] != "mnist":
         return "its images are not MNIST"
-    if usual is not None:  # the localiser's factor may be the task's, and the rate and the epochs are keys of a line
-        own = {name: getattr(recipe, name) for name in ("lr", "epochs", "localiser_factor")}
-        usual = dataclasses.replace(usual, **own)
+    if usual is not None:  # the rate and the epochs are keys of a line; the command takes the task's factor
+        factor = usual.localiser_factor
+        if usual.optimizer == "adamw" and config.model["transformer"] != "none":
+            factor *= TASKS[config.task["name"]].localiser_factor
+        usual = dataclasses.replace(usual, lr=recipe.lr, epochs=recipe.epochs, localiser_factor=factor)
     if recipe != usual:
         return "it is not trained as its recipe says"
     if not (folder / LAST).exists() or len(runs.read_metrics(folder)["epoch"]) < recipe.epochs:

@@ -8,8 +8,8 @@
 # - np.tile(x, 2) of a matrix repeats its columns. The gradient is cut along the rows. With reps=(1, 2), which means the
 #   same, it is right. Of an odd number of rows, it raises.
 # - np.linalg.norm(x, np.inf) is taken for a p-norm with p infinite: the largest entry, whose slope is 1, gets NaN.
-# Each sum over the whole gradient is right, and descent goes on, in another direction. check_grads of autograd's own
-# test_util refuses all of them. The code is grad_repeat and grad_tile in autograd/numpy/numpy_vjps.py, which take axis
+# The sum over a gradient of repeat or tile is right, and descent goes on, in another direction. check_grads of
+# autograd's own test_util refuses all of them. The code is grad_repeat and grad_tile in autograd/numpy/numpy_vjps.py, which take axis
 # and the places in reps as they come, and norm_vjp in linalg.py. No issue was found; 252, open, is on repeats of
 # unequal number.
 #

@@ -1,6 +1,7 @@
 """docs/paper.md: its tables are made of docs/paper.csv, and what is measured of a run is right."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from command import npstn_, small_world
 
 from benchmarks import paper, paper_runs
 from npstn import runs
-from npstn.training import evaluate
+from npstn.training import RECIPES, evaluate
 
 
 def lines():
@@ -54,6 +55,20 @@ def test_what_is_measured_of_a_run(trained):
     assert line["angle_undone"] == pytest.approx(-slope, rel=1e-3)
     keys = ["rotated", "30", "blog", "rotation", "", 1, "fast", "0.006", 2, 3]
     assert [line[name] for name in paper_runs.KEYS] == keys
+
+
+@pytest.mark.parametrize(("option", "reason"), [
+    ({"lr": 0.003}, ""),
+    ({"localiser_factor": 0.3}, "it is not trained as its recipe says"),
+    ({"batch_size": 32}, "it is not trained as its recipe says"),
+])  # fmt: skip
+def test_a_run_with_options_that_its_line_does_not_name_has_no_place(trained, monkeypatch, option, reason):
+    config = runs.read_config(trained[0])
+    usual = dataclasses.replace(RECIPES["fast"], epochs=config.recipe.epochs)
+    recipe, task = dataclasses.replace(usual, **option), {**config.task, "source": "mnist"}
+    found = dataclasses.replace(config, recipe=recipe, task=task)
+    monkeypatch.setattr(runs, "read_config", lambda folder: found)
+    assert paper_runs.why_not(trained[0]) == reason
 
 
 def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
