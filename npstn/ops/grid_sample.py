@@ -63,6 +63,7 @@ MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
 FEW = 50  # pixels of the image for each point, and more: then its own pixels take less time than a copy of the image
+RIM = np.uint32(2**32 - 1)  # in place of a pixel: not all of a point's four are in the image
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
 
@@ -183,34 +184,46 @@ def take_image(plane, W, dU):
 
 @kernel
 def plane_of(H, W, count, dtype):
-    """Where so many points read: the width of the plane, the plane, and `place`, which has no room for many points.
+    """Where so many points read: the width of the plane, the plane, and `places`, which have no room for many points.
 
     Many points read in the `ringed` image. A few points in a large image do without a copy of it: each has its four
     pixels to itself, in a plane two pixels wide.
     """
     few = 0 < FEW * count < H * W
     plane = np.zeros(4 * count, dtype) if few else ringed(H, W, dtype)
-    return (2 if few else W + 2), plane, np.empty(count if few else 0, np.uint32)
+    return (2 if few else W + 2), plane, np.empty((2, count if few else 0), np.uint32)
 
 
 @kernel
-def set_apart(offset, place):
-    """Where points are few, give each four pixels of its own; `place` keeps where they are in a ringed image."""
-    for p in range(place.size):
-        place[p], offset[p] = offset[p], 4 * p
+def set_apart(offset, H, W, places):
+    """Where points are few, give each four pixels of its own.
+
+    `places` keep where they are in the ringed image, and, if all four are in the image, where pixel (n, m) is there.
+    """
+    in_ring, in_image = places
+    across, one = np.uint32(W + 2), np.uint32(1)
+    for p in range(in_image.size):
+        row = offset[p] // across  # of the ringed image; n + 1
+        column = offset[p] - row * across
+        all_four = one <= row < np.uint32(H) and one <= column < np.uint32(W)
+        in_image[p] = (row - one) * np.uint32(W) + column - one if all_four else RIM
+        in_ring[p], offset[p] = offset[p], 4 * p
 
 
 @kernel
-def put_pixels(U, H, W, place, plane):
-    """Copy the four pixels of each point of an image, H W pixels, into its plane."""
-    for p in range(place.size):
-        row = place[p] // np.uint32(W + 2)
-        n, m = np.int64(row) - 1, np.int64(place[p] - row * np.uint32(W + 2)) - 1
-        own = plane[4 * p : 4 * p + 4]
-        if 0 <= n < H - 1 and 0 <= m < W - 1:
-            four = U[n * W + m :]
-            own[0], own[1], own[2], own[3] = four[0], four[1], four[W], four[W + 1]
+def put_pixels(U, H, W, places, plane):
+    """Copy the four pixels of each point of an image, H W pixels, into its plane.
+
+    Each point waits for memory. The less there is to do for one, the more of them wait at the same time.
+    """
+    in_ring, in_image = places
+    below, one = np.uint32(W), np.uint32(1)  # unsigned, as above
+    for p in range(in_image.size):
+        o, own = in_image[p], plane[4 * p : 4 * p + 4]
+        if o != RIM:
+            own[0], own[1], own[2], own[3] = U[o], U[o + one], U[o + below], U[o + below + one]
             continue
+        n, m = np.int64(in_ring[p]) // (W + 2) - 1, np.int64(in_ring[p]) % (W + 2) - 1
         for i in range(2):
             for j in range(2):
                 inside = 0 <= n + i < H and 0 <= m + j < W
@@ -218,12 +231,13 @@ def put_pixels(U, H, W, place, plane):
 
 
 @kernel
-def take_pixels(plane, H, W, place, dU):
+def take_pixels(plane, H, W, places, dU):
     """Add the four pixels of each point up in the image, and leave zeros behind."""
     for o in range(dU.size):
         dU[o] = 0
-    for p in range(place.size):
-        n, m = np.int64(place[p]) // (W + 2) - 1, np.int64(place[p]) % (W + 2) - 1
+    in_ring, _ = places
+    for p in range(in_ring.size):
+        n, m = np.int64(in_ring[p]) // (W + 2) - 1, np.int64(in_ring[p]) % (W + 2) - 1
         for i in range(2):
             for j in range(2):
                 if 0 <= n + i < H and 0 <= m + j < W:
@@ -239,14 +253,14 @@ def grid_sample_forward(first, end, U, G, options, V):
     offset = np.empty(count, np.uint32)  # unsigned, as above
     fx, fy, no_slopes = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(0, U.dtype)
     points = offset, fx, fy, no_slopes, no_slopes
-    across, plane, place = plane_of(H, W, count, U.dtype)
+    across, plane, places = plane_of(H, W, count, U.dtype)
     right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
     for b in range(first, end):
         locate(G[b], options, points)
-        set_apart(offset, place)
+        set_apart(offset, H, W, places)
         for c in range(U.shape[1]):
-            if place.size > 0:
-                put_pixels(U[b, c], H, W, place, plane)
+            if places.size > 0:
+                put_pixels(U[b, c], H, W, places, plane)
             else:
                 put_image(U[b, c], W, plane)
             V_c = V[b, c]
@@ -263,7 +277,7 @@ def grid_sample_forward(first, end, U, G, options, V):
 
 
 @kernel
-def grid_sample_backward_input(dV, options, points, across, plane, place, dU):
+def grid_sample_backward_input(dV, options, points, across, plane, places, dU):
     """dU (C, H W) of a sample with located points, which read in a plane `across` pixels wide."""
     H, W, mode, _, _ = options
     offset, fx, fy, _, _ = points
@@ -282,14 +296,14 @@ def grid_sample_backward_input(dV, options, points, across, plane, place, dU):
                 right[o] += fx[p] * above
                 below[o] += (one - fx[p]) * under
                 below_right[o] += fx[p] * under
-        if place.size > 0:
-            take_pixels(plane, H, W, place, dU[c])
+        if places.size > 0:
+            take_pixels(plane, H, W, places, dU[c])
         else:
             take_image(plane, W, dU[c])
 
 
 @kernel(fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
-def grid_sample_backward_grid(U, dV, options, points, across, plane, place, dx, dy, dg):
+def grid_sample_backward_grid(U, dV, options, points, across, plane, places, dx, dy, dg):
     """dG (2 h w) of a sample with located points, as above. Of dx and dy (h w) only the memory is used."""
     H, W, mode, _, _ = options
     offset, fx, fy, slope_x, slope_y = points
@@ -297,8 +311,8 @@ def grid_sample_backward_grid(U, dV, options, points, across, plane, place, dx, 
     for p in range(offset.size):
         dx[p] = dy[p] = fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
     for c in range(0 if mode == NEAREST else U.shape[0]):
-        if place.size > 0:
-            put_pixels(U[c], H, W, place, plane)
+        if places.size > 0:
+            put_pixels(U[c], H, W, places, plane)
         else:
             put_image(U[c], W, plane)
         dV_c = dV[c]
@@ -327,15 +341,15 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
     slope_x, slope_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     points = offset, fx, fy, slope_x, slope_y
-    across, plane_U, place = plane_of(H, W, count, U.dtype)
+    across, plane_U, places = plane_of(H, W, count, U.dtype)
     plane_dU = np.zeros_like(plane_U)
     for b in range(first, end):
         locate(G[b], options, points)
-        set_apart(offset, place)
+        set_apart(offset, H, W, places)
         if dU.size > 0:
-            grid_sample_backward_input(dV[b], options, points, across, plane_dU, place, dU[b])
+            grid_sample_backward_input(dV[b], options, points, across, plane_dU, places, dU[b])
         if dG.size > 0:
-            grid_sample_backward_grid(U[b], dV[b], options, points, across, plane_U, place, dx, dy, dG[b])
+            grid_sample_backward_grid(U[b], dV[b], options, points, across, plane_U, places, dx, dy, dG[b])
 
 
 class GridSample(Function):
