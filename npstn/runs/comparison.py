@@ -97,7 +97,10 @@ def _entries(config: Config) -> dict[str, Any]:
     """What may set a run apart from others, by its name for a person."""
     task = {"task" if name == "name" else name: value for name, value in config.task.items()}
     model = {name: value for name, value in config.model.items() if name not in ("transformer", "image", "classes")}
-    return {**task, **model, "recipe": config.recipe_name, **vars(config.recipe), "data": config.data_sha256[:8]}
+    recipe = dict(vars(config.recipe))
+    if config.model["transformer"] == "none":  # there is no localisation network
+        del recipe["localiser_factor"]
+    return {**task, **model, "recipe": config.recipe_name, **recipe, "data": config.data_sha256[:8]}
 
 
 def _follows_from_recipe(config: Config, name: str) -> bool:

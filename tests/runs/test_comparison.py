@@ -86,6 +86,8 @@ BLOG = {"recipe_name": "blog", "recipe": {**vars(RECIPES["blog"])}}
     ("changes", "names"),
     [
         ([{}, {"transformer": "none"}], ["rotation", "no transformer"]),
+        # Without a transformer no localisation network learns at its rate.
+        ([{"localiser_factor": 0.1}, {"transformer": "none"}], ["rotation", "no transformer"]),
         (
             [{"angle": 45.0}, {"angle": 90.0}, {"angle": 22.5}],
             ["rotation, angle 45", "rotation, angle 90", "rotation, angle 22.5"],
