@@ -104,7 +104,7 @@ def fold(g):
 
 @kernel
 def locate(g, options, points):
-    """Write where the points of one sample lie: the offset of pixel (n, m) in a `ringed` plane, the fractions, and the
+    """Write where the points of one sample lie: the offset of pixel (n, m) in a ringed plane, the fractions, and the
     slopes ∂x/∂g and ∂y/∂g, unless these have no room.
 
     A point that reaches no pixel lies among the zeros behind the plane, "nowhere". Its fractions are x - x, which is 0,
@@ -150,21 +150,25 @@ def locate(g, options, points):
 
 
 @kernel
-def ringed(H, W, dtype):
-    """A plane of zeros for an image (H, W). Pixel (n, m) is at (n + 1) (W + 2) + m + 1.
+def plane_of(H, W, count, dtype):
+    """Where so many points read: how wide the plane is, the plane, all zeros, and `places`, empty for many points.
 
-    A ring of one pixel round the image provides the four pixels round any point; more zeros behind the plane provide
-    those of a point that lies nowhere.
+    Many points read in a ringed image, where pixel (n, m) is at (n + 1) (W + 2) + m + 1. A ring of one pixel round the
+    image provides the four pixels round any point; more zeros behind the plane provide those of a point that lies
+    nowhere. A few points in a large image do without a copy of it: each has its four pixels to itself, in a plane two
+    pixels wide.
     """
-    plane = np.empty((H + 2) * (W + 2) + (W + 2) + 2, dtype)
+    few = 0 < FEW * count < H * W
+    across = 2 if few else W + 2
+    plane = np.empty(4 * count if few else (H + 3) * (W + 2) + 2, dtype)
     for o in range(plane.size):
         plane[o] = 0
-    return plane
+    return across, plane, np.empty((2, count if few else 0), np.uint32)
 
 
 @kernel
 def put_image(U, W, plane):
-    """Copy an image, H W pixels, into a `ringed` plane."""
+    """Copy an image, H W pixels, into a ringed plane."""
     for n in range(U.size // W):
         row, inner = U[n * W :], plane[(n + 1) * (W + 2) + 1 :]
         for m in range(W):
@@ -173,25 +177,13 @@ def put_image(U, W, plane):
 
 @kernel
 def take_image(plane, W, dU):
-    """Copy the image out of a `ringed` plane, and leave zeros behind."""
+    """Copy the image out of a ringed plane, and leave zeros behind."""
     for n in range(dU.size // W):
         row, inner = dU[n * W :], plane[(n + 1) * (W + 2) + 1 :]
         for m in range(W):
             row[m] = inner[m]
     for o in range(plane.size):
         plane[o] = 0
-
-
-@kernel
-def plane_of(H, W, count, dtype):
-    """Where so many points read: the width of the plane, the plane, and `places`, which have no room for many points.
-
-    Many points read in the `ringed` image. A few points in a large image do without a copy of it: each has its four
-    pixels to itself, in a plane two pixels wide.
-    """
-    few = 0 < FEW * count < H * W
-    plane = np.zeros(4 * count, dtype) if few else ringed(H, W, dtype)
-    return (2 if few else W + 2), plane, np.empty((2, count if few else 0), np.uint32)
 
 
 @kernel
@@ -342,7 +334,7 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     points = offset, fx, fy, slope_x, slope_y
     across, plane_U, places = plane_of(H, W, count, U.dtype)
-    plane_dU = np.zeros_like(plane_U)
+    _, plane_dU, _ = plane_of(H, W, count, U.dtype)
     for b in range(first, end):
         locate(G[b], options, points)
         set_apart(offset, H, W, places)
