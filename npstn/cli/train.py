@@ -75,6 +75,7 @@ def _train(out: Path, config: Config, task: Task, state: State, options: argpars
             since = f"{recipe.patience} epoch{'s' * (recipe.patience != 1)}"
             say(f"stopped early: {since} in a row brought no better test accuracy (--patience {recipe.patience})")
         say(result(score, state))
+        task.source.forget_train()  # the pictures take as much memory, and show the test set
         from npstn.figures.run import draw_run  # here, because importing matplotlib takes a while
 
         for path in draw_run(out, state.evaluated, task, score):

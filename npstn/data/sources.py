@@ -67,6 +67,10 @@ class Source:
         self.test  # noqa: B018
         return self
 
+    def forget_train(self) -> None:
+        """Let go of the training set; who asks for it has it loaded again."""
+        self.__dict__.pop("train", None)
+
     def sha256(self) -> str:
         """The hash of both sets: a run that is resumed must find the same images."""
         digest = hashlib.sha256()

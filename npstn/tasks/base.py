@@ -82,7 +82,7 @@ class Task:
 
     def __len__(self) -> int:
         """How many training images there are."""
-        return len(self.source.train[0])
+        return self._train_images
 
     def summary(self, count: int) -> str:
         """So many of its images, in words."""
@@ -114,6 +114,11 @@ class Task:
         test = self.test()
         numbers = [np.flatnonzero(test.labels == label) for label in range(len(self.classes))]
         return test.images[np.stack([np.resize(n, FEW) for n in numbers if len(n)], axis=1).ravel()]
+
+    @functools.cached_property
+    def _train_images(self) -> int:
+        """How many there are: known, too, when the source has let go of them."""
+        return len(self.source.train[0])
 
     @functools.cached_property
     def _test(self) -> Batch:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import weakref
 
 import numba
 import numpy as np
@@ -24,9 +25,11 @@ from numpy.testing import assert_array_equal
 from processes import run_python
 
 import npstn
-from npstn import models, runs, training
+import npstn.figures.run
+from npstn import figures, models, runs, training
 from npstn.backend.parallel import get_num_threads
 from npstn.cli.train import line, no_better_than_chance
+from npstn.data import sources
 from npstn.data.sources import drawn
 from npstn.tasks import Rotated
 from npstn.training import RECIPES, Epoch
@@ -51,6 +54,28 @@ def asked(monkeypatch):
 
 
 # What it writes and says
+
+
+def test_the_pictures_are_drawn_without_the_training_set(tmp_path, monkeypatch):
+    """It takes as much memory as they need. Nobody loads it a second time."""
+    loaded, few, draw = {}, sources.draw_digits, figures.run.draw_run
+
+    def note(count, seed):
+        images, labels = few(count, seed=seed)
+        images = images.copy()
+        assert seed not in loaded
+        loaded[seed] = weakref.ref(images)
+        return images, labels
+
+    def without(*given):
+        assert [seed for seed, images in loaded.items() if images() is None] == [0]
+        return draw(*given)
+
+    monkeypatch.setattr(sources, "draw_digits", note)
+    monkeypatch.setattr(figures.run, "draw_run", without)
+    said = npstn_("train", *QUICK, "--out", tmp_path / "run")
+    assert (said.status, said.err) == (0, "")
+    assert names(tmp_path / "run") == ALL_FILES and loaded.keys() == {0, 1}
 
 
 def test_train_writes_the_run(trained):

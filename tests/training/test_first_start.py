@@ -1,30 +1,33 @@
-"""The first start: two processes compile exactly what a training step needs; and what may go wrong with the second."""
+"""The first start: forks compile exactly what a training step needs; and what may go wrong with them."""
 
 import dataclasses
 import gc
 import importlib.util
 import json
+import os
 import signal
-import subprocess
-import sys
+import time
 
 import numba
+import numpy as np
 import pytest
 from processes import read_only_copy, run_python
 
 import npstn.functional as F
-from npstn import models, nn
-from npstn.backend.parallel import share_out
+from npstn import Tensor, models, nn
+from npstn.backend.parallel import rehearsing, share_out
 from npstn.backend.random import generator
 from npstn.training import RECIPES, first_start
 
-compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled")
+compiled_only = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT) or not hasattr(os, "fork"), reason="nothing is compiled, or there are no forks"
+)
 
 MODEL = {"transformer": "rotation", "image": (1, 28, 28), "classes": 10}
 RECIPE = dataclasses.asdict(RECIPES["fast"])
 
 START = """
-import json, subprocess, sys
+import json, os, sys
 import numpy as np, npstn, npstn.functional as F
 from numba.core.event import install_recorder
 from npstn import models
@@ -33,14 +36,14 @@ from npstn.training.first_start import compile_at_first_start
 
 threads, model, recipe = map(json.loads, sys.argv[1:])
 npstn.set_num_threads(threads)
-started, popen = [], subprocess.Popen
-def counting(command, *given, **options):  # other packages may ask the system something
-    started.extend([command] if sys.executable in command else [])
-    return popen(command, *given, **options)
-subprocess.Popen = counting
+forks, fork = 0, os.fork
+def counting():
+    global forks
+    forks += 1
+    return fork()
+os.fork = counting
 
-with install_recorder("numba:compile") as first:
-    compile_at_first_start(model, recipe)
+compile_at_first_start(model, recipe)
 with install_recorder("numba:compile") as real:
     net, B = models.build(**{**model, "image": (1, 28, 28)}), recipe["batch_size"]
     recipe = Recipe(**recipe)
@@ -51,11 +54,10 @@ with install_recorder("numba:compile") as real:
     average = recipe.average_for(net)
     average.update_parameters(net)
     average.update_parameters(net)
-print(len(first.buffer) > 0, len(started), len(real.buffer))
+print(forks, len(real.buffer))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX's exit codes")
 @compiled_only
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_first_step_compiles_nothing_after_a_first_start(tmp_path, threads):
@@ -66,21 +68,24 @@ def test_the_first_step_compiles_nothing_after_a_first_start(tmp_path, threads):
         model = {name: changes.get(name, value) for name, value in MODEL.items()}
         recipe = {name: changes.get(name, value) for name, value in RECIPE.items()}
         given = [json.dumps(value) for value in (threads, model, recipe)]
-        return run_python(START, *given, NUMBA_CACHE_DIR=tmp_path, NUMBA_BOUNDSCHECK=None)
+        settings = {"NUMBA_CACHE_DIR": tmp_path, "NUMBA_BOUNDSCHECK": None, "PYTHONWARNINGS": "error"}
+        return run_python(START, *given, **settings)
 
-    assert start() == "True 1 0"  # compiles; starts one process; the real step compiles nothing
-    assert start() == "False 0 0"
-    assert start(transformer="none", batch_size=10) == "False 0 0"
-    assert start(optimizer="sgd", batch_size=10) == "True 1 0"  # the step of SGD is missing
+    cores = numba.config.NUMBA_DEFAULT_NUM_THREADS
+    forks, compiled = map(int, start().split())
+    assert 1 <= forks <= cores and (cores == 1 or forks > 1) and compiled == 0
+    assert start() == "0 0"
+    assert start(transformer="none", batch_size=10) == "0 0"
+    assert start(optimizer="sgd", batch_size=10) == "1 0"  # the step of SGD is missing
 
 
 @compiled_only
-def test_no_process_is_started_where_machine_code_cannot_be_kept(tmp_path):
+def test_nothing_is_forked_where_machine_code_cannot_be_kept(tmp_path):
     root, nowhere = read_only_copy(tmp_path)
     code = (
-        "import subprocess\n"
+        "import os\n"
         "from npstn.training.first_start import compile_at_first_start\n"
-        "subprocess.Popen = None\n"  # starting a process would raise TypeError
+        "os.fork = None\n"  # to call it would raise TypeError
         f"compile_at_first_start({MODEL}, {RECIPE})"
     )
     run_python(code, root=root, **nowhere)
@@ -88,10 +93,9 @@ def test_no_process_is_started_where_machine_code_cannot_be_kept(tmp_path):
 
 def test_nothing_is_done_where_nothing_is_compiled():
     code = (
-        "import subprocess\n"
-        "from npstn.training.first_start import compile_at_first_start\n"
-        "subprocess.Popen = None\n"
-        "compile_at_first_start({}, {})"  # an error, if anything is read from these
+        "from npstn.training import first_start\n"
+        "first_start._step = None\n"
+        "first_start.compile_at_first_start({}, {})"  # an error, if anything is read from these
     )
     run_python(code, NUMBA_DISABLE_JIT="1")
 
@@ -112,8 +116,12 @@ class OneNewKernel(nn.Module):
         share_out(self.file.new, 1, x.data.reshape(-1))
         return F.log_softmax(self.layer(x.reshape(len(x), 784)), dim=1)
 
-    def is_compiled(self):
-        return len(self.file.new.signatures) > 0
+    def is_on_disk(self):
+        """Whether the kernel's machine code is there: nothing is missing, and this process has compiled nothing."""
+        missing = []
+        with rehearsing(lambda kernel, signature: missing.append(kernel)):
+            self(Tensor(np.ones((2, 1, 28, 28), np.float32)))
+        return self.file.new not in missing and not self.file.new.signatures
 
 
 @pytest.fixture
@@ -124,77 +132,79 @@ def net(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def others(monkeypatch):
-    """The other processes that are started; by themselves they sleep. The code that they run instead can be changed."""
-    started, popen = [], subprocess.Popen
+def forks(monkeypatch):
+    """The processes that are forked. What a fork does first can be changed."""
+    pids, fork = [], os.fork
 
-    def start(command, **options):
-        started.append(popen([sys.executable, "-c", others.code], **options))
-        return started[-1]
+    def noting():
+        pid = fork()
+        pids.extend([pid] if pid else [])
+        return pid
 
-    def others():
-        return [process.returncode for process in started]
+    def first(do):
+        monkeypatch.setattr(gc, "disable", do)  # this process does not call it
 
-    others.code = "import time; time.sleep(600)"
-    monkeypatch.setattr(subprocess, "Popen", start)
-    return others
+    noting.first, noting.pids = first, pids
+    monkeypatch.setattr(os, "fork", noting)
+    yield noting
+    for pid in pids:  # each was waited for
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+@compiled_only
+def test_a_kernel_that_is_missing_is_compiled_by_a_fork(net, forks):
+    assert not net.is_on_disk()
+    first_start.compile_at_first_start(MODEL, RECIPE)
+    assert len(forks.pids) == 1 and net.is_on_disk()
+    first_start.compile_at_first_start(MODEL, RECIPE)
+    assert len(forks.pids) == 1 and gc.isenabled()
 
 
 @compiled_only
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit])
-def test_a_first_start_that_is_stopped_leaves_no_process(net, others, monkeypatch, stopped):
-    def stop(*given):
+def test_a_first_start_that_is_stopped_leaves_no_process(net, forks, monkeypatch, stopped):
+    waitpid = os.waitpid
+
+    def stop(pid, options):
+        monkeypatch.setattr(os, "waitpid", waitpid)
         raise stopped
 
-    monkeypatch.setattr(F, "cross_entropy", stop)
+    forks.first(lambda: time.sleep(600))
+    monkeypatch.setattr(os, "waitpid", stop)
     with pytest.raises(stopped):
         first_start.compile_at_first_start(MODEL, RECIPE)
-    assert others() == [-signal.SIGKILL] and gc.isenabled()
+    assert len(forks.pids) == 1 and not net.is_on_disk()
 
 
 @compiled_only
-@pytest.mark.parametrize("code, status", [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9)])
-def test_a_first_start_goes_on_without_the_other_process(net, others, code, status):
-    others.code = code
+@pytest.mark.parametrize("end", [lambda: 1 / 0, lambda: os.kill(os.getpid(), signal.SIGKILL)], ids=["error", "killed"])
+def test_a_first_start_goes_on_without_a_fork_that_ends_early(net, forks, end, capfd):
+    forks.first(end)
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert others() == [status] and gc.isenabled() and net.is_compiled()
+    assert len(forks.pids) == 1 and not net.is_on_disk()
+    assert capfd.readouterr() == ("", "")
+    net(Tensor(np.ones((2, 1, 28, 28), np.float32)))  # the training itself compiles
 
 
 @compiled_only
 def test_the_training_itself_compiles_where_no_process_can_be_started(net, monkeypatch):
-    def refuse(*given, **options):
+    def refuse():
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert gc.isenabled() and not net.is_compiled()
+    assert not net.is_on_disk()
 
 
 @compiled_only
-def test_a_step_that_fails_is_left_to_the_training(net, others, monkeypatch):
-    others.code = ""
+def test_a_step_that_fails_is_left_to_the_training(net, forks, monkeypatch):
     monkeypatch.setattr(F, "cross_entropy", lambda *given: 1 / 0)
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert others() == [0] and net.is_compiled()  # the kernel that was found before
+    assert len(forks.pids) == 1 and net.is_on_disk()  # the kernel that was found before
 
 
 def test_a_first_start_uses_up_no_random_numbers():
     before = generator().bit_generator.state
     first_start.compile_at_first_start(MODEL, RECIPE)
     assert generator().bit_generator.state == before
-
-
-@compiled_only
-def test_the_other_process_imports_nothing_from_the_folder_where_a_person_is(net, tmp_path, monkeypatch):
-    (tmp_path / "numba.py").write_text("raise SystemExit('a stranger')")
-    monkeypatch.chdir(tmp_path)
-    statuses, popen = [], subprocess.Popen
-
-    class Other(popen):
-        def wait(self, *given, **options):
-            statuses.append(super().wait(*given, **options))
-
-    monkeypatch.setattr(subprocess, "Popen", Other)
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
-    first_start.compile_at_first_start(MODEL, RECIPE)
-    assert set(statuses) == {0}
