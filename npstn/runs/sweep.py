@@ -120,6 +120,10 @@ def _compared(config: Config) -> dict[str, Any]:
     return flat
 
 
+class WorkerDied(Exception):
+    """The worker of a leg died when it had ended, before its files were here."""
+
+
 class Told(NamedTuple):
     """Something about the sweep that the user should know, in one line."""
 
@@ -183,10 +187,16 @@ class Sweep:
                 for future in self._ended():
                     run, address = self.running.pop(future)
                     try:
-                        files = future.result()
+                        with _unless_lost(client, OSError):
+                            files = _fetch(client, future, address)
                     except NotReady:  # its worker has died, and another one has the same address
                         self._accepted.pop(address, None)
                         waiting.appendleft(run)
+                        continue
+                    except WorkerDied:
+                        self._take_back(run, waiting)
+                        if run.error:
+                            yield run
                         continue
                     except CancelledError:
                         raise
@@ -258,12 +268,17 @@ class Sweep:
                 continue
             del self.running[future]
             future.cancel()
-            run.deaths += 1
-            if run.deaths < DEATHS:
-                waiting.appendleft(run)
-            else:
-                run.error = f"{DEATHS} workers died one after the other: has the machine too little memory?"
+            self._take_back(run, waiting)
+            if run.error:
                 yield run
+
+    def _take_back(self, run: Run, waiting: deque[Run]) -> None:
+        """Let another worker have a run whose worker has died, unless too many have."""
+        run.deaths += 1
+        if run.deaths < DEATHS:
+            waiting.appendleft(run)
+        else:
+            run.error = f"{DEATHS} workers died one after the other: has the machine too little memory?"
 
     def _submit(self, client: Client, run: Run, address: str, given: Files | None = None) -> None:
         """Hand a run to a worker."""
@@ -284,6 +299,22 @@ class Sweep:
         with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
             wait(list(self.running), timeout=TICK, return_when="FIRST_COMPLETED")
         return [future for future in self.running if future.done()]
+
+
+def _fetch(client: Client, future: Future, address: str) -> Files:
+    """What a leg has given, from the worker that did it.
+
+    Raises WorkerDied where it has died with them: Dask would do the leg again, and wait for a worker at its address.
+    """
+    patience = TICK
+    while True:
+        try:
+            return future.result(timeout=patience)
+        except (asyncio.TimeoutError, TimeoutError):
+            if address not in client.nthreads():
+                future.cancel()
+                raise WorkerDied from None
+            patience *= 2  # the network is slow: each time it begins anew
 
 
 @contextlib.contextmanager

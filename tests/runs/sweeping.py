@@ -14,10 +14,10 @@ GRID = "--data drawn --recipe blog --network fcn --task R P --transformer none a
 GRID += ["--batch-size", "32"]
 
 
-def start(out, *arguments):
-    """Start a sweep into a folder; its process leads a group of its own."""
+def start(out, *arguments, before=""):
+    """Start a sweep into a folder, after some code; its process leads a group of its own."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    command = [sys.executable, "-c", COMMAND, "sweep", "--out", str(out), *map(str, arguments)]
+    command = [sys.executable, "-c", before + COMMAND, "sweep", "--out", str(out), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, env=env, text=True, cwd=ROOT, start_new_session=True, **pipes)
 

@@ -98,6 +98,29 @@ def test_a_sweep_goes_on_without_its_only_worker_and_says_how_to_go_on_when_it_i
     assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
 
 
+def test_a_worker_that_dies_with_what_it_has_done(whole, tmp_path):
+    """Dask would wait for its address to come back."""
+    dies = """
+import os, signal, time
+from distributed import Future
+
+result = Future.result
+
+def after_a_death(future, timeout=None):
+    Future.result = result
+    [(worker,)] = future.client.who_has([future]).values()
+    os.kill(future.client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
+    while worker in future.client.nthreads():
+        time.sleep(0.01)
+    return result(future, timeout)
+
+Future.result = after_a_death
+"""
+    grid = [*GRID, "--task", "R", "--transformer", "affine"]
+    finish(start(tmp_path / "sweep", *grid, "--workers", "1", before=dies))
+    assert everything(tmp_path / "sweep") == {RUNS[1]: everything(whole[0])[RUNS[1]]}
+
+
 @long
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     out = tmp_path / "sweep"
