@@ -41,7 +41,7 @@ def little_memory():
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(choices=st.data())
 def test_awkward_arguments(name, choices, one_thread, little_memory):
     TARGETS[name](Draws(lambda low, high: choices.draw(st.integers(low, high))))

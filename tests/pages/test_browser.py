@@ -57,13 +57,19 @@ def looks_like(picture, image):
     return np.corrcoef(seen.ravel(), image.ravel())[0, 1]
 
 
+@pytest.fixture(scope="module", params=["rotation", "spline", "pixel"])
+def played(request, trained, spline, tmp_path_factory):
+    """The page that `npstn play` writes, of a run or of the point between four pixels."""
+    path = tmp_path_factory.mktemp("played") / "page.html"
+    run = {"rotation": trained[0], "spline": spline}.get(request.param)
+    assert npstn_("play", *([run] if run else []), "--out", path).status == 0
+    return path
+
+
 @SCREENS
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("kind", ["rotation", "spline", "pixel"])
-def test_a_page_fits_and_complains_of_nothing(driver, trained, spline, tmp_path, kind, width, height, dark):
-    run = {"rotation": trained[0], "spline": spline}.get(kind)
-    assert npstn_("play", *([run] if run else []), "--out", tmp_path / "page.html").status == 0
-    page = Page(driver, tmp_path / "page.html", width, height, dark)
+def test_a_page_fits_and_complains_of_nothing(driver, played, width, height, dark):
+    page = Page(driver, played, width, height, dark)
     assert page.complaints() == page.loaded() == []
     assert page.run("return document.documentElement.scrollWidth") == width
     shown = page.run("return [...document.querySelectorAll('figure')].map(f => [f.clientWidth, f.clientHeight])")

@@ -153,8 +153,11 @@ def test_a_horizon_in_the_image_is_nowhere_and_does_no_harm():
 
 
 @pytest.mark.parametrize("kind", ["rotation", "projective", "tps"])
-@pytest.mark.parametrize("image", [(1, 28, 28), (3, 60, 60)], ids=["grey", "colour"])
-@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize(
+    ("image", "noise"),
+    [((1, 28, 28), False), ((1, 28, 28), True), ((3, 60, 60), True)],
+    ids=["smooth", "noise", "colour"],
+)
 def test_as_many_positions_as_there_is_room_for(kind, image, noise):
     test = some_images(image)
     if noise:

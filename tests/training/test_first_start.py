@@ -60,7 +60,7 @@ print(forks, len(real.buffer))
 
 
 @compiled_only
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [2] if "NPSTN_FEW_EXAMPLES" in os.environ else [1, 2])
 def test_the_first_step_compiles_nothing_after_a_first_start(tmp_path, threads):
     if threads > numba.config.NUMBA_NUM_THREADS:
         pytest.skip("needs two cores")
