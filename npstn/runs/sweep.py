@@ -187,16 +187,13 @@ class Sweep:
                 for future in self._ended():
                     run, address = self.running.pop(future)
                     try:
-                        with _unless_lost(client, OSError):
-                            files = _fetch(client, future, address)
+                        files = fetch(client, future, address)
                     except NotReady:  # its worker has died, and another one has the same address
                         self._accepted.pop(address, None)
                         waiting.appendleft(run)
                         continue
                     except WorkerDied:
-                        self._take_back(run, waiting)
-                        if run.error:
-                            yield run
+                        yield from self._take_back(run, waiting)
                         continue
                     except CancelledError:
                         raise
@@ -268,17 +265,16 @@ class Sweep:
                 continue
             del self.running[future]
             future.cancel()
-            self._take_back(run, waiting)
-            if run.error:
-                yield run
+            yield from self._take_back(run, waiting)
 
-    def _take_back(self, run: Run, waiting: deque[Run]) -> None:
-        """Let another worker have a run whose worker has died, unless too many have."""
+    def _take_back(self, run: Run, waiting: deque[Run]) -> Iterator[Run]:
+        """Let another worker have a run whose worker has died; give the run back if too many have."""
         run.deaths += 1
         if run.deaths < DEATHS:
             waiting.appendleft(run)
         else:
             run.error = f"{DEATHS} workers died one after the other: has the machine too little memory?"
+            yield run
 
     def _submit(self, client: Client, run: Run, address: str, given: Files | None = None) -> None:
         """Hand a run to a worker."""
@@ -301,17 +297,21 @@ class Sweep:
         return [future for future in self.running if future.done()]
 
 
-def _fetch(client: Client, future: Future, address: str) -> Files:
-    """What a leg has given, from the worker that did it.
+def fetch(client: Client, future: Future, address: str) -> Files:
+    """The files that a leg has given, from the worker that did it; the leg's error where it has failed.
 
-    Raises WorkerDied where it has died with them: Dask would do the leg again, and wait for a worker at its address.
+    Raises WorkerDied where the worker has died with them: Dask would wait for another one at its address.
     """
     patience = TICK
     while True:
         try:
             return future.result(timeout=patience)
         except (asyncio.TimeoutError, TimeoutError):
-            if address not in client.nthreads():
+            if future.status == "error":  # it is the leg's own
+                raise
+            with _unless_lost(client, OSError):
+                there = client.nthreads()
+            if address not in there:
                 future.cancel()
                 raise WorkerDied from None
             patience *= 2  # the network is slow: each time it begins anew

@@ -1,5 +1,6 @@
 """`npstn sweep`: its runs are those of `npstn train`, also when the command or a worker is killed."""
 
+import asyncio
 import csv
 import dataclasses
 import os
@@ -22,7 +23,7 @@ from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_ep
 from npstn.cli.sweep import RARELY
 from npstn.runs import RunError, read_config
 from npstn.runs.config import write_config
-from npstn.runs.sweep import Run
+from npstn.runs.sweep import Run, fetch
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -119,6 +120,18 @@ Future.result = after_a_death
     grid = [*GRID, "--task", "R", "--transformer", "affine"]
     finish(start(tmp_path / "sweep", *grid, "--workers", "1", before=dies))
     assert everything(tmp_path / "sweep") == {RUNS[1]: everything(whole[0])[RUNS[1]]}
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), TimeoutError("slow disk"), asyncio.TimeoutError("slow disk")])
+def test_an_error_of_a_leg_is_not_that_of_the_cluster(error):
+    class Failed:
+        status = "error"
+
+        def result(self, timeout):
+            raise error
+
+    with pytest.raises(type(error), match=f"^{error}$"):
+        fetch(None, Failed(), "tcp://127.0.0.1:1")
 
 
 @long
