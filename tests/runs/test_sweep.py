@@ -99,6 +99,7 @@ def test_a_sweep_goes_on_without_its_only_worker_and_says_how_to_go_on_when_it_i
     assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
 
 
+@long
 def test_a_worker_that_dies_with_what_it_has_done(whole, tmp_path):
     """Dask would wait for its address to come back."""
     dies = """
