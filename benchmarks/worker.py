@@ -130,10 +130,12 @@ def check_same(results: list[list[np.ndarray]]) -> None:
     """Raise AssertionError unless the first and the last result agree up to rounding.
 
     Of the gradient of 9 x 9 filters, sums of 173,056 products, PyTorch's result is 2e-5 of the largest number off, and
-    npstn's 2.4e-7 (measured in float64).
+    npstn's 2.4e-7 (measured in float64). Where two pixels of a window are equal but for rounding, max pooling may send
+    its gradient to the other one. In a step of the paper's network one such window makes the gradients of the
+    localisation network 5.8e-5 wrong, in PyTorch on a Zen 3; npstn's are 7e-9 off. The tolerance has room for one.
     """
     for ours, theirs in zip(results[0], results[-1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5 * max(np.abs(theirs).max(), 1))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=8e-5 * max(np.abs(theirs).max(), 1))
 
 
 def take_turns(blocks: Iterable[Callable[[int], float]], turns: int = TURNS) -> list[list[float]]:
