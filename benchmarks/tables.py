@@ -136,7 +136,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the ratios as bars, each with the ratio to reach."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 0.28 * len(rows) + 1.2), layout="constrained")
+    figure = Figure(figsize=(11, 0.28 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
     ratios = np.array([ratio(row) for row in rows])
@@ -147,7 +147,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
     axes.axvline(1, color="0.3", linewidth=1)
     axes.invert_yaxis()
     axes.margins(y=0.01)
-    axes.set(xlabel="times as fast as PyTorch", title="npstn against PyTorch, float32")
+    axes.set(xlabel="npstn, times as fast as PyTorch, float32")
     axes.legend()
     figure.savefig(path, dpi=120)
 
