@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_ep
 from npstn.cli.sweep import RARELY
 from npstn.runs import RunError, read_config
 from npstn.runs.config import write_config
-from npstn.runs.sweep import Run, fetch
+from npstn.runs.sweep import TICK, Run, WorkerDied, fetch
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -114,25 +115,69 @@ def after_a_death(future, timeout=None):
     os.kill(future.client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
     while worker in future.client.nthreads():
         time.sleep(0.01)
+    print("killed")
     return result(future, timeout)
 
 Future.result = after_a_death
 """
     grid = [*GRID, "--task", "R", "--transformer", "affine"]
-    finish(start(tmp_path / "sweep", *grid, "--workers", "1", before=dies))
+    said, _ = finish(start(tmp_path / "sweep", *grid, "--workers", "1", before=dies))
+    assert said.count("killed\n") == 1
     assert everything(tmp_path / "sweep") == {RUNS[1]: everything(whole[0])[RUNS[1]]}
+
+
+HERE = "tcp://127.0.0.1:1"
+
+
+class Leg:
+    """A future of Dask: what `result` raises or gives, call after call."""
+
+    def __init__(self, status, *outcomes):
+        self.status, self.outcomes, self.waited, self.cancelled = status, list(outcomes), [], False
+
+    def result(self, timeout):
+        self.waited.append(timeout)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Cluster:
+    """A client of Dask: the workers that there are, or None where the scheduler is lost."""
+
+    def __init__(self, *workers):
+        self.workers, self.scheduler = workers, types.SimpleNamespace(address="tcp://there")
+
+    def nthreads(self):
+        if None in self.workers:
+            raise OSError("no answer")
+        return dict.fromkeys(self.workers, 1)
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), TimeoutError("slow disk"), asyncio.TimeoutError("slow disk")])
 def test_an_error_of_a_leg_is_not_that_of_the_cluster(error):
-    class Failed:
-        status = "error"
-
-        def result(self, timeout):
-            raise error
-
     with pytest.raises(type(error), match=f"^{error}$"):
-        fetch(None, Failed(), "tcp://127.0.0.1:1")
+        fetch(Cluster(HERE), Leg("error", error), HERE)
+
+
+@pytest.mark.parametrize("late", [TimeoutError, asyncio.TimeoutError])
+def test_files_that_are_long_in_coming_are_waited_for_longer_each_time(late):
+    leg = Leg("finished", late(), late(), late(), {"a": b"b"})
+    assert fetch(Cluster(HERE), leg, HERE) == {"a": b"b"}
+    assert leg.waited == [TICK, 2 * TICK, 4 * TICK, 8 * TICK] and not leg.cancelled
+
+
+def test_files_that_will_never_come_are_given_up():
+    leg = Leg("lost", TimeoutError())
+    with pytest.raises(WorkerDied):
+        fetch(Cluster("tcp://another"), leg, HERE)
+    assert leg.cancelled
+    with pytest.raises(RunError, match="^lost the scheduler at tcp://there"):
+        fetch(Cluster(None), Leg("lost", TimeoutError()), HERE)
 
 
 @long
