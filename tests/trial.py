@@ -52,9 +52,9 @@ class Shifted(Task):
     settings = {"reach": Setting(4.0, 0, 10, "move images by up to R pixels")}
     measured = {"rest_px": Measure("distance left", ".2f", " px")}
 
-    def distort(self, images, labels, chosen, rng):
+    def distort(self, images, labels, chosen, rng, strength=1.0):
         images, labels = images[chosen], labels[chosen]
-        reach = int(self.chosen["reach"])
+        reach = round(strength * self.chosen["reach"])
         right, down = rng.integers(-reach, reach + 1, (2, len(images)))
         moved = [np.roll(image, (y, x), axis=(0, 1)) for image, x, y in zip(images, right, down, strict=True)]
         grey = np.float32(np.reshape(moved, images.shape)) / np.float32(255)

@@ -31,7 +31,7 @@ DEFAULTS = {
     "seed": 0,
 }
 OF_TASKS, OF_TRANSFORMERS = arguments.all_settings(TASKS), arguments.all_settings(TRANSFORMERS)
-OF_RECIPE = "epochs", "batch_size", "lr", "localiser_factor", "patience"
+OF_RECIPE = "epochs", "batch_size", "lr", "localiser_factor", "curriculum", "patience"
 NAMES = (*DEFAULTS, "data_dir", *OF_TASKS, *OF_TRANSFORMERS, *OF_RECIPE)
 
 Sources = dict[tuple, tuple[Source, str]]  # what was asked for -> the source, and its hash
@@ -69,6 +69,9 @@ def add(parser: argparse.ArgumentParser, several: bool = False) -> None:
     hard = {name: factor * task.localiser_factor for name, task in TASKS.items() if task.localiser_factor != 1}
     slower += "but " + " and ".join(f"{x:g} ({name})" for name, x in hard.items())
     add_argument("--localiser-factor", type=times, metavar="X", help=slower)
+    share = arguments.number(float, 0, 1, "a share of the steps, from 0 to 1")
+    growing = "over which share of the steps the distortions grow from none to their whole; 0 by default"
+    add_argument("--curriculum", type=share, metavar="X", help=growing)
     add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
 
 

@@ -40,7 +40,14 @@ class Addition(RTS):
         """Those of uniform numbers."""
         return {name: (high - low) / math.sqrt(12) for name, (low, high) in self.ranges().items()}
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         second = rng.integers(0, len(images), len(chosen))
-        channels = [similar(images[i], self.draw(len(chosen), rng), self.size) for i in (chosen, second)]
+        channels = [similar(images[i], self.draw(len(chosen), rng, strength), self.size) for i in (chosen, second)]
         return Batch(np.concatenate(channels, axis=1), labels[chosen] + labels[second], {})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -89,18 +90,24 @@ class Task:
         return f"{count:,} {self.source.title}"
 
     def batches(
-        self, batch_size: int, rng: np.random.Generator, order: np.ndarray | None = None
+        self,
+        batch_size: int,
+        rng: np.random.Generator,
+        order: np.ndarray | None = None,
+        strengths: Iterable[float] | None = None,
     ) -> Iterator[Batch]:
         """One epoch of training images, distorted afresh; the last batch may be smaller.
 
         Args:
             order: the numbers of the images to take; all in random order where None.
+            strengths: how far each batch is distorted, in turn, 0 .. 1; see `distort`. All wholly where None.
         """
         images, labels = self.source.train
         if order is None:
             order = rng.permutation(len(images))
-        for start in range(0, len(order), batch_size):
-            yield self.distort(images, labels, order[start : start + batch_size], rng)
+        starts = range(0, len(order), batch_size)
+        for start, strength in zip(starts, strengths or itertools.repeat(1.0), strict=False):
+            yield self.distort(images, labels, order[start : start + batch_size], rng, strength=strength)
 
     def test(self) -> Batch:
         """The test images, the same ones each time: their distortions follow from the seed alone."""
@@ -133,12 +140,21 @@ class Task:
                 joined[name][first : first + AT_ONCE] = values
         return Batch(joined.pop("images"), joined.pop("labels"), joined)
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         """Distort some images of the source.
 
         Args:
             images, labels: the whole training or test set, uint8 (N, H, W) and int64 (N,).
             chosen: the numbers of the images to distort, (B,).
+            strength: how far, 0 .. 1: each random quantity is this share of what it would be, 0 leaves the images as
+                they are, but for their place in a larger one.
         """
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines distort, got one without")
 
@@ -199,6 +215,15 @@ def sample(images: np.ndarray, grid: Tensor) -> np.ndarray:
     """
     with no_grad():
         return F.grid_sample(Tensor(as_floats(images)), grid, align_corners=True).data
+
+
+def weakened(values: np.ndarray, strength: float, nothing: float) -> np.ndarray:
+    """Quantities of a distortion, at this strength: with 0 they are `nothing`, which changes no image; with 1 as given.
+
+    >>> weakened(np.array([0.7, 1.2]), 0.5, nothing=1).tolist()
+    [0.85, 1.1]
+    """
+    return strength * values + (1 - strength) * nothing
 
 
 def as_floats(images: np.ndarray) -> np.ndarray:

@@ -37,14 +37,21 @@ class Cluttered(Task):
     def summary(self, count: int) -> str:
         return f"{super().summary(count)}, each among {self.chosen['distractors']} patches of others in 60 x 60 pixels"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         B, (H, W), (h, w) = len(chosen), self.source.size, SIDE
         truth = {
-            name: rng.uniform(-(large - small) / 2, (large - small) / 2, B).astype(np.float32)
+            name: (strength * rng.uniform(-(large - small) / 2, (large - small) / 2, B)).astype(np.float32)
             for name, large, small in (("shift_x_px", w, W), ("shift_y_px", h, H))
         }
         seen = similar(images[chosen], truth, SIDE)
-        shape = B, int(self.chosen["distractors"])
+        shape = B, round(strength * self.chosen["distractors"])
         source = rng.integers(0, len(images), shape)
         top, left = rng.integers(0, H - PATCH + 1, shape), rng.integers(0, W - PATCH + 1, shape)
         place_y, place_x = rng.integers(0, h - PATCH + 1, shape), rng.integers(0, w - PATCH + 1, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npstn.autograd import Tensor, no_grad
-from npstn.tasks.base import Batch, Task, correlations, sample
+from npstn.tasks.base import Batch, Task, correlations, sample, weakened
 from npstn.transformers import Setting, Tps
 
 
@@ -30,10 +30,17 @@ class E(Task):
         bend = self.chosen["bend"]
         return f"{super().summary(count)}, bent by a spline whose points are moved by a normal of {bend:g} pixels"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         half = (np.array(self.source.size[::-1]) - 1) / 2  # pixels in a step of 1
-        scale = rng.uniform(0.75, 1.0, (len(chosen), 1, 1))
-        moves = rng.normal(0, self.chosen["bend"], (len(chosen), 16, 2)) / half
+        scale = weakened(rng.uniform(0.75, 1.0, (len(chosen), 1, 1)), strength, 1)
+        moves = strength * rng.normal(0, self.chosen["bend"], (len(chosen), 16, 2)) / half
         points = ((self.spline.control_points + moves) / scale).reshape(len(chosen), 32).astype(np.float32)
         with no_grad():
             bent = sample(images[chosen], self.spline.grid(Tensor(points), self.source.size))

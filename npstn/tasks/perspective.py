@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npstn.autograd import Tensor, no_grad
-from npstn.tasks.base import Batch, Task, correlations, sample
+from npstn.tasks.base import Batch, Task, correlations, sample, weakened
 from npstn.transformers import Projective, Setting
 
 CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])  # (x, y), in turn
@@ -51,13 +51,20 @@ class P(Task):
     def summary(self, count: int) -> str:
         return f"{super().summary(count)}, their corners moved by a normal of {self.chosen['corners']:g} pixels"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         half = (np.array(self.source.size[::-1]) - 1) / 2  # pixels in a step of 1
-        scale = rng.uniform(0.75, 1.0, (len(chosen), 1, 1))
+        scale = weakened(rng.uniform(0.75, 1.0, (len(chosen), 1, 1)), strength, 1)
         corners = np.zeros((len(chosen), 4, 2))
         folded = np.arange(len(chosen))
         while len(folded):
-            moves = rng.normal(0, self.chosen["corners"], (len(folded), 4, 2)) / half
+            moves = strength * rng.normal(0, self.chosen["corners"], (len(folded), 4, 2)) / half
             corners[folded] = scale[folded] * CORNERS + moves
             folded = folded[~convex(corners[folded])]
         # The grid leads from the distorted image back to the source.

@@ -41,10 +41,17 @@ class Pictures(Task):
         turned = f", turned within ±{self.angle:g}°" if self.angle else ""
         return f"{super().summary(count)}{turned}"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
         if not self.angle:
             return Batch(as_floats(images[chosen]), labels[chosen], {})
-        degrees = rng.uniform(-self.angle, self.angle, len(chosen)).astype(np.float32)
+        degrees = (strength * rng.uniform(-self.angle, self.angle, len(chosen))).astype(np.float32)
         with no_grad():
             grid = Rotation().grid(Tensor(np.deg2rad(degrees)[:, None]), self.source.size)
         return Batch(sample(images[chosen], grid), labels[chosen], {"angle_deg": degrees})

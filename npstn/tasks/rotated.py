@@ -72,8 +72,15 @@ class Rotated(Task):
     def summary(self, count: int) -> str:
         return f"{super().summary(count)}, {turned(self.angle)}"
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
-        degrees = rng.uniform(-self.angle, self.angle, len(chosen)).astype(np.float32)
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
+        degrees = (strength * rng.uniform(-self.angle, self.angle, len(chosen))).astype(np.float32)
         return Batch(rotate(images[chosen], degrees), labels[chosen], {"angle_deg": degrees})
 
     def measures(self, test: Batch, found: dict[str, np.ndarray]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import npstn.functional as F
 from npstn.autograd import Tensor, no_grad
 from npstn.data import Source
-from npstn.tasks.base import Batch, Task, correlations, sample
+from npstn.tasks.base import Batch, Task, correlations, sample, weakened
 from npstn.tasks.rotated import turned
 from npstn.transformers import Setting
 
@@ -78,10 +78,19 @@ class RTS(Task):
             "shift_y_px": (-room[0], room[0]),
         }
 
-    def draw(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw(self, count: int, rng: np.random.Generator, strength: float = 1.0) -> dict[str, np.ndarray]:
         """The random quantities of so many images, float32."""
-        return {n: rng.uniform(low, high, count).astype(np.float32) for n, (low, high) in self.ranges().items()}
+        drawn = {name: rng.uniform(low, high, count) for name, (low, high) in self.ranges().items()}
+        nothing = {"scale": 1}  # what changes no image
+        return {n: weakened(x, strength, nothing.get(n, 0)).astype(np.float32) for n, x in drawn.items()}
 
-    def distort(self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
-        truth = self.draw(len(chosen), rng)
+    def distort(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        strength: float = 1.0,
+    ) -> Batch:
+        truth = self.draw(len(chosen), rng, strength)
         return Batch(similar(images[chosen], truth, self.size), labels[chosen], truth)

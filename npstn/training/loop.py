@@ -66,7 +66,8 @@ def train(net: nn.Module, task: Task, recipe: Recipe, state: State) -> Iterator[
         start = time.perf_counter() - state.seconds
         net.train()
         order = state.order(len(task))[state.steps * recipe.batch_size :]
-        for batch in task.batches(recipe.batch_size, generator(), order):
+        strengths = recipe.strengths(state.steps_since_start(), len(task))
+        for batch in task.batches(recipe.batch_size, generator(), order, strengths):
             loss = _step(net, batch, recipe, state)
             state.loss += loss * len(batch.labels)
             state.window_steps += 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from npstn import nn, optim
 from npstn.messages import check_name, one_line
@@ -28,6 +29,8 @@ class Recipe:
         average: over which share of the steps so far the weights are averaged to be evaluated, above 0 and at most 1,
             such as 0.1 for the last tenth; None to evaluate the weights themselves.
         label_smoothing: the share of each label that is spread over all classes, 0 .. 1 without 1.
+        curriculum: over which share of all steps, 0 .. 1, the distortions of the training images grow from none to
+            their whole (Bengio et al. 2009); 0 for the whole from the start.
 
     Raises ValueError or TypeError for other values.
     """
@@ -42,6 +45,7 @@ class Recipe:
     warmup: int | None = None
     average: float | None = None
     label_smoothing: float = 0.0
+    curriculum: float = 0.0
 
     def __post_init__(self) -> None:
         check_name("Recipe", "optimizer", self.optimizer, ("adamw", "sgd"))
@@ -52,6 +56,8 @@ class Recipe:
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"Recipe: expected {name} from 0 to below 1, got {one_line(getattr(self, name))}")
+        if not 0 <= self.curriculum <= 1:
+            raise ValueError(f"Recipe: expected curriculum from 0 to 1, got {one_line(self.curriculum)}")
         if self.average is not None and not 0 < self.average <= 1:
             raise ValueError(f"Recipe: expected average above 0 and at most 1, got {one_line(self.average)}")
         optional = [name for name in ("patience", "warmup") if getattr(self, name) is not None]
@@ -72,9 +78,29 @@ class Recipe:
         if self.optimizer == "sgd":
             return optim.SGD(params, self.lr, momentum=0.5), None
         optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
-        steps = self.epochs * -(-images // self.batch_size)
+        steps = self.steps(images)
         pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / max(steps, 1))
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start)
+
+    def steps(self, images: int) -> int:
+        """How many there are in all epochs, of so many images each."""
+        return self.epochs * -(-images // self.batch_size)
+
+    def strengths(self, taken: int, images: int) -> Iterator[float]:
+        """How far the images of each following step are distorted, 0 .. 1.
+
+        Args:
+            taken: the steps before.
+            images: how many there are in an epoch.
+
+        >>> import itertools
+        >>> recipe = Recipe("sgd", lr=0.1, batch_size=10, epochs=2, dropout=0.0, curriculum=0.5)
+        >>> list(itertools.islice(recipe.strengths(0, images=40), 6))
+        [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+        """
+        growing = self.curriculum * self.steps(images)
+        for step in itertools.count(taken):
+            yield step / growing if step < growing else 1.0
 
     def average_for(self, net: nn.Module) -> optim.AveragedModel | None:
         """The average of a network's weights that is evaluated; None where the weights themselves are."""

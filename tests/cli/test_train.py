@@ -262,9 +262,10 @@ def test_recipes_are_taken_whole(tmp_path, asked, name):
 
 def test_fast_is_the_default_recipe_and_options_change_it(tmp_path, asked):
     options = ["--epochs", "7", "--batch-size", "9", "--lr", "0.25", "--localiser-factor", "0.5", "--angle", "180"]
+    options += ["--curriculum", "0.75"]
     refusal(1, "train", *options, "--out", tmp_path / "run")
     _, task, recipe, _ = asked[0]
-    wanted = {"lr": 0.25, "batch_size": 9, "epochs": 7, "localiser_factor": 0.5}
+    wanted = {"lr": 0.25, "batch_size": 9, "epochs": 7, "localiser_factor": 0.5, "curriculum": 0.75}
     assert recipe == dataclasses.replace(RECIPES["fast"], **wanted)
     assert np.abs(task.test().truth["angle_deg"]).max() > 150
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from undoing import source
 
 import npstn
 from npstn.data import Source
 from npstn.tasks import TASKS
+from npstn.tasks.rts import similar
 from npstn.transformers import TRANSFORMERS
 
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -80,6 +81,29 @@ def test_the_images_that_are_asked_for_are_given(name):
     given = np.concatenate([b.labels for b in task.batches(25, np.random.default_rng(0), np.arange(60)[::-1])])
     if name != "addition":
         assert_array_equal(given, labels[::-1])
+
+
+@every_task
+def test_a_batch_is_distorted_as_far_as_it_is_said(name):
+    """With strength 0 an image is itself, with 1 what it is without any, in between what lies between."""
+    task = TASKS[name](source(), **({"angle": 30.0} if name == "pictures" else {}))
+
+    def batches(*strengths):
+        rng, order = np.random.default_rng(0), np.arange(40)
+        return list(task.batches(20, rng, order, strengths or None))
+
+    for given, wanted in zip(batches(1.0, 1.0), batches(), strict=True):
+        assert same(given, wanted)
+    plain, whole = batches(0.0, 1.0)
+    assert_allclose(plain.images[:, :1], similar(source().train[0][:20], {}, task.image[1:]), atol=1e-5)
+    assert same(whole, batches(0.3, 1.0)[1]) or name in ("P", "cluttered")  # there more numbers may be drawn
+    half = batches(0.5, 0.5)[0]
+    for quantity, values in batches()[0].truth.items():
+        nothing = 1 if quantity == "scale" else 0
+        assert np.std(plain.truth[quantity]) < 1e-6 and np.abs(plain.truth[quantity] - nothing).max() < 1e-5
+        assert 0.3 < np.std(half.truth[quantity]) / np.std(values) < 0.7
+        if name not in ("P", "E"):  # their angle and scale follow from all that was drawn
+            assert_allclose(half.truth[quantity] - nothing, (values - nothing) / 2, atol=1e-5)
 
 
 @every_distortion

@@ -272,6 +272,15 @@ def test_images_are_turned_afresh_in_each_epoch(digits):
     assert 19 < np.abs(degrees).max() <= 20
 
 
+def test_a_curriculum_turns_images_further_from_step_to_step(digits):
+    """Over half of 26 steps, in two epochs; from there on wholly."""
+    task = Noting(task_of(*digits).source, angle=20.0)
+    run(task, dataclasses.replace(ADAM, curriculum=0.5))
+    furthest = np.array([np.abs(batch.truth["angle_deg"]).max() for batch in task.given])
+    bound = 20 * np.minimum(np.arange(26) / 13, 1)
+    assert (furthest <= bound + 1e-5).all() and (furthest >= 0.6 * bound).all()
+
+
 class NotingNet(models.ClsNet):
     """A classifier, and the mode of each of its passes."""
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = Recipe("adamw", lr=4e-3, batch_size=16, epochs=3, dropout=0.0)
 BLOG = Recipe("sgd", lr=0.05, batch_size=16, epochs=3, dropout=0.5)  # its dropout draws random numbers in each step
 AVERAGED = dataclasses.replace(FAST, average=0.3, label_smoothing=0.1)
+GROWING = dataclasses.replace(FAST, curriculum=0.7)
 STEPS = 7  # of an epoch of 100 images
 
 
@@ -71,7 +72,7 @@ def uninterrupted(task):
     return trained
 
 
-@pytest.mark.parametrize("recipe", [FAST, BLOG, AVERAGED], ids=["adamw", "sgd with dropout", "averaged"])
+@pytest.mark.parametrize("recipe", [FAST, BLOG, AVERAGED, GROWING], ids=["adamw", "dropout", "averaged", "curriculum"])
 @pytest.mark.parametrize("transformer", ["rotation", "none"])
 def test_training_goes_on_from_each_of_its_states_to_the_same_end(task, uninterrupted, transformer, recipe):
     weights, epochs, states = uninterrupted(transformer, recipe)
