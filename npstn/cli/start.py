@@ -63,6 +63,8 @@ def again(options: argparse.Namespace, until_the_end: contextlib.ExitStack) -> S
         runs.write_config(out, longer)  # before the checkpoint: one that is shorter goes on as this says
     if longer.recipe.epochs != saved.epochs and not state.over(longer.recipe):
         say(_rate(saved, longer, state))
+        if changed := _distorted(config, longer, state, len(task)):
+            say(changed)
     return out, longer, task, state
 
 
@@ -89,6 +91,15 @@ def _rate(saved: runs.Saved, config: Config, state: State) -> str:
         f"note: the learning rate changes from {saved.lr:.3g} to {lr:.3g}: the run goes on within the cycle of "
         f"{epochs} epochs, not of {saved.epochs}"
     )
+
+
+def _distorted(before: Config, now: Config, state: State, images: int) -> str:
+    """How far images are distorted from here on, where the new number of epochs changes this; "" where it does not."""
+    taken = state.steps_since_start()
+    was, will_be = (f"{100 * next(c.recipe.strengths(taken, images)):.0f} %" for c in (before, now))
+    if was == will_be:
+        return ""
+    return f"note: images are distorted by {will_be} of the whole from here on, not by {was} (--curriculum)"
 
 
 def _enter(

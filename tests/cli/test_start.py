@@ -69,6 +69,13 @@ def test_a_run_goes_on_to_more_epochs_in_their_cycle(two, four):
     assert files["config.json"] == {**read_config(two), "recipe": {**read_config(two)["recipe"], "epochs": 4}}
 
 
+def test_a_curriculum_is_stretched_over_more_epochs(tmp_path):
+    npstn_("train", *TRAIN, "--curriculum", "0.75", "--out", tmp_path / "run")
+    said = npstn_("train", "--resume", tmp_path / "run", "--epochs", "4").out.splitlines()
+    assert said[1] == "note: images are distorted by 67 % of the whole from here on, not by 100 % (--curriculum)"
+    assert npstn_("train", "--resume", tmp_path / "run", "--epochs", "5").out.count("--curriculum") == 0
+
+
 def test_one_that_is_stopped_on_the_way_ends_in_the_same_way(copy, four):
     said = npstn_("train", "--resume", copy, "--epochs", "4", after_line=stop_after(3))
     assert said.status == 130 and place_of(copy) == (2, 0)
