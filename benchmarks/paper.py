@@ -241,28 +241,36 @@ def measure(folders: Iterable[Path], data_dir: Path | None) -> Iterator[dict[str
 
 
 def draw(folders: Iterable[Path], data_dir: Path | None) -> None:
-    """The pictures of the tasks of which there are runs of the paper's CNN with seed 0, alone and behind all kinds."""
+    """The pictures of the tasks of which there are runs of the paper's CNN with seed 0, alone and behind all kinds.
+
+    Of addition, that of the run behind two affine transformers.
+    """
     of: dict[str, dict[str, Path]] = {}
+    figures = {}
     for folder in folders:
         config = runs.read_config(folder)
         task, model = config.task["name"], config.model
         (strength,) = (config.task[name] for name in config.task if name not in ("name", "source"))
         usual = f"{strength:g}" == STRENGTHS.get(task) and config.recipe_name == "fast"
         usual = usual and f"{config.recipe.lr:g}" == rate_of(task)
-        if usual and (model["network"], model["parallel"], config.seed) == ("cnn", 1, 0):
+        if not usual or (model["network"], config.seed) != ("cnn", 0):
+            continue
+        if model["parallel"] == 1:
             of.setdefault(task, {})[model["transformer"]] = folder
+        elif (task, model["transformer"], model["parallel"]) == ("addition", "affine", 2):
+            figures["paper_addition.png"] = paper_pictures.side_by_side(paper_runs.read(folder, data_dir))
     for task, kinds in of.items():
         if task not in TASKS or not {"none", *KINDS} <= kinds.keys():
             continue
         opened = {kind: paper_runs.read(kinds[kind], data_dir) for kind in ("none", *KINDS)}
         alone = opened.pop("none")
-        figures = {f"paper_{task}.png": paper_pictures.distortion(opened)}
+        figures[f"paper_{task}.png"] = paper_pictures.distortion(opened)
         hurt = paper_pictures.hurt(alone, opened["affine"])
         if hurt is not None:
             figures[f"paper_{task}_hurt.png"] = hurt
-        for name, figure in figures.items():
-            figure.savefig(PICTURES / name, dpi=110)
-            print(PICTURES / name)
+    for name, figure in figures.items():
+        figure.savefig(PICTURES / name, dpi=110)
+        print(PICTURES / name)
 
 
 def main(words: list[str] | None = None) -> None:

@@ -44,6 +44,28 @@ def _drawn(rows: Rows) -> Figure:
     return figure
 
 
+def side_by_side(run: Run, pairs: int = 6) -> Figure:
+    """The first test pairs of the task addition, and the averages of all: given, and as each transformer hands them on.
+
+    An average is sharp where a transformer has brought this digit to one place.
+    """
+    images = run.test.images
+    rows = {"given": images}
+    for number in range(run.line["parallel"]):
+        rows[f"transformer {number + 1}"] = transformed(run.net, images, number)
+    figure = Figure(figsize=(11, 0.8 * len(rows) + 0.35), layout="constrained")
+    halves = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(pairs, 1))
+    for axes, (name, V) in zip(halves, rows.items(), strict=True):
+        for half, drawn in zip(axes, (V[:pairs].reshape(-1, *V.shape[2:]), V.mean(axis=0)), strict=True):
+            half.imshow(np.concatenate(list(drawn), axis=1), cmap="gray", vmin=0, vmax=1)
+            half.set(xticks=[], yticks=[])
+        axes[1].images[0].set_clim(0, 0.5)  # averages are darker
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    halves[0, 0].set_title("the first test pairs, the two channels side by side", fontsize=10)
+    halves[0, 1].set_title("the average", fontsize=10)
+    return figure
+
+
 def hurt(alone: Run, behind: Run, most: int = 10) -> Figure | None:
     """Test digits that a classifier alone reads right, and one behind a transformer misreads: the highest losses.
 

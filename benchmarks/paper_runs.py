@@ -149,9 +149,9 @@ def within_class(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return values - np.array([values[labels == label].mean() for label in range(labels.max() + 1)])[labels]
 
 
-def transformed(net: nn.Module, images: np.ndarray, at_once: int = 250) -> np.ndarray:
-    """The images (N, C, H, W) as the transformer hands them on."""
-    parts = (look(net, images[start : start + at_once])[0][1].V.data for start in range(0, len(images), at_once))
+def transformed(net: nn.Module, images: np.ndarray, number: int = 0, at_once: int = 250) -> np.ndarray:
+    """The images (N, C, H, W) as a transformer, by its number, hands them on."""
+    parts = (look(net, images[start : start + at_once])[number][1].V.data for start in range(0, len(images), at_once))
     return np.concatenate(list(parts))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command import npstn_, small_world
 
-from benchmarks import paper, paper_runs
+from benchmarks import paper, paper_pictures, paper_runs
 from npstn import runs
 from npstn.training import RECIPES, evaluate
 
@@ -60,6 +60,7 @@ def test_what_is_measured_of_a_run(trained):
 @pytest.mark.parametrize(("option", "reason"), [
     ({"lr": 0.003}, ""),
     ({"localiser_factor": 0.3}, "it is not trained as its recipe says"),
+    ({"curriculum": 0.6}, "it is not trained as its recipe says"),
     ({"batch_size": 32}, "it is not trained as its recipe says"),
 ])  # fmt: skip
 def test_a_run_with_options_that_its_line_does_not_name_has_no_place(trained, monkeypatch, option, reason):
@@ -95,6 +96,20 @@ def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
         before = paper.LINES.read_bytes()
         paper.main([str(tmp_path / "affine")])  # the classifier alone was named before
         assert paper.LINES.read_bytes() == before
+
+
+def test_two_transformers_are_drawn_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(paper, "PICTURES", tmp_path)
+    words = ["--task", "addition", "--network", "cnn", "--transformer", "affine", "--parallel", 2, "--epochs", 1]
+    with small_world():
+        assert npstn_("train", *words, "--data", "drawn", "--out", tmp_path / "run").status == 0
+        paper.draw([tmp_path / "run"], None)
+        figure = paper_pictures.side_by_side(paper_runs.read(tmp_path / "run"))
+    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == ["paper_addition.png"]
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["given", "transformer 1", "transformer 2"]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    assert [image.shape for image in shown] == 3 * [(42, 12 * 42), (42, 2 * 42)]
+    assert len({image.tobytes() for image in shown}) == 6
 
 
 def test_how_much_is_undone():
