@@ -52,7 +52,7 @@ class Shifted(Task):
     settings = {"reach": Setting(4.0, 0, 10, "move images by up to R pixels")}
     measured = {"rest_px": Measure("distance left", ".2f", " px")}
 
-    def distort(self, images, labels, chosen, rng, strength=1.0):
+    def distort(self, images, labels, chosen, rng, strength):
         images, labels = images[chosen], labels[chosen]
         reach = round(strength * self.chosen["reach"])
         right, down = rng.integers(-reach, reach + 1, (2, len(images)))

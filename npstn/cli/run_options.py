@@ -106,6 +106,8 @@ def configure(options: argparse.Namespace, sources: Sources) -> tuple[Config, Ta
             setattr(options, name, value)
     kind = Pictures.name if own else options.task
     settings = arguments.given_settings(options, TASKS, kind)
+    if own and options.curriculum and not settings.get("angle"):
+        raise BadArgument("argument --curriculum: goes with distortions; your pictures have none without --angle")
     if options.transformer == "none" and options.parallel > 1:
         raise BadArgument("argument --parallel: goes with a transformer, not with none")
     of_transformer = arguments.given_settings(options, TRANSFORMERS, options.transformer)

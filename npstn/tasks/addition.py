@@ -41,12 +41,7 @@ class Addition(RTS):
         return {name: (high - low) / math.sqrt(12) for name, (low, high) in self.ranges().items()}
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         second = rng.integers(0, len(images), len(chosen))
         channels = [similar(images[i], self.draw(len(chosen), rng, strength), self.size) for i in (chosen, second)]

@@ -105,9 +105,9 @@ class Task:
         images, labels = self.source.train
         if order is None:
             order = rng.permutation(len(images))
-        starts = range(0, len(order), batch_size)
-        for start, strength in zip(starts, strengths or itertools.repeat(1.0), strict=False):
-            yield self.distort(images, labels, order[start : start + batch_size], rng, strength=strength)
+        starts, whole = range(0, len(order), batch_size), itertools.repeat(1.0)
+        for start, strength in zip(starts, whole if strengths is None else strengths, strict=False):
+            yield self.distort(images, labels, order[start : start + batch_size], rng, strength)
 
     def test(self) -> Batch:
         """The test images, the same ones each time: their distortions follow from the seed alone."""
@@ -133,7 +133,7 @@ class Task:
         rng, numbers = np.random.default_rng(self.seed), np.arange(len(images))
         joined: dict[str, np.ndarray] = {}  # filled piece by piece: joining the pieces would take their memory twice
         for first in range(0, len(images), AT_ONCE):
-            part = self.distort(images, labels, numbers[first : first + AT_ONCE], rng)
+            part = self.distort(images, labels, numbers[first : first + AT_ONCE], rng, strength=1.0)
             for name, values in {"images": part.images, "labels": part.labels, **part.truth}.items():
                 if name not in joined:
                     joined[name] = np.empty((len(images), *values.shape[1:]), values.dtype)
@@ -141,12 +141,7 @@ class Task:
         return Batch(joined.pop("images"), joined.pop("labels"), joined)
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         """Distort some images of the source.
 

@@ -38,12 +38,7 @@ class Cluttered(Task):
         return f"{super().summary(count)}, each among {self.chosen['distractors']} patches of others in 60 x 60 pixels"
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         B, (H, W), (h, w) = len(chosen), self.source.size, SIDE
         truth = {

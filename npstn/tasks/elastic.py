@@ -31,12 +31,7 @@ class E(Task):
         return f"{super().summary(count)}, bent by a spline whose points are moved by a normal of {bend:g} pixels"
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         half = (np.array(self.source.size[::-1]) - 1) / 2  # pixels in a step of 1
         scale = weakened(rng.uniform(0.75, 1.0, (len(chosen), 1, 1)), strength, 1)

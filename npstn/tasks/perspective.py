@@ -52,12 +52,7 @@ class P(Task):
         return f"{super().summary(count)}, their corners moved by a normal of {self.chosen['corners']:g} pixels"
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         half = (np.array(self.source.size[::-1]) - 1) / 2  # pixels in a step of 1
         scale = weakened(rng.uniform(0.75, 1.0, (len(chosen), 1, 1)), strength, 1)

@@ -42,12 +42,7 @@ class Pictures(Task):
         return f"{super().summary(count)}{turned}"
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         if not self.angle:
             return Batch(as_floats(images[chosen]), labels[chosen], {})

@@ -73,12 +73,7 @@ class Rotated(Task):
         return f"{super().summary(count)}, {turned(self.angle)}"
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         degrees = (strength * rng.uniform(-self.angle, self.angle, len(chosen))).astype(np.float32)
         return Batch(rotate(images[chosen], degrees), labels[chosen], {"angle_deg": degrees})

@@ -78,19 +78,14 @@ class RTS(Task):
             "shift_y_px": (-room[0], room[0]),
         }
 
-    def draw(self, count: int, rng: np.random.Generator, strength: float = 1.0) -> dict[str, np.ndarray]:
-        """The random quantities of so many images, float32."""
+    def draw(self, count: int, rng: np.random.Generator, strength: float) -> dict[str, np.ndarray]:
+        """The random quantities of so many images at a strength, float32."""
         drawn = {name: rng.uniform(low, high, count) for name, (low, high) in self.ranges().items()}
         nothing = {"scale": 1}  # what changes no image
         return {n: weakened(x, strength, nothing.get(n, 0)).astype(np.float32) for n, x in drawn.items()}
 
     def distort(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-        strength: float = 1.0,
+        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, strength: float
     ) -> Batch:
         truth = self.draw(len(chosen), rng, strength)
         return Batch(similar(images[chosen], truth, self.size), labels[chosen], truth)

@@ -43,7 +43,7 @@ def test_patches_come_from_all_over_the_set():
     greys = np.arange(100, dtype=np.uint8)
     images = np.broadcast_to(greys[:, None, None], (100, 28, 28)).copy()
     task = Cluttered(source(images, np.zeros(100, int)))
-    seen = task.distort(images, np.zeros(100, int), np.zeros(40, int), np.random.default_rng(0))
+    seen = task.distort(images, np.zeros(100, int), np.zeros(40, int), np.random.default_rng(0), 1.0)
     found = np.rint(255 * seen.images[:, 0]).astype(int)
     assert_allclose(255 * seen.images[:, 0], found, atol=1e-4)
     assert len(np.unique(found)) > 90
@@ -58,7 +58,7 @@ def test_the_brighter_pixel_is_seen():
     with_patches, without = (Cluttered(source(), seed=3, distractors=n) for n in (50, 0))
     rng = np.random.default_rng(0)
     images, labels = source().test
-    seen = with_patches.distort(images, labels, np.arange(9), rng)
+    seen = with_patches.distort(images, labels, np.arange(9), rng, 1.0)
     digits = similar(images[:9], seen.truth, (60, 60))
     assert (seen.images >= digits).all() and (seen.images > digits + 0.5).any()
     assert_array_equal(seen.labels, labels[:9])

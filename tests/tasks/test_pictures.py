@@ -156,6 +156,11 @@ def test_a_typing_error_is_not_taken_for_a_folder(tmp_path, monkeypatch, given, 
     ("arguments", "status", "message"),
     [
         (["--data", "drawn"], 2, "argument --data: goes with tasks of digits; the pictures come from {}"),
+        (
+            ["--curriculum", "0.5"],
+            2,
+            "argument --curriculum: goes with distortions; your pictures have none without --angle",
+        ),
         (["--data-dir", "x"], 2, "argument --data-dir: goes with tasks of digits; the pictures come from {}"),
         (["--distractors", "3"], 2, "argument --distractors: goes with cluttered, not with pictures"),
         (["--size", "1001"], 2, "argument --size: expected a whole number from 0 to 1000, got 1001"),

@@ -17,7 +17,7 @@ class Plain(Task):
     name = "plain"
     settings = {"size": Setting(2.0, 1, 5, "how large"), "count": Setting(7, 0, 9, "how many")}
 
-    def distort(self, images, labels, chosen, rng, strength=1.0):
+    def distort(self, images, labels, chosen, rng, strength):
         return Batch(np.float32(images[chosen, None]) / np.float32(255), labels[chosen], {})
 
 
