@@ -31,11 +31,11 @@ def kill_until_the_end(out: Path, grid: list[str], kills: int, chance: random.Ra
         time.sleep(chance.uniform(0, 1))
         kind, workers = KINDS[number % 3], sweeping.workers_of(process)
         if kind != "the command" and workers:
-            sweeping.kill_and_wait(chance.choice(workers))
+            sweeping.kill(chance.choice(workers))
             killed.append("a worker")
         if kind == "a worker":  # what the sweep does about it
             wait_for_epochs(process, out, epochs_done(out) + 2)
-        sweeping.kill_and_wait(process.pid)
+        sweeping.kill(process.pid)
         process.communicate(timeout=60)
         killed.append("the command")
     finish(start(out, *grid))

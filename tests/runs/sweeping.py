@@ -1,5 +1,6 @@
 """Sweeps as programs of their own, on few drawn digits, which their workers get from them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,12 +53,11 @@ def workers_of(process):
     return found
 
 
-def kill_and_wait(*numbers):
+def kill(*numbers):
+    """Kill these processes, if they still run."""
     for number in numbers:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def epochs_done(out):

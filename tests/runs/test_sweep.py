@@ -19,7 +19,7 @@ from command import ROOT, change_config, npstn_, refusal, snapshot
 from kill_sweeps import kill_until_the_end
 from kills import contents
 from processes import run_python
-from sweeping import GRID, everything, finish, kill_and_wait, start, wait_for_epochs, workers_of
+from sweeping import GRID, everything, finish, kill, start, wait_for_epochs, workers_of
 
 from npstn.cli.sweep import RARELY
 from npstn.runs import RunError, read_config
@@ -91,7 +91,7 @@ def test_a_sweep_goes_on_without_its_only_worker_and_says_how_to_go_on_when_it_i
     out = tmp_path / "sweep"
     process = start(out, *GRID, "--workers", "1")
     wait_for_epochs(process, out, 2)
-    kill_and_wait(*workers_of(process))
+    kill(*workers_of(process))
     wait_for_epochs(process, out, 8)  # of 12; the run that was lost is the first to go on
     process.send_signal(signal.SIGTERM)
     _, err = finish(process, 128 + signal.SIGTERM)
@@ -229,7 +229,7 @@ def test_a_cluster_of_others_with_a_worker_that_dies_and_one_of_another_version(
         processes += [dask("worker", address, *usual, "--no-nanny", "--preload", other)]
         process = start(out, *GRID, "--scheduler", address)
         wait_for_epochs(process, out, 2)
-        kill_and_wait(processes[1].pid)
+        kill(processes[1].pid)
         said, _ = finish(process)
         found = everything(out)
         process = start(out, *GRID, "--scheduler", address, "--seeds", 2)
