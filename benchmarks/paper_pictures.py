@@ -56,12 +56,13 @@ def side_by_side(run: Run, pairs: int = 6) -> Figure:
     figure = Figure(figsize=(11, 0.8 * len(rows) + 0.35), layout="constrained")
     halves = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(pairs, 1))
     for axes, (name, V) in zip(halves, rows.items(), strict=True):
-        for half, drawn in zip(axes, (V[:pairs].reshape(-1, *V.shape[2:]), V.mean(axis=0)), strict=True):
-            half.imshow(np.concatenate(list(drawn), axis=1), cmap="gray", vmin=0, vmax=1)
+        for half, drawn in zip(axes, (V[:pairs], V.mean(axis=0, keepdims=True)), strict=True):
+            each = [np.pad(np.concatenate(list(pair), axis=1), 1, constant_values=0.5) for pair in drawn]
+            half.imshow(np.concatenate(each, axis=1), cmap="gray", vmin=0, vmax=1)
             half.set(xticks=[], yticks=[])
         axes[1].images[0].set_clim(0, 0.5)  # averages are darker
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    halves[0, 0].set_title("the first test pairs, the two channels side by side", fontsize=10)
+    halves[0, 0].set_title("the first test pairs, their two channels side by side", fontsize=10)
     halves[0, 1].set_title("the average", fontsize=10)
     return figure
 

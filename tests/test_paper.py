@@ -108,7 +108,7 @@ def test_two_transformers_are_drawn_side_by_side(tmp_path, monkeypatch):
     assert [path.name for path in sorted(tmp_path.glob("*.png"))] == ["paper_addition.png"]
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["given", "transformer 1", "transformer 2"]
     shown = [axes.images[0].get_array() for axes in figure.axes]
-    assert [image.shape for image in shown] == 3 * [(42, 12 * 42), (42, 2 * 42)]
+    assert [image.shape for image in shown] == 3 * [(44, 6 * 86), (44, 86)]
     assert len({image.tobytes() for image in shown}) == 6
 
 
