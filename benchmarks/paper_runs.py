@@ -172,7 +172,7 @@ def undone(found: np.ndarray, true: np.ndarray) -> float:
 def angle_undone(found: np.ndarray, true: np.ndarray) -> float:
     """The same for angles in degrees. What is left, found + true, may be any one angle, and is measured around it.
 
-    >>> angle_undone(np.array([-170.0, 170, 150]), np.array([10.0, 30, 50]))  # upright is at 200 degrees, or -160
+    >>> round(angle_undone(np.array([-170.0, 170, 150]), np.array([10.0, 30, 50])), 12)  # upright is at -160 degrees
     1.0
     """
     left = np.exp(1j * np.deg2rad(found + true))
