@@ -148,8 +148,8 @@ class Task:
         Args:
             images, labels: the whole training or test set, uint8 (N, H, W) and int64 (N,).
             chosen: the numbers of the images to distort, (B,).
-            strength: how far, 0 .. 1. With 1 the images are distorted wholly. With 0 nothing is distorted, and images lie
-                in the middle where those of the task are larger. In between each random quantity is scaled.
+            strength: how far, 0 .. 1. With 1 the images are distorted wholly. With 0 nothing is distorted, and images
+                lie in the middle where those of the task are larger. In between each random quantity is scaled.
         """
         raise TypeError(f"{type(self).__name__}: expected a subclass that defines distort, got one without")
 
