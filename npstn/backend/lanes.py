@@ -2,8 +2,9 @@
 
 A compiler keeps the single numbers of an inner loop in registers. A product of matrices is fast if a whole tile of the
 result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
-the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. N is 8 in float32 and 4 in float64: 32
-bytes, a register of AVX2. Processors with shorter registers take two for one.
+the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor has
+such registers (AVX-512), 16 numbers of float32 or 8 of float64; and 32 bytes elsewhere, a register of AVX2. Processors
+with shorter registers take two for one.
 
 Each function stands here twice: the instructions of LLVM that kernels get, and below them plain Python, which runs
 where Numba is switched off. With NUMBA_BOUNDSCHECK=1 the instructions, too, raise IndexError outside of the array. They
@@ -19,12 +20,21 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-BYTES = 32
+
+def register_bytes() -> int:
+    """The bytes of lanes that suit the processor that Numba compiles for."""
+    features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # from NUMBA_CPU_FEATURES or NUMBA_CPU_NAME
+    wide = binding.get_host_cpu_features().get("avx512f", False) if features is None else "+avx512f" in features
+    # A Zen 4 computes with such registers in two halves: nothing is gained, and short lines fill less of them.
+    return 64 if wide and binding.get_host_cpu_name() != "znver4" else 32
+
+
+BYTES = register_bytes()
 WORD, PLACE = ir.IntType(64), ir.IntType(32)
 
 

@@ -47,7 +47,9 @@ from npstn.backend.parallel import share_out
 from npstn.ops import phases
 from npstn.ops.arguments import contiguous, planes
 
+BLOCK = 96  # taps: three lanes of each are 18 kB at most
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
+LINE = 64  # bytes
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leaves the cache
@@ -56,7 +58,7 @@ LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leave
 def plan(B: int, h: int, w: int) -> tuple[int, int]:
     """How many samples make a stack, and how many stacks there are: two of two samples, so that two threads have work.
 
-    In stacks of 16 or 8 samples, in float64 of 4 too, all pieces begin at whole lanes: to read across two lines of the
+    In stacks of as many samples as lanes have numbers, all pieces begin at whole lanes: to read across two lines of the
     cache takes a tenth longer.
     """
     per_stack = next((samples for samples in (16, 8, 4) if samples * h * w <= LONGEST), 1)
@@ -77,6 +79,14 @@ def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
     apart = phases.of_filters(weight, stride).transpose(1, 3, 2, 0)
     C, L, K, O = apart.shape
     return np.ascontiguousarray(apart).reshape(C * L, K * O)
+
+
+@kernel
+def empty_from_line(count, dtype):
+    """Memory for some numbers; the first of them begins a line of the cache."""
+    memory = np.empty(count + LINE, dtype)  # LINE numbers are a line and more
+    first = -memory.ctypes.data % LINE // memory.itemsize
+    return memory[first : first + count]
 
 
 @kernel
@@ -137,34 +147,42 @@ def gather(dR, pitch, sizes, samples, dstacked):
 def multiply_tiles(factors, first, end, read, start, p, initial, written, pitch):
     """written[r pitch + p ..] = initial[r] + sum_t factors[r, t] read[start[t] + p ..], t = first .. end-1.
 
-    A tile is four rows r by three lanes of places. Its twelve sums stay in registers until all t are added. For each t,
-    seven numbers or lanes are read for twelve products, so that reading never holds them up.
+    A tile is four rows r by three lanes of places. Its twelve sums stay in registers while t are added. For each t,
+    seven numbers or lanes are read for twelve products, so that reading never holds them up. All rows take BLOCK of the
+    t, and then the next ones: so what they read is still in the nearest cache.
     """
     rows, N = factors.shape[0], lane_count(read)
-    for r0 in range(0, rows, 4):
-        # Where fewer than four rows are left, the last one is computed several times.
-        r1, r2, r3 = min(r0 + 1, rows - 1), min(r0 + 2, rows - 1), min(r0 + 3, rows - 1)
-        f0, f1, f2, f3 = factors[r0], factors[r1], factors[r2], factors[r3]
-        y00 = y01 = y02 = every(initial[r0])
-        y10 = y11 = y12 = every(initial[r1])
-        y20 = y21 = y22 = every(initial[r2])
-        y30 = y31 = y32 = every(initial[r3])
-        for t in range(first, end):
-            at = start[t] + p
-            e0, e1, e2 = lanes(read, at), lanes(read, at + N), lanes(read, at + 2 * N)
-            f = every(f0[t])
-            y00, y01, y02 = add_product(y00, f, e0), add_product(y01, f, e1), add_product(y02, f, e2)
-            f = every(f1[t])
-            y10, y11, y12 = add_product(y10, f, e0), add_product(y11, f, e1), add_product(y12, f, e2)
-            f = every(f2[t])
-            y20, y21, y22 = add_product(y20, f, e0), add_product(y21, f, e1), add_product(y22, f, e2)
-            f = every(f3[t])
-            y30, y31, y32 = add_product(y30, f, e0), add_product(y31, f, e1), add_product(y32, f, e2)
-        at0, at1, at2, at3 = r0 * pitch + p, r1 * pitch + p, r2 * pitch + p, r3 * pitch + p
-        put(written, at0, y00), put(written, at0 + N, y01), put(written, at0 + 2 * N, y02)
-        put(written, at1, y10), put(written, at1 + N, y11), put(written, at1 + 2 * N, y12)
-        put(written, at2, y20), put(written, at2 + N, y21), put(written, at2 + 2 * N, y22)
-        put(written, at3, y30), put(written, at3 + N, y31), put(written, at3 + 2 * N, y32)
+    for t0 in range(first, max(end, first + 1), BLOCK):
+        for r0 in range(0, rows, 4):
+            # Where fewer than four rows are left, the last one is computed several times.
+            r1, r2, r3 = min(r0 + 1, rows - 1), min(r0 + 2, rows - 1), min(r0 + 3, rows - 1)
+            f0, f1, f2, f3 = factors[r0], factors[r1], factors[r2], factors[r3]
+            at0, at1, at2, at3 = r0 * pitch + p, r1 * pitch + p, r2 * pitch + p, r3 * pitch + p
+            if t0 == first:
+                y00 = y01 = y02 = every(initial[r0])
+                y10 = y11 = y12 = every(initial[r1])
+                y20 = y21 = y22 = every(initial[r2])
+                y30 = y31 = y32 = every(initial[r3])
+            else:
+                y00, y01, y02 = lanes(written, at0), lanes(written, at0 + N), lanes(written, at0 + 2 * N)
+                y10, y11, y12 = lanes(written, at1), lanes(written, at1 + N), lanes(written, at1 + 2 * N)
+                y20, y21, y22 = lanes(written, at2), lanes(written, at2 + N), lanes(written, at2 + 2 * N)
+                y30, y31, y32 = lanes(written, at3), lanes(written, at3 + N), lanes(written, at3 + 2 * N)
+            for t in range(t0, min(t0 + BLOCK, end)):
+                at = start[t] + p
+                e0, e1, e2 = lanes(read, at), lanes(read, at + N), lanes(read, at + 2 * N)
+                f = every(f0[t])
+                y00, y01, y02 = add_product(y00, f, e0), add_product(y01, f, e1), add_product(y02, f, e2)
+                f = every(f1[t])
+                y10, y11, y12 = add_product(y10, f, e0), add_product(y11, f, e1), add_product(y12, f, e2)
+                f = every(f2[t])
+                y20, y21, y22 = add_product(y20, f, e0), add_product(y21, f, e1), add_product(y22, f, e2)
+                f = every(f3[t])
+                y30, y31, y32 = add_product(y30, f, e0), add_product(y31, f, e1), add_product(y32, f, e2)
+            put(written, at0, y00), put(written, at0 + N, y01), put(written, at0 + 2 * N, y02)
+            put(written, at1, y10), put(written, at1 + N, y11), put(written, at1 + 2 * N, y12)
+            put(written, at2, y20), put(written, at2 + N, y21), put(written, at2 + 2 * N, y22)
+            put(written, at3, y30), put(written, at3 + N, y31), put(written, at3 + 2 * N, y32)
 
 
 @kernel
@@ -217,8 +235,8 @@ def conv2d_fast_forward(first, end, U, F, bias, tap_start, sizes, V):
     count, lines, columns, O, h, w, per_stack = sizes
     tile, taps = 3 * lane_count(U), F.shape[1]
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = np.empty(count * (columns - w + 1) * lines * w * per_stack + tile, U.dtype)
-    V_stacked = np.empty(O * max(h * w * per_stack, tile), U.dtype)
+    R = empty_from_line(count * (columns - w + 1) * lines * w * per_stack + tile, U.dtype)
+    V_stacked = empty_from_line(O * max(h * w * per_stack, tile), U.dtype)
     start = np.empty(taps, np.int64)
     for b in range(first * per_stack, min(end * per_stack, len(U)), per_stack):
         samples = min(per_stack, len(U) - b)
@@ -246,8 +264,8 @@ def conv2d_fast_backward(first, end, U, dV, F_of_lines, tap_start, sizes, dU, dF
     K, tile, taps = lines - h + 1, 3 * lane_count(U), len(tap_start)
     ones, pieces = h * w * per_stack, count * (columns - w + 1)
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = np.empty(ones + pieces * max(lines * w * per_stack, tile), U.dtype)
-    dV_stacked = np.empty(O * (h * w * per_stack + tile) + tile, U.dtype)
+    R = empty_from_line(ones + pieces * max(lines * w * per_stack, tile), U.dtype)
+    dV_stacked = empty_from_line(O * (h * w * per_stack + tile) + tile, U.dtype)
     start, line_start = np.empty(taps + 1, np.int64), np.empty(K * O, np.int64)
     nothing = np.zeros(pieces, U.dtype)
     stacks, runs = (len(U) + per_stack - 1) // per_stack, len(dF)

@@ -37,9 +37,13 @@ from npstn.ops.conv2d_fast import FEW, LONG, RUNS, Layout
 GROUP = 5  # slots in registers; written out in the kernels
 # For each integer of 8 bits, which of its bits are 1, the lowest first, and then some that are 0; and how many are 1.
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32).ravel(), BITS.sum(axis=1, dtype=np.int64)
+ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32), BITS.sum(axis=1, dtype=np.int64)
+PLACES = BYTES // ONES.itemsize  # in lanes: eight or more
+ONES = np.append(ONES.ravel(), np.zeros(PLACES - 8, np.uint32))  # the last eight are read in lanes, too
 SHORT = LONG // 8  # t in a stretch, whose products one lane adds up one after the other
-SPARSE = 1 / 4  # of the dV, at most so many are not zero: with more, layers of few channels take as long as with all
+# Of the dV, at most so many are not zero: with more, layers of few channels take as long as with all. Longer lanes do
+# more for the products with all.
+SPARSE = 1 / 4 if BYTES == 32 else 1 / 6
 
 
 def fits(dV: np.ndarray) -> bool:
@@ -71,13 +75,15 @@ def in_slots(layout: Layout, F: np.ndarray, slots: int, in_line: int) -> np.ndar
 
 @kernel
 def find(numbers, found):
-    """Write the indices of the numbers (n) that are not zero, in order, into `found`, n + 8 long; return how many."""
+    """Write the indices of the numbers (n) that are not zero, in order, into `found`, n + PLACES; return how many."""
     N, count = lane_count(numbers), 0
     in_lanes = len(numbers) // N * N
     for p in range(0, in_lanes, N):  # without a branch, which a processor would guess wrong
-        bits = not_zero(lanes(numbers, p))
-        put(found, count, plus(lanes(ONES, 8 * bits), every(np.uint32(p))))  # of the eight, the first COUNT are meant
-        count += COUNT[bits]
+        flags = not_zero(lanes(numbers, p))
+        for eight in range(0, N, 8):
+            bits = flags >> eight & 255
+            put(found, count, plus(lanes(ONES, 8 * bits), every(np.uint32(p + eight))))  # the first COUNT are meant
+            count += COUNT[bits]
     for p in range(in_lanes, len(numbers)):
         found[count] = p
         count += numbers[p] != 0
@@ -128,7 +134,7 @@ def conv2d_sparse_backward(first, end, U, dV, weights, offset, sizes, dU, dF, db
     pixels, N, nothing = lines * columns, lane_count(U), every(U.dtype.type(0))
     pitch = (pixels * C + 2 * N - 1) // N * N  # slots may reach beyond the last pixel
     u, du = np.zeros(pitch, U.dtype), np.zeros(2 * pitch, U.dtype)
-    found, at, value = np.empty(h * w + 8, np.uint32), np.empty(h * w, np.int64), np.empty(h * w, U.dtype)
+    found, at, value = np.empty(h * w + PLACES, np.uint32), np.empty(h * w, np.int64), np.empty(h * w, U.dtype)
     place, runs = np.empty(h * w, np.int64), len(dbias)
     for p in range(h * w):
         place[p] = (p // w * columns + p % w) * C

@@ -7,9 +7,9 @@ from numpy.testing import assert_array_equal
 from processes import run_python
 
 from npstn.backend.compiler import kernel
+from npstn.backend import lanes as module
 from npstn.backend.lanes import BYTES, add_product, every, first_lanes, lane_count, lanes, put, total
 
-compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled")
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -73,21 +73,41 @@ def test_a_sum_of_lanes_adds_halves(dtype):
     assert read_at(x, 0) == len(x) - 2  # one after the other, the ones beside `large` would be lost
 
 
+@pytest.mark.parametrize(
+    "processor, has, settings, expected",
+    [
+        ("znver5", True, None, 64),
+        ("generic", True, None, 64),  # a processor that is younger than this LLVM
+        ("znver4", True, None, 32),  # has such registers, and computes with their halves
+        ("znver3", False, None, 32),
+        ("znver5", True, "", 32),  # NUMBA_CPU_NAME=generic
+        ("znver5", True, "+avx2,-avx512f", 32),
+        ("znver3", False, "+avx2,+avx512f", 64),
+    ],
+)
+def test_lanes_are_as_long_as_the_registers(processor, has, settings, expected, monkeypatch):
+    monkeypatch.setattr(module.binding, "get_host_cpu_name", lambda: processor)
+    monkeypatch.setattr(module.binding, "get_host_cpu_features", lambda: {"avx2": True, "avx512f": has})
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", settings)
+    assert module.register_bytes() == expected
+
+
 TOO_FAR = """
 import sys
 import numpy as np
 sys.path[:0] = sys.argv[1:]
-from test_lanes import put_at, read_at, read_some_at
-x, refused = np.ones(16, np.float32), []
+from test_lanes import BYTES, put_at, read_at, read_some_at
+N = BYTES // 4
+x, refused = np.ones(N + 8, np.float32), []
 for name, call in {
     "read": lambda: read_at(x, 9), "read below": lambda: read_at(x, -1),
-    "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, 10, 7),
+    "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, N + 2, 7),
 }.items():
     try:
         call()
     except IndexError:
         refused.append(name)
-print(*refused, read_at(x, 8), read_some_at(x, 10, 6))
+print(*refused, read_at(x, 8) / N, read_some_at(x, N + 2, 6))
 """
 
 
@@ -95,4 +115,4 @@ print(*refused, read_at(x, 8), read_some_at(x, 10, 6))
 def test_bounds_are_checked(setting, tmp_path, request):
     environment = {setting: "1", "NUMBA_CACHE_DIR": tmp_path}
     folders = request.path.parent, request.path.parent.parent
-    assert run_python(TOO_FAR, *folders, **environment) == "read read below put some 8.0 6.0"
+    assert run_python(TOO_FAR, *folders, **environment) == "read read below put some 1.0 6.0"
