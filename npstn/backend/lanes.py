@@ -4,7 +4,7 @@ A compiler keeps the single numbers of an inner loop in registers. A product of 
 result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
 the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor has
 such registers (AVX-512), 16 numbers of float32 or 8 of float64; and 32 bytes elsewhere, a register of AVX2. Processors
-with shorter registers take two for one.
+with shorter registers take two for one. Short lanes are 32 bytes everywhere.
 
 Each function stands here twice: the instructions of LLVM that kernels get, and below them plain Python, which runs
 where Numba is switched off. With NUMBA_BOUNDSCHECK=1 the instructions, too, raise IndexError outside of the array. They
@@ -25,13 +25,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+SHORT = 32  # bytes of short lanes
+
 
 def register_bytes() -> int:
     """The bytes of lanes that suit the processor that Numba compiles for."""
     features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # from NUMBA_CPU_FEATURES or NUMBA_CPU_NAME
     wide = binding.get_host_cpu_features().get("avx512f", False) if features is None else "+avx512f" in features
     # A Zen 4 computes with such registers in two halves: nothing is gained, and short lines fill less of them.
-    return 64 if wide and binding.get_host_cpu_name() != "znver4" else 32
+    return 64 if wide and binding.get_host_cpu_name() != "znver4" else SHORT
 
 
 BYTES = register_bytes()
@@ -41,9 +43,9 @@ WORD, PLACE = ir.IntType(64), ir.IntType(32)
 class Lanes(types.Type):
     """The type of lanes in kernels."""
 
-    def __init__(self, dtype: Any) -> None:
-        self.dtype, self.count = dtype, BYTES * 8 // dtype.bitwidth
-        super().__init__(name=f"Lanes({dtype})")
+    def __init__(self, dtype: Any, length: int) -> None:
+        self.dtype, self.count = dtype, length * 8 // dtype.bitwidth
+        super().__init__(name=f"Lanes({dtype}, {length})")
 
 
 @register_model(Lanes)
@@ -85,37 +87,57 @@ def _call(builder: Any, name: str, result: ir.Type, *values: ir.Value) -> ir.Val
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), values)
 
 
-def _lane_count(_: Any, x: Any) -> Any:
-    return types.int64(x), lambda *_: WORD(Lanes(x.dtype).count)  # known when the kernel is compiled
+def _lane_count(length: int) -> Any:  # known when the kernel is compiled
+    return lambda _, x: (types.int64(x), lambda *_: WORD(Lanes(x.dtype, length).count))
 
 
-@in_kernels(_lane_count)
+@in_kernels(_lane_count(BYTES))
 def lane_count(x: np.ndarray) -> int:
     """N for an array of this dtype."""
     return BYTES // x.itemsize
 
 
-def _lanes(_: Any, x: Any, p: Any) -> Any:
-    kind = Lanes(x.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        vector = context.get_value_type(kind)
-        address = _address(context, builder, signature.args[0], values, vector, WORD(kind.count))
-        return builder.load(address, align=x.dtype.bitwidth // 8)
-
-    return kind(x, types.intp), generate
+@in_kernels(_lane_count(SHORT))
+def short_count(x: np.ndarray) -> int:
+    """N of short lanes."""
+    return SHORT // x.itemsize
 
 
-@in_kernels(_lanes)
+def _lanes(length: int) -> Any:
+    def instructions(_: Any, x: Any, p: Any) -> Any:
+        kind = Lanes(x.dtype, length)
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            vector = context.get_value_type(kind)
+            address = _address(context, builder, signature.args[0], values, vector, WORD(kind.count))
+            return builder.load(address, align=x.dtype.bitwidth // 8)
+
+        return kind(x, types.intp), generate
+
+    return instructions
+
+
+@in_kernels(_lanes(BYTES))
 def lanes(x: np.ndarray, p: int) -> np.ndarray:
     """The numbers x[p], ..., x[p + N - 1] of a contiguous array (n)."""
-    if not 0 <= p <= len(x) - BYTES // x.itemsize:
+    return _checked(x, p, lane_count(x))
+
+
+@in_kernels(_lanes(SHORT))
+def short_lanes(x: np.ndarray, p: int) -> np.ndarray:
+    """The same, as short lanes."""
+    return _checked(x, p, short_count(x))
+
+
+def _checked(x: np.ndarray, p: int, count: int) -> np.ndarray:
+    """A copy of the numbers x[p], ..., x[p + count - 1]."""
+    if not 0 <= p <= len(x) - count:
         raise IndexError("lanes are out of bounds")
-    return x[p : p + BYTES // x.itemsize].copy()
+    return x[p : p + count].copy()
 
 
 def _first_lanes(_: Any, x: Any, p: Any, count: Any) -> Any:
-    kind = Lanes(x.dtype)
+    kind = Lanes(x.dtype, BYTES)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         vector, places = context.get_value_type(kind), ir.VectorType(WORD, kind.count)
@@ -132,9 +154,7 @@ def _first_lanes(_: Any, x: Any, p: Any, count: Any) -> Any:
 @in_kernels(_first_lanes)
 def first_lanes(x: np.ndarray, p: int, count: int) -> np.ndarray:
     """The numbers x[p], ..., x[p + count - 1], and zeros behind them: where fewer than N are left."""
-    if not 0 <= p <= len(x) - count:
-        raise IndexError("lanes are out of bounds")
-    return np.concatenate([x[p : p + count], np.zeros(BYTES // x.itemsize - count, x.dtype)])
+    return np.concatenate([_checked(x, p, count), np.zeros(lane_count(x) - count, x.dtype)])
 
 
 def _put(_: Any, x: Any, p: Any, v: Any) -> Any:
@@ -155,15 +175,24 @@ def put(x: np.ndarray, p: int, v: np.ndarray) -> None:
     x[p : p + len(v)] = v
 
 
-def _every(_: Any, number: Any) -> Any:
-    kind = Lanes(number)
-    return kind(number), lambda context, builder, _, values: _same(builder, values[0], context.get_value_type(kind))
+def _every(length: int) -> Any:
+    def instructions(_: Any, number: Any) -> Any:
+        kind = Lanes(number, length)
+        return kind(number), lambda context, builder, _, values: _same(builder, values[0], context.get_value_type(kind))
+
+    return instructions
 
 
-@in_kernels(_every)
+@in_kernels(_every(BYTES))
 def every(number: Any) -> np.ndarray:
     """N times the same number, of a NumPy dtype."""
     return np.full(BYTES // number.itemsize, number)
+
+
+@in_kernels(_every(SHORT))
+def short_every(number: Any) -> np.ndarray:
+    """The same, as short lanes."""
+    return np.full(SHORT // number.itemsize, number)
 
 
 def _add_product(_: Any, v: Any, a: Any, b: Any) -> Any:

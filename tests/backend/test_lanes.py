@@ -8,7 +8,9 @@ from processes import run_python
 
 from npstn.backend.compiler import kernel
 from npstn.backend import lanes as module
-from npstn.backend.lanes import BYTES, add_product, every, first_lanes, lane_count, lanes, put, total
+from npstn.backend.lanes import (
+    BYTES, SHORT, add_product, every, first_lanes, lane_count, lanes, put, short_count, short_every, short_lanes, total,
+)
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -19,6 +21,14 @@ def products(x, y, factor, out):
     N = lane_count(x)
     for p in range(0, len(x) - N + 1, N):
         put(out, p, add_product(lanes(y, p), every(factor), lanes(x, p)))
+
+
+@kernel
+def short_products(x, y, factor, out):
+    """The same with short lanes."""
+    N = short_count(x)
+    for p in range(0, len(x) - N + 1, N):
+        put(out, p, add_product(short_lanes(y, p), short_every(factor), short_lanes(x, p)))
 
 
 @kernel
@@ -41,15 +51,21 @@ def read_some_at(x, p, count):
 
 
 @kernel
+def read_short_at(x, p):
+    return total(short_lanes(x, p))
+
+
+@kernel
 def put_at(x, p):
     put(x, p, every(x.dtype.type(1)))
 
 
 @dtypes
-def test_each_number_of_the_lanes_is_treated_alike(rng, dtype):
+@pytest.mark.parametrize("kernel, length", [(products, BYTES), (short_products, SHORT)])
+def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, kernel, length):
     x, y, out = rng.integers(-9, 9, (3, 21)).astype(dtype)
-    N, before = BYTES // x.itemsize, out.copy()
-    products(x, y, dtype(3), out)
+    N, before = length // x.itemsize, out.copy()
+    kernel(x, y, dtype(3), out)
     end = 21 // N * N
     assert_array_equal(out[:end], (y + 3 * x)[:end])
     assert_array_equal(out[end:], before[end:])
@@ -96,11 +112,11 @@ TOO_FAR = """
 import sys
 import numpy as np
 sys.path[:0] = sys.argv[1:]
-from test_lanes import BYTES, put_at, read_at, read_some_at
+from test_lanes import BYTES, put_at, read_at, read_short_at, read_some_at
 N = BYTES // 4
 x, refused = np.ones(N + 8, np.float32), []
 for name, call in {
-    "read": lambda: read_at(x, 9), "read below": lambda: read_at(x, -1),
+    "read": lambda: read_at(x, 9), "short": lambda: read_short_at(x, N + 1), "read below": lambda: read_at(x, -1),
     "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, N + 2, 7),
 }.items():
     try:
@@ -115,4 +131,4 @@ print(*refused, read_at(x, 8) / N, read_some_at(x, N + 2, 6))
 def test_bounds_are_checked(setting, tmp_path, request):
     environment = {setting: "1", "NUMBA_CACHE_DIR": tmp_path}
     folders = request.path.parent, request.path.parent.parent
-    assert run_python(TOO_FAR, *folders, **environment) == "read read below put some 1.0 6.0"
+    assert run_python(TOO_FAR, *folders, **environment) == "read short read below put some 1.0 6.0"
