@@ -175,7 +175,7 @@ def _shaping(rng: np.random.Generator) -> list[Sample]:
 @functools.wraps(F.conv2d)
 def _conv2d_before_a_pool(U: Tensor, filters: Tensor, biases: Tensor) -> Tensor:
     """A convolution whose backward pass gets zeros for the most part, and leaves them out."""
-    return F.max_pool2d(F.conv2d(U, filters, biases, padding=1), 2)
+    return F.max_pool2d(F.conv2d(U, filters, biases, padding=1), 3)
 
 
 def _layers(rng: np.random.Generator) -> list[Sample]:
