@@ -55,6 +55,7 @@ RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leaves the cache
 
 
+@functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def plan(B: int, h: int, w: int) -> tuple[int, int]:
     """How many samples make a stack, and how many stacks there are: two of two samples, so that two threads have work.
 
@@ -66,7 +67,7 @@ def plan(B: int, h: int, w: int) -> tuple[int, int]:
     return per_stack, -(-B // per_stack)
 
 
-@functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
+@functools.lru_cache(maxsize=64)  # as above
 def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: int) -> np.ndarray:
     """Where the piece of each tap starts in what `spread` lays out, counted in pixels of a stack."""
     c, k, l = np.indices((C, K, L)).reshape(3, C * K * L)
