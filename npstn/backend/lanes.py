@@ -31,9 +31,13 @@ SHORT = 32  # bytes of short lanes
 def register_bytes() -> int:
     """The bytes of lanes that suit the processor that Numba compiles for."""
     features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # from NUMBA_CPU_FEATURES or NUMBA_CPU_NAME
-    wide = binding.get_host_cpu_features().get("avx512f", False) if features is None else "+avx512f" in features
+    if features is None:
+        try:
+            features = binding.get_host_cpu_features().flatten()
+        except RuntimeError:  # LLVM knows none of this kind of processor
+            features = ""
     # A Zen 4 computes with such registers in two halves: nothing is gained, and short lines fill less of them.
-    return 64 if wide and binding.get_host_cpu_name() != "znver4" else SHORT
+    return 64 if "+avx512f" in features and binding.get_host_cpu_name() != "znver4" else SHORT
 
 
 BYTES = register_bytes()

@@ -89,6 +89,13 @@ def test_a_sum_of_lanes_adds_halves(dtype):
     assert read_at(x, 0) == len(x) - 2  # one after the other, the ones beside `large` would be lost
 
 
+class Features(dict):
+    """As llvmlite gives them."""
+
+    def flatten(self):
+        return ",".join(("+" if there else "-") + name for name, there in self.items())
+
+
 @pytest.mark.parametrize(
     "processor, has, settings, expected",
     [
@@ -103,9 +110,18 @@ def test_a_sum_of_lanes_adds_halves(dtype):
 )
 def test_lanes_are_as_long_as_the_registers(processor, has, settings, expected, monkeypatch):
     monkeypatch.setattr(module.binding, "get_host_cpu_name", lambda: processor)
-    monkeypatch.setattr(module.binding, "get_host_cpu_features", lambda: {"avx2": True, "avx512f": has})
+    monkeypatch.setattr(module.binding, "get_host_cpu_features", lambda: Features(avx2=True, avx512f=has))
     monkeypatch.setattr(numba.config, "CPU_FEATURES", settings)
     assert module.register_bytes() == expected
+
+
+def test_lanes_of_a_processor_whose_features_are_not_known(monkeypatch):
+    def unknown():
+        raise RuntimeError("failed to get host cpu features")
+
+    monkeypatch.setattr(module.binding, "get_host_cpu_features", unknown)
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", None)
+    assert module.register_bytes() == 32
 
 
 TOO_FAR = """
