@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # jaxlie 1.5.0, SE2 in float32, JAX's usual dtype: for small turns the derivatives of exp and of log are wrong, and are
-# right at 0 and for large ones. Everybody who starts at the identity comes by.
+# right at 0 and for large ones. Whoever starts at the identity passes such angles.
 # - exp((x, y, angle)): from 0.00001 to 0.0002 radians the translation is (x, y), as if there were no turn, and its
 #   derivative along the angle is twice the right one: it does not fit the function's own values, either.
 # - log: at 0.005 radians, a third of a degree, translations are wrong by up to 0.2 %, and the Jacobian of log(exp(v)),

@@ -4,7 +4,7 @@
 # - phaseCorrelate pads the images to a size that is good for a Fourier transform. Where that size is odd, half a pixel
 #   is added to every shift, along that axis: for 25 to 27, 41 to 45, 73 to 75, 81, 121 to 125, 129 to 135, 217 to 225
 #   and more, 117 of all sizes from 16 to 1024. With a window it is the same. The zero of the result is half of the
-#   padded size, 112.5, where the zero of the correlation lies at 112. OpenCV 4.12.0 has it, too.
+#   padded size, 112.5, where the zero of the correlation lies at 112.
 # - phaseCorrelateIterative, new in OpenCV 5 and made for higher accuracy, does not pad. For every odd size it gives
 #   a shift to the other side as one pixel less than it is, and a shift by -1 as half of the image. To this side, and
 #   for even sizes, it is right. Its fftshift swaps the quarters and leaves the last row and column where they are.

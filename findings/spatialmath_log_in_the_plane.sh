@@ -7,8 +7,8 @@
 # - A half turn about the origin is read as no turn at all.
 # - Twist2(pose) and SE2.Twist2() use it, and so does the product of two Twist2: two turns by 60 degrees are -60.
 # - Next to it, Twist2(pose).pole, "a point on the twist axis", is the centre of the turn times the angle in radians,
-#   also below a quarter turn: v and w are multiplied and divided by the angle once, where it should be by its square.
-#   It is right for twists of angle 1 only. Twist3.pole does the same.
+#   also below a quarter turn: the result is divided by the angle, and should be divided by its square. It is right for
+#   twists of angle 1 only.
 # In space trlog and SE3.log() are right, and so is the angle of SE2.theta() and tr2xyt. trexp2 is right. Examples and
 # tests stay below a quarter turn. The line is theta = math.atan(st / ct), twice, in trlog2 of
 # spatialmath/base/transforms2d.py, where it should be atan2. No issue on either was found.

@@ -7,7 +7,6 @@
 # - Vertices of whole numbers, such as pixels, on a grid whose steps are not all 1: the right side of the equations is
 #   cut to whole numbers. The curve goes through its points, and its second derivative jumps at them. The same numbers
 #   as floats are right, if the first two steps agree. With steps of 1 nothing is cut.
-# "closed" ends and given tangents are right for floats. CatmullRom and KochanekBartels are right for both.
 # In Natural.__init__ the row for the beginning has delta[0] and delta[1] where it must have delta[0] twice, and b is
 # made by zeros_like(vertices). No issue on either was found.
 #

@@ -2,9 +2,9 @@
 
 A compiler keeps the single numbers of an inner loop in registers. A product of matrices is fast if a whole tile of the
 result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
-the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor has
-such registers (AVX-512), 16 numbers of float32 or 8 of float64; and 32 bytes elsewhere, a register of AVX2. Processors
-with shorter registers take two for one. Short lanes are 32 bytes everywhere.
+the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor
+computes with such registers in one piece (AVX-512): 16 numbers of float32, or 8 of float64. Elsewhere they are 32 bytes,
+a register of AVX2, and processors with shorter registers take two for one. Short lanes are 32 bytes everywhere.
 
 Each function stands here twice: the instructions of LLVM that kernels get, and below them plain Python, which runs
 where Numba is switched off. With NUMBA_BOUNDSCHECK=1 the instructions, too, raise IndexError outside of the array. They
@@ -25,19 +25,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-SHORT = 32  # bytes of short lanes
+SHORT_BYTES = 32  # bytes of short lanes
 
 
 def register_bytes() -> int:
-    """The bytes of lanes that suit the processor that Numba compiles for."""
-    features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # from NUMBA_CPU_FEATURES or NUMBA_CPU_NAME
-    if features is None:
+    """The bytes of lanes that suit the processor that Numba compiles for: they follow from its name and features."""
+    config: Any = numba.config
+    processor, features = config.CPU_NAME or binding.get_host_cpu_name(), config.CPU_FEATURES
+    if features is None:  # neither NUMBA_CPU_FEATURES nor NUMBA_CPU_NAME=generic
         try:
             features = binding.get_host_cpu_features().flatten()
         except RuntimeError:  # LLVM knows none of this kind of processor
             features = ""
-    # A Zen 4 computes with such registers in two halves: nothing is gained, and short lines fill less of them.
-    return 64 if "+avx512f" in features and binding.get_host_cpu_name() != "znver4" else SHORT
+    # A Zen 4 computes with such registers in two halves, and nothing is gained. An older LLVM takes it for a Zen 3.
+    wide = "+avx512f" in features.split(",") and config.ENABLE_AVX and processor not in ("znver3", "znver4")
+    return 64 if wide else SHORT_BYTES
 
 
 BYTES = register_bytes()
@@ -101,10 +103,10 @@ def lane_count(x: np.ndarray) -> int:
     return BYTES // x.itemsize
 
 
-@in_kernels(_lane_count(SHORT))
+@in_kernels(_lane_count(SHORT_BYTES))
 def short_count(x: np.ndarray) -> int:
     """N of short lanes."""
-    return SHORT // x.itemsize
+    return SHORT_BYTES // x.itemsize
 
 
 def _lanes(length: int) -> Any:
@@ -127,7 +129,7 @@ def lanes(x: np.ndarray, p: int) -> np.ndarray:
     return _checked(x, p, lane_count(x))
 
 
-@in_kernels(_lanes(SHORT))
+@in_kernels(_lanes(SHORT_BYTES))
 def short_lanes(x: np.ndarray, p: int) -> np.ndarray:
     """The same, as short lanes."""
     return _checked(x, p, short_count(x))
@@ -193,10 +195,10 @@ def every(number: Any) -> np.ndarray:
     return np.full(BYTES // number.itemsize, number)
 
 
-@in_kernels(_every(SHORT))
+@in_kernels(_every(SHORT_BYTES))
 def short_every(number: Any) -> np.ndarray:
     """The same, as short lanes."""
-    return np.full(SHORT // number.itemsize, number)
+    return np.full(SHORT_BYTES // number.itemsize, number)
 
 
 def _add_product(_: Any, v: Any, a: Any, b: Any) -> Any:

@@ -49,7 +49,7 @@ from npstn.ops.arguments import contiguous, planes
 
 BLOCK = 96  # taps: three lanes of each are 18 kB at most
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
-LINE = 64  # bytes
+CACHE_LINE = 64  # bytes
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leaves the cache
@@ -85,8 +85,8 @@ def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
 @kernel
 def empty_from_line(count, dtype):
     """Memory for some numbers; the first of them begins a line of the cache."""
-    memory = np.empty(count + LINE, dtype)  # LINE numbers are a line and more
-    first = -memory.ctypes.data % LINE // memory.itemsize
+    memory = np.empty(count + CACHE_LINE, dtype)  # so many numbers are more than a line
+    first = -memory.ctypes.data % CACHE_LINE // memory.itemsize
     return memory[first : first + count]
 
 
@@ -150,7 +150,7 @@ def multiply_tiles(factors, first, end, read, start, p, initial, written, pitch)
 
     A tile is four rows r by three lanes of places. Its twelve sums stay in registers while t are added. For each t,
     seven numbers or lanes are read for twelve products, so that reading never holds them up. All rows take BLOCK of the
-    t, and then the next ones: so what they read is still in the nearest cache.
+    t, whose lanes are in the nearest cache, and then the next BLOCK. Meanwhile their sums wait in `written`.
     """
     rows, N = factors.shape[0], lane_count(read)
     for t0 in range(first, max(end, first + 1), BLOCK):

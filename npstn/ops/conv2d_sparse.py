@@ -30,7 +30,7 @@ import numpy as np
 
 from npstn.backend.compiler import kernel
 from npstn.backend.lanes import (
-    BYTES, SHORT, add_product, not_zero, plus, put, short_count, short_every, short_lanes, total,
+    BYTES, SHORT_BYTES, add_product, not_zero, plus, put, short_count, short_every, short_lanes, total,
 )
 from npstn.backend.parallel import share_out
 from npstn.ops import phases
@@ -43,8 +43,8 @@ BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="
 ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32).ravel(), BITS.sum(axis=1, dtype=np.int64)
 STRETCH = LONG // 8  # t in a stretch, whose products one lane adds up one after the other
 # Of the dV, at most so many are not zero: with more, layers of few channels take as long as with all. Lanes of 64 bytes
-# make the products with all quicker.
-SPARSE = 1 / 4 if BYTES == SHORT else 1 / 5
+# make the kernels that take all dV quicker, so these must be fewer.
+SPARSE = 1 / 4 if BYTES == SHORT_BYTES else 1 / 5
 
 
 def fits(dV: np.ndarray) -> bool:
@@ -67,8 +67,8 @@ def in_slots(layout: Layout, F: np.ndarray, slots: int, in_line: int) -> np.ndar
     """The weights (O, slots N), with zeros where a line ends within a slot."""
     apart = phases.of_filters(F.reshape(layout.filters), layout.stride)
     O, C, K, L = apart.shape
-    padded = np.zeros((O, slots * SHORT // F.itemsize), F.dtype)
-    numbers = in_line * SHORT // F.itemsize
+    padded = np.zeros((O, slots * SHORT_BYTES // F.itemsize), F.dtype)
+    numbers = in_line * SHORT_BYTES // F.itemsize
     lines = padded[:, : K * numbers].reshape(O, K, numbers)[:, :, : L * C]
     lines[...] = apart.transpose(0, 2, 3, 1).reshape(O, K, L * C)
     return padded
@@ -182,11 +182,11 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
         return None
     C, lines, columns, O, h, w, _ = layout.sizes
     K, L = lines - h + 1, columns - w + 1
-    offset, in_line = slots_of(C, columns, K, L, SHORT // F.itemsize)
+    offset, in_line = slots_of(C, columns, K, L, SHORT_BYTES // F.itemsize)
     dU = np.empty(U_phases.shape if need_U else (0, 0, 0, 0), F.dtype)
     weights = in_slots(layout, F, len(offset), in_line) if need_U else F[:0]
     runs = min(len(dV), RUNS)
-    dF = np.zeros((runs, O, len(offset) * SHORT // F.itemsize) if need_weight else (0, 0, 0), F.dtype)
+    dF = np.zeros((runs, O, len(offset) * SHORT_BYTES // F.itemsize) if need_weight else (0, 0, 0), F.dtype)
     dbias = np.zeros((runs, O))
     arrays = planes(U_phases), planes(dV), weights, offset, layout.sizes, planes(dU), dF, dbias
     share_out(conv2d_sparse_backward, runs, *arrays)
@@ -197,7 +197,7 @@ def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple
         dU = phases.put_together(dU, layout.image, layout.stride, layout.padding)
     dweight = None
     if need_weight:
-        numbers = in_line * SHORT // F.itemsize  # of a line, with what fills its last slot
+        numbers = in_line * SHORT_BYTES // F.itemsize  # of a line, with what fills its last slot
         dlines = dF.sum(axis=0)[:, : K * numbers].reshape(O, K, numbers)[:, :, : L * C]
         apart = dlines.reshape(O, K, L, C).transpose(0, 3, 1, 2)
         dweight = phases.put_together(apart, layout.filters, layout.stride, (0, 0))

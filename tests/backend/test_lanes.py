@@ -6,10 +6,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from processes import run_python
 
-from npstn.backend.compiler import kernel
 from npstn.backend import lanes as module
+from npstn.backend.compiler import kernel
 from npstn.backend.lanes import (
-    BYTES, SHORT, add_product, every, first_lanes, lane_count, lanes, put, short_count, short_every, short_lanes, total,
+    BYTES, SHORT_BYTES, add_product, every, first_lanes, lane_count, lanes, put, short_count, short_every, short_lanes, total,
 )
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,11 +61,11 @@ def put_at(x, p):
 
 
 @dtypes
-@pytest.mark.parametrize("kernel, length", [(products, BYTES), (short_products, SHORT)])
-def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, kernel, length):
+@pytest.mark.parametrize("loop, length", [(products, BYTES), (short_products, SHORT_BYTES)])
+def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, loop, length):
     x, y, out = rng.integers(-9, 9, (3, 21)).astype(dtype)
     N, before = length // x.itemsize, out.copy()
-    kernel(x, y, dtype(3), out)
+    loop(x, y, dtype(3), out)
     end = 21 // N * N
     assert_array_equal(out[:end], (y + 3 * x)[:end])
     assert_array_equal(out[end:], before[end:])
@@ -102,17 +102,22 @@ class Features(dict):
         ("znver5", True, None, 64),
         ("generic", True, None, 64),  # a processor that is younger than this LLVM
         ("znver4", True, None, 32),  # has such registers, and computes with their halves
+        ("znver3", True, None, 32),  # the same, for an LLVM that does not know it yet
         ("znver3", False, None, 32),
         ("znver5", True, "", 32),  # NUMBA_CPU_NAME=generic
         ("znver5", True, "+avx2,-avx512f", 32),
-        ("znver3", False, "+avx2,+avx512f", 64),
+        ("haswell", False, "+avx2,+avx512f", 64),
+        ("znver5", True, "+avx2,+avx512fp16", 32),
     ],
 )
 def test_lanes_are_as_long_as_the_registers(processor, has, settings, expected, monkeypatch):
     monkeypatch.setattr(module.binding, "get_host_cpu_name", lambda: processor)
+    monkeypatch.setattr(numba.config, "CPU_NAME", None)
     monkeypatch.setattr(module.binding, "get_host_cpu_features", lambda: Features(avx2=True, avx512f=has))
     monkeypatch.setattr(numba.config, "CPU_FEATURES", settings)
     assert module.register_bytes() == expected
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 0)  # NUMBA_ENABLE_AVX, or a processor where Numba leaves it out
+    assert module.register_bytes() == 32
 
 
 def test_lanes_of_a_processor_whose_features_are_not_known(monkeypatch):

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import npstn
 import npstn.functional as F
 from npstn import Tensor
+from npstn.ops import conv2d_fast
 
 PIXEL_UNDER_LARGE_KERNEL = ((1, 1), (3, 3), (1, 1), (1, 1))
 STRIDE_BEYOND_IMAGE = ((3, 2), (1, 2), (3, 3), (0, 0))
@@ -63,6 +64,20 @@ def test_forward_is_the_seven_loops(geometry, channels, seed, dtype):
 @example(PADDING_BEYOND_KERNEL, (2, 2, 1), 0)
 def test_gradients_by_finite_differences(geometry, channels, seed):
     assert_gradients(convolution(geometry), *draw_arrays(geometry, channels, seed), step=0.5, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_more_taps_than_a_block(dtype):
+    """Sums wait in memory for the next block of taps. The outputs are not a multiple of four."""
+    geometry, (C, O) = ((6, 5), (3, 3), (1, 1), (1, 1)), (11, 33)
+    assert min(9 * C, 3 * O) > conv2d_fast.BLOCK  # the taps of V, and what the lines of dU sum over
+    arrays = draw_arrays(geometry, (2, C, O), 0, dtype)
+    (dV,) = normal(1, (2, O, 6, 5), dtype=dtype)
+    V, gradients, _ = differentiate(convolution(geometry), *arrays, cotangent=dV)
+    with npstn.reference():
+        expected, others, _ = differentiate(convolution(geometry), *arrays, cotangent=dV)
+    for found, other in zip((V, *gradients), (expected, *others), strict=True):
+        assert_close(found, other, {np.float32: 5e-6, np.float64: 1e-14}[dtype])
 
 
 @given(geometries(), channels, seeds, dtypes)
