@@ -1,10 +1,10 @@
 """Lanes: several neighbouring numbers of an array in one vector register, for kernels that must stay there.
 
 A compiler keeps the single numbers of an inner loop in registers. A product of matrices is fast if a whole tile of the
-result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)` are
-the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor
-computes with such registers in one piece (AVX-512): 16 numbers of float32, or 8 of float64. Elsewhere they are 32 bytes,
-a register of AVX2, and processors with shorter registers take two for one. Short lanes are 32 bytes everywhere.
+result stays there, and a loop over single numbers cannot say so. So kernels have a type of their own: `lanes(x, p)`
+are the N numbers x[p], ..., x[p + N - 1], and an operation acts on each of them. Lanes are 64 bytes where a processor
+computes with such registers in one piece (AVX-512): 16 numbers of float32, or 8 of float64. Elsewhere they are 32
+bytes, a register of AVX2, and processors with shorter registers take two for one. Short lanes are 32 bytes everywhere.
 
 Each function stands here twice: the instructions of LLVM that kernels get, and below them plain Python, which runs
 where Numba is switched off. With NUMBA_BOUNDSCHECK=1 the instructions, too, raise IndexError outside of the array. They

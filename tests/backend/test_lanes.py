@@ -9,7 +9,18 @@ from processes import run_python
 from npstn.backend import lanes as module
 from npstn.backend.compiler import kernel
 from npstn.backend.lanes import (
-    BYTES, SHORT_BYTES, add_product, every, first_lanes, lane_count, lanes, put, short_count, short_every, short_lanes, total,
+    BYTES,
+    SHORT_BYTES,
+    add_product,
+    every,
+    first_lanes,
+    lane_count,
+    lanes,
+    put,
+    short_count,
+    short_every,
+    short_lanes,
+    total,
 )
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
