@@ -37,7 +37,8 @@ def register_bytes() -> int:
             features = binding.get_host_cpu_features().flatten()
         except RuntimeError:  # LLVM knows none of this kind of processor
             features = ""
-    # A Zen 4 computes with such registers in two halves, and nothing is gained. An older LLVM takes it for a Zen 3.
+    # A Zen 4 computes with such registers in two halves, and nothing is gained. An LLVM older than it may take it for
+    # a Zen 3, which has none.
     wide = "+avx512f" in features.split(",") and config.ENABLE_AVX and processor not in ("znver3", "znver4")
     return 64 if wide else SHORT_BYTES
 

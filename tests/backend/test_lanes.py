@@ -113,7 +113,7 @@ class Features(dict):
         ("znver5", True, None, 64),
         ("generic", True, None, 64),  # a processor that is younger than this LLVM
         ("znver4", True, None, 32),  # has such registers, and computes with their halves
-        ("znver3", True, None, 32),  # the same, for an LLVM that does not know it yet
+        ("znver3", True, None, 32),  # as an LLVM might call the same one that does not know it yet
         ("znver3", False, None, 32),
         ("znver5", True, "", 32),  # NUMBA_CPU_NAME=generic
         ("znver5", True, "+avx2,-avx512f", 32),
