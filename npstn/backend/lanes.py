@@ -73,8 +73,8 @@ def _address(context: Any, builder: Any, kind: Any, place: Any, vector: ir.Type,
     x, p = place
     array = cgutils.create_struct_proxy(kind)(context, builder, x)
     if context.enable_boundscheck:
-        last = builder.sub(builder.add(p, count), WORD(1))
-        outside = builder.or_(*(builder.icmp_unsigned(">=", end, array.nitems) for end in (p, last)))
+        ends = p, builder.add(p, count)  # where nothing is asked for, they may be the end of the array
+        outside = builder.or_(*(builder.icmp_unsigned(">", end, array.nitems) for end in ends))
         with builder.if_then(outside, likely=False):
             context.call_conv.return_user_exc(builder, IndexError, ("lanes are out of bounds",))
     return builder.bitcast(builder.gep(array.data, [p]), vector.as_pointer())
