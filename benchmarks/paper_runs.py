@@ -68,7 +68,7 @@ def why_not(folder: Path) -> str:
         return "its images are not MNIST"
     if usual is not None:  # the rate and the epochs are keys of a line
         factor, task = usual.localiser_factor, config.task["name"]
-        if usual.optimizer == "adamw" and config.model["transformer"] != "none":
+        if usual.optimizer != "sgd" and config.model["transformer"] != "none":
             factor = FACTORS.get(task, factor * TASKS[task].localiser_factor)
         usual = dataclasses.replace(
             usual,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Tensor
+from npstn.backend.blas import blas_of_one_thread
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.changes import Steps, note_changes
@@ -280,9 +281,13 @@ class Adam(Optimizer):
 
     def step(self) -> None:
         for i, p, g in self._ready():
-            numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
-            self._t[i] += 1
-            share_out(adam_step, p.size, p, g, self._m[i], self._v[i], *numbers, self._t[i], work=p.size // 3)
+            self._change(i, p, g)
+
+    def _change(self, i: int, p: np.ndarray, g: np.ndarray) -> None:
+        """Change parameter number i by its gradient. Args: the vectors that `_ready` gives."""
+        numbers = self.lr * self._ratios[i], *self.betas, self.eps, self.weight_decay
+        self._t[i] += 1
+        share_out(adam_step, p.size, p, g, self._m[i], self._v[i], *numbers, self._t[i], work=p.size // 3)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"t": self._t, **self._shaped("m", self._m), **self._shaped("v", self._v)}
@@ -307,8 +312,85 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps)
         if not number(weight_decay) >= 0:
-            raise ValueError(f"AdamW: expected weight_decay of at least 0, got {one_line(weight_decay)}")
+            raise ValueError(f"{type(self).__name__}: expected weight_decay of at least 0, got {one_line(weight_decay)}")
         self.weight_decay = weight_decay
+
+
+def orthogonal(M: np.ndarray) -> np.ndarray:
+    """A matrix with the singular vectors of M, (n, k), and with singular values near 1, where those of M may be small.
+
+    X = M / |M| has singular values of at most 1. Five times, X becomes a X + b (X X^T) X + c (X X^T)^2 X, which makes
+    each singular value s of X a s + b s^3 + c s^5. With these a, b and c, what was above 0.002 ends between 0.68 and
+    1.21. The longer side of X takes part in only two products: with G = X^T X of the shorter side, and with
+    P = a + b G + c G^2, X becomes X P, and so G becomes P G P.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    blas = blas_of_one_thread()
+    gemm, norm = (blas.sgemm, blas.snrm2) if M.dtype == np.float32 else (blas.dgemm, blas.dnrm2)
+    X = M / max(norm(M.ravel()), 1e-7)
+    X = X if len(M) > M.shape[1] else X.T
+    G, product = gemm(1, X, X, trans_a=1).astype(np.float64), np.eye(min(M.shape))
+    for _ in range(5):
+        P = a * np.eye(len(G)) + blas.dgemm(c, G, G, b, G)
+        product, G = blas.dgemm(1, product, P), blas.dgemm(1, P, blas.dgemm(1, G, P))
+    X = gemm(1, X, product.astype(M.dtype))
+    return X if len(M) > M.shape[1] else X.T
+
+
+class MuonWithAuxAdam(AdamW):
+    """Muon for the filters of convolutions, `AdamW` for every other parameter (Jordan et al. 2024).
+
+    For filters, as matrices of (filters, the numbers of one):
+
+    m = momentum m + (1 - momentum) g,   u = momentum m + (1 - momentum) g,   where m starts at 0
+    p -= lr weight_decay p,   p -= lr 0.2 sqrt(k) orthogonal(u),   where k is the longer side of the matrix
+
+    So a step changes filters by as much in each direction that its gradients have, and by 0.2 lr a number (root mean
+    square), about as much as a step of Adam. It is PyTorch's `Muon` with `adjust_lr_fn="match_rms_adamw"`, but
+    PyTorch's takes matrices alone, and orthogonalises in bfloat16.
+
+    Args:
+        params: those with four axes are filters.
+        momentum: from 0 to below 1, else ValueError. The other arguments are those of `AdamW`.
+
+    >>> filters = Parameter(np.zeros((2, 1, 1, 2), np.float32))
+    >>> filters.grad = np.array([1, 2, 2, -1], np.float32).reshape(filters.shape)
+    >>> MuonWithAuxAdam([filters], lr=0.1).step()
+    >>> filters.data.round(3).reshape(2, 2)
+    array([[-0.014, -0.028],
+           [-0.028,  0.014]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+        _check_decay(type(self).__name__, momentum, "momentum")
+        self.momentum = momentum
+
+    def _change(self, i: int, p: np.ndarray, g: np.ndarray) -> None:
+        shape = self._shapes[i]
+        if len(shape) != 4:
+            super()._change(i, p, g)
+        elif p.size:
+            m, lr = self._m[i], float(self.lr * self._ratios[i])
+            new = (1 - self.momentum) * g
+            m *= self.momentum
+            m += new
+            u = self.momentum * m + new
+            p *= 1 - lr * self.weight_decay
+            u = u.reshape(shape[0], -1)
+            p -= lr * 0.2 * math.sqrt(max(u.shape)) * orthogonal(u).ravel()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        unused = {f"v.{i}" for i, shape in enumerate(self._shapes) if len(shape) == 4}
+        return {name: array for name, array in super()._arrays().items() if name not in unused}
 
 
 class AveragedModel:
@@ -398,9 +480,9 @@ class AveragedModel:
         self.updates = updates
 
 
-def _check_decay(name: str, decay: Any) -> None:
+def _check_decay(name: str, decay: Any, what: str = "decay") -> None:
     if not 0 <= number(decay) < 1:
-        raise ValueError(f"{name}: expected decay from 0 to below 1, got {one_line(decay)}")
+        raise ValueError(f"{name}: expected {what} from 0 to below 1, got {one_line(decay)}")
 
 
 class OneCycleLR:

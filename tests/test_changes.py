@@ -209,7 +209,7 @@ def two_losses():
     return net, net(x).sum(), net(x).mean()
 
 
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.MuonWithAuxAdam])
 def test_a_step_between_the_backwards_of_two_losses(kind):
     net, first, second = two_losses()
     optimizer = kind(net.parameters(), lr=0.1)

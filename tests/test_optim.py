@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from npstn import Tensor, nn, optim
 
-SHAPES = [(3, 4), (5,), (2, 1, 3), ()]
+SHAPES = [(3, 4), (5,), (2, 1, 3), (), (3, 2, 1, 2)]
 STEPS = 20
 
 
@@ -124,6 +124,93 @@ def test_optimisers_follow_pytorch(formula, name, options, dtype, torch):
     assert_same_path(run(make, dtype), run_torch(torch, make, dtype), dtype)
 
 
+# Muon
+
+
+def polar(M):
+    """Jordan's iteration as it is written: U f(S) V^T, where M / |M| = U S V^T and f is the quintic, five times."""
+    U, S, Vt = np.linalg.svd(M / np.linalg.norm(M), full_matrices=False)
+    for _ in range(5):
+        S = 3.4445 * S - 4.7750 * S**3 + 2.0315 * S**5
+    return U * S @ Vt
+
+
+FILTERS = [(3, 2, 2, 2), (9, 2, 2, 2), (4, 1, 2, 2), (1, 1, 1, 1), (32, 3, 5, 5)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", FILTERS)
+def test_what_is_orthogonal_has_the_singular_vectors_of_the_matrix_and_values_near_1(shape, dtype):
+    M = np.random.default_rng(0).normal(size=shape).reshape(shape[0], -1).astype(dtype)
+    for factor in (1, 1e20, 1e-3):
+        found = optim.orthogonal(M * dtype(factor))
+        assert found.dtype == dtype
+        assert_allclose(found, polar(M.astype(float)), rtol=0, atol=2e-6 if dtype == np.float32 else 1e-12)
+    assert_array_equal(optim.orthogonal(0 * M), 0 * M)
+
+
+def test_singular_values_above_a_500th_come_near_1():
+    s = np.geomspace(0.002, 1, 500)
+    found = [optim.orthogonal(np.diag([x, np.sqrt(1 - x**2)]))[0, 0] for x in s]
+    assert 0.68 < min(found) < 0.69 and 1.19 < max(found) < 1.21
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", FILTERS)
+def test_muon_follows_its_formula_and_pytorch(shape, dtype, torch, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)  # PyTorch rounds to 8 bits in between
+    rng, lr, momentum, weight_decay = np.random.default_rng(0), 0.02, 0.9, 0.3
+    p, m = rng.normal(size=shape).astype(dtype).reshape(shape[0], -1), 0
+    own, peer = nn.Parameter(p.reshape(shape)), torch.nn.Parameter(torch.tensor(p))
+    options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
+    ours = optim.MuonWithAuxAdam([own], **options)
+    theirs = torch.optim.Muon([peer], **options, adjust_lr_fn="match_rms_adamw")
+    for step in range(10):
+        g = rng.normal(size=p.shape).astype(dtype)
+        own.grad, peer.grad = None if step == 4 else g.reshape(shape), None if step == 4 else torch.tensor(g)
+        ours.step(), theirs.step()
+        if step != 4:
+            m = momentum * m + (1 - momentum) * g.astype(float)
+            u = momentum * m + (1 - momentum) * g
+            p = (1 - lr * weight_decay) * p - lr * 0.2 * math.sqrt(max(p.shape)) * polar(u)
+        tolerance = (1e-6 if dtype == np.float32 else 1e-12) * np.abs(p).max()
+        for wanted in (p, peer.detach().numpy()):
+            assert_allclose(own.data.reshape(p.shape), wanted, rtol=0, atol=tolerance)
+
+
+def test_muon_without_the_bits_that_pytorch_rounds_off_is_near_pytorch(torch):
+    rng = np.random.default_rng(0)
+    p, g = rng.normal(size=(2, 20, 250)).astype(np.float32)
+    own, peer = nn.Parameter(p.reshape(20, 10, 5, 5)), torch.nn.Parameter(torch.tensor(p))
+    own.grad, peer.grad = g.reshape(own.shape), torch.tensor(g)
+    optim.MuonWithAuxAdam([own], lr=1, weight_decay=0).step()
+    torch.optim.Muon([peer], lr=1, weight_decay=0, adjust_lr_fn="match_rms_adamw").step()
+    ours, theirs = own.data.reshape(p.shape) - p, peer.detach().numpy() - p
+    assert 0.001 < np.linalg.norm(ours - theirs) / np.linalg.norm(ours) < 0.03
+
+
+def test_muon_is_adamw_for_all_but_filters():
+    paths = []
+    for kind in (optim.AdamW, optim.MuonWithAuxAdam):
+        history = run(lambda module, params, kind=kind: kind(params, lr=0.01, weight_decay=0.1), np.float32)
+        paths.append(history[-1])
+    for shape, adamw, muon in zip(SHAPES, *paths, strict=True):
+        assert np.array_equal(adamw, muon) == (len(shape) != 4)
+
+
+def test_muon_keeps_one_mean_of_a_filter():
+    params = [nn.Parameter(start) for start in starts(np.float32)]
+    names = optim.MuonWithAuxAdam(params).state_dict().keys()
+    assert names == {"lr", "t", *(f"m.{i}" for i in range(5)), *(f"v.{i}" for i in range(4))}
+
+
+def test_muon_takes_filters_without_numbers():
+    p = nn.Parameter(np.zeros((0, 1, 3, 3)))
+    p.grad = np.zeros(p.shape)
+    optim.MuonWithAuxAdam([p]).step()
+    assert p.shape == (0, 1, 3, 3)
+
+
 MAKERS = {
     "sgd": lambda params: optim.SGD(params, lr=0.1),
     "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
@@ -215,6 +302,8 @@ def test_an_optimiser_descends_to_the_minimum_of_a_parabola(maker):
         (lambda p: optim.SGD(p, lr="0.1"), r"^SGD: expected lr of at least 0, got '0\.1'$"),
         (lambda p: optim.SGD([{"params": p, "lr": None}], lr=1), r"^SGD: expected lr .* in each group, got None$"),
         (lambda p: optim.Adam(p, betas=(0.9,)), r"^Adam: expected two betas .*got \(0\.9,\), 1e-08$"),
+        (lambda p: optim.MuonWithAuxAdam(p, momentum=1), r"^MuonWithAuxAdam: expected momentum from 0 to below 1, got 1$"),
+        (lambda p: optim.MuonWithAuxAdam(p, weight_decay=-1), r"^MuonWithAuxAdam: expected weight_decay .*got -1$"),
         (lambda p: optim.AdamW(p, weight_decay="a"), r"^AdamW: expected weight_decay of at least 0, got 'a'$"),
         (lambda p: optim.OneCycleLR(optim.SGD(p, 0.1), -1, 3), r"^OneCycleLR: expected max_lr .*got -1$"),
         (lambda p: optim.OneCycleLR(optim.SGD(p, 0.1), 1, "3"), r"^OneCycleLR: expected total_steps .*got '3'$"),
@@ -355,6 +444,7 @@ def test_one_cycle_with_a_pct_start_outside_0_to_1_is_refused(pct_start):
 STATEFUL = {
     **MAKERS,
     "adamw": lambda params: optim.AdamW(params, lr=0.01, weight_decay=0.3),
+    "muon": lambda params: optim.MuonWithAuxAdam(params, lr=0.01, weight_decay=0.3),
 }
 
 
@@ -411,9 +501,9 @@ def test_a_state_is_a_copy_of_plain_arrays_and_numbers(maker):
         (lambda state: state.update(x=1), KeyError, "expected no entry 'x', got one: the optimiser has no such state"),
         (lambda state: state.update({"v.0": np.ones(2)}), ValueError, r"expected 'v.0' of shape (3, 4), got (2,)"),
         (lambda state: state.update({"v.1": np.ones(5)}), TypeError, "expected 'v.1' of float32, got float64"),
-        (lambda state: state.update(t=np.array([1, 2, -3, 4])), ValueError, "expected 't' of at least 0, got -3"),
+        (lambda state: state.update(t=np.array([1, 2, -3, 4, 5])), ValueError, "expected 't' of at least 0, got -3"),
         (lambda state: state.update(lr=-0.5), ValueError, "expected 'lr' of at least 0, got -0.5"),
-        (lambda state: state.update(t=np.ones(4)), TypeError, "expected 't' of int64, got float64"),
+        (lambda state: state.update(t=np.ones(5)), TypeError, "expected 't' of int64, got float64"),
     ],
     ids=["missing", "no lr", "unknown", "shape", "dtype", "negative count", "negative lr", "kind"],
 )
@@ -445,14 +535,14 @@ def test_a_schedule_goes_on_from_its_state():
         assert other_opt.lr == opt.lr
 
 
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.MuonWithAuxAdam])
 def test_a_weight_and_its_gradient_may_have_other_orders_in_memory(kind):
     weights = []
     for order, order_of_gradient in itertools.product("CF", "CF"):
-        p = nn.Parameter(np.array(np.arange(6.0).reshape(2, 3), order=order))
+        p = nn.Parameter(np.array(np.arange(6.0).reshape(2, 1, 3, 1), order=order))
         opt = kind([p], lr=0.1)
         for power in (1, 2, 3):
-            p.grad = np.array(np.arange(6.0).reshape(2, 3) ** power, order=order_of_gradient)
+            p.grad = np.array(np.arange(6.0).reshape(p.shape) ** power, order=order_of_gradient)
             opt.step()
         weights.append(p.data)
     for weight in weights[1:]:
@@ -486,6 +576,7 @@ OPTIMISERS = [
     ("Adam", {"lr": 0.01}),
     ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
 ]
+MUON = "MuonWithAuxAdam", {"lr": 0.01, "weight_decay": 0.1}  # PyTorch has it for matrices only: see further down
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=["SGD", "Adam", "AdamW"])
@@ -520,7 +611,7 @@ def test_groups_keep_their_ratio_under_a_schedule():
         schedule.step()
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize(("name", "options"), [*OPTIMISERS, MUON], ids=["SGD", "Adam", "AdamW", "Muon"])
 def test_groups_go_on_from_their_state(name, options):
     def build():
         params = [nn.Parameter(p) for p in starts(np.float32)]
@@ -701,7 +792,7 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW, optim.MuonWithAuxAdam])
 @pytest.mark.parametrize(("gradient", "error", "said"), UNFIT.values(), ids=UNFIT)
 def test_a_gradient_that_does_not_fit_is_refused_and_nothing_is_changed(make, gradient, error, said):
     first, second = nn.Parameter([1.0]), nn.Parameter(np.ones((4, 64), np.float32))

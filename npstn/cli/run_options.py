@@ -116,7 +116,7 @@ def configure(options: argparse.Namespace, sources: Sources) -> tuple[Config, Ta
     if options.transformer == "none":
         if options.localiser_factor is not None:
             raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
-    elif options.localiser_factor is None and RECIPES[options.recipe].optimizer == "adamw":
+    elif options.localiser_factor is None and RECIPES[options.recipe].optimizer != "sgd":
         options.localiser_factor = RECIPES[options.recipe].localiser_factor * TASKS[kind].localiser_factor
     given = {name: getattr(options, name) for name in OF_RECIPE}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})

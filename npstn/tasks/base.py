@@ -51,9 +51,9 @@ class Task:
         settings: what can be chosen, by name.
         compared: quantities, named as by `Transformer.describe`, of which `measures` gives the correlation of the
             transformer's with the true one: -1 where each image is brought back exactly.
-        localiser_factor: multiplies the `localiser_factor` of a recipe with AdamW; see `Recipe`. AdamW takes steps of
-            the same size where gradients are noise. So where a classifier can tell little at first, a localisation
-            network loses its way at the whole rate.
+        localiser_factor: multiplies the `localiser_factor` of a recipe with AdamW or Muon; see `Recipe`. They take
+            steps of the same size where gradients are noise. So where a classifier can tell little at first, a
+            localisation network loses its way at the whole rate.
         measured: the measures that `measures` gives, by name, in order; those of `correlations` for `compared`.
 
     Args:

@@ -16,15 +16,15 @@ class Recipe:
     """How a network is trained.
 
     Attributes:
-        optimizer: "adamw", with a weight decay of 0.05 and the rate in one cycle up to `lr`; or "sgd", with a momentum
-            of 0.5 and a constant rate.
+        optimizer: "muon", which is `optim.MuonWithAuxAdam` with a weight decay of 0.2, or "adamw", with one of 0.05,
+            both with the rate in one cycle up to `lr`; or "sgd", with a momentum of 0.5 and a constant rate.
         lr: the learning rate, above 0 and at most 1000.
         batch_size, epochs: at least 1.
         dropout: the probability that a network's layers drop a number, 0 .. 1 without 1.
         localiser_factor: how many times `lr` the learning rate of localisation networks is; above 0 and at most 1000.
         patience: after how many epochs in a row, at least 1, without a better test accuracy the training stops; None
             for never.
-        warmup: the most steps, at least 1, in which the rate of "adamw" rises. It rises for a fifth of all steps if
+        warmup: the most steps, at least 1, in which the rate of a cycle rises. It rises for a fifth of all steps if
             these are fewer, or if this is None.
         average: over which share of the steps so far the weights are averaged to be evaluated, above 0 and at most 1,
             such as 0.1 for the last tenth; None to evaluate the weights themselves.
@@ -48,7 +48,7 @@ class Recipe:
     curriculum: float = 0.0
 
     def __post_init__(self) -> None:
-        check_name("Recipe", "optimizer", self.optimizer, ("adamw", "sgd"))
+        check_name("Recipe", "optimizer", self.optimizer, ("muon", "adamw", "sgd"))
         for name in ("lr", "localiser_factor"):
             if not 0 < getattr(self, name) <= 1e3:
                 rate = one_line(getattr(self, name))
@@ -77,7 +77,11 @@ class Recipe:
         params = [{"params": [p], "lr": rate} for p, rate in zip(net.parameters(), rates, strict=True)]
         if self.optimizer == "sgd":
             return optim.SGD(params, self.lr, momentum=0.5), None
-        optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
+        optimizer: optim.Optimizer
+        if self.optimizer == "muon":
+            optimizer = optim.MuonWithAuxAdam(params, self.lr, weight_decay=0.2)
+        else:
+            optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
         steps = self.steps(images)
         pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / max(steps, 1))
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start)
@@ -127,7 +131,7 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
 
 RECIPES = {
     "fast": Recipe(
-        "adamw",
+        "muon",
         lr=6e-3,
         batch_size=64,
         epochs=9,

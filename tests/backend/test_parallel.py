@@ -153,7 +153,7 @@ def test_training_does_not_depend_on_the_number_of_threads_to_the_last_bit(two_t
     assert all(np.any(array) for name, array in one.items() if name.startswith("grad"))
 
 
-@pytest.mark.parametrize("steps", [optim.SGD, optim.AdamW])
+@pytest.mark.parametrize("steps", [optim.SGD, optim.AdamW, optim.MuonWithAuxAdam])
 def test_a_step_of_an_optimiser_does_not_depend_on_the_number_of_threads_to_the_last_bit(two_threads, steps):
     rng = np.random.default_rng(0)
     p, g = rng.normal(size=(2, 1_000_003)).astype(np.float32)  # enough for two threads

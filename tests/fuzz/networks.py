@@ -135,7 +135,7 @@ def state(d: Draws, _: str) -> None:
     unchanged("a weight", list(net.state_dict().values()), list(before.values()))
 
 
-@trial_of("optim.SGD", "optim.Adam", "optim.AdamW", "optim.Optimizer")
+@trial_of("optim.SGD", "optim.Adam", "optim.AdamW", "optim.MuonWithAuxAdam", "optim.Optimizer")
 def optimiser(d: Draws, name: str) -> None:
     dtype = d.dtype()
     shapes = [d.shape() for _ in range(d.integer(0, 3))]
