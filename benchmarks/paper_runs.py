@@ -44,8 +44,10 @@ MEASURED = (
 )
 
 # What is not as by the command's default, by task: see examples/paper.
-FACTORS = {"cluttered": 0.3, "addition": 0.3}
-CURRICULA = {"addition": 0.5}
+CHANGED: dict[str, dict[str, Any]] = {
+    "cluttered": {"localiser_factor": 0.3},
+    "addition": {"localiser_factor": 0.3, "curriculum": 0.5, "batch_size": 32, "weight_decay": 0.05},
+}
 
 
 class Run(NamedTuple):
@@ -67,16 +69,12 @@ def why_not(folder: Path) -> str:
     if config.task["source"] != "mnist":
         return "its images are not MNIST"
     if usual is not None:  # the rate and the epochs are keys of a line
-        factor, task = usual.localiser_factor, config.task["name"]
-        if usual.optimizer != "sgd" and config.model["transformer"] != "none":
-            factor = FACTORS.get(task, factor * TASKS[task].localiser_factor)
-        usual = dataclasses.replace(
-            usual,
-            lr=recipe.lr,
-            epochs=recipe.epochs,
-            localiser_factor=factor,
-            curriculum=CURRICULA.get(task, usual.curriculum),
-        )
+        task, changed = TASKS[config.task["name"]], dict(CHANGED.get(config.task["name"], {}))
+        if config.model["transformer"] == "none":
+            changed["localiser_factor"] = usual.localiser_factor
+        elif usual.optimizer != "sgd":
+            changed.setdefault("localiser_factor", usual.localiser_factor * task.localiser_factor)
+        usual = dataclasses.replace(usual, lr=recipe.lr, epochs=recipe.epochs, **changed)
     if recipe != usual:
         return "it is not trained as its recipe says"
     if not (folder / LAST).exists() or len(runs.read_metrics(folder)["epoch"]) < recipe.epochs:

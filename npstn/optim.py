@@ -312,7 +312,8 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps)
         if not number(weight_decay) >= 0:
-            raise ValueError(f"{type(self).__name__}: expected weight_decay of at least 0, got {one_line(weight_decay)}")
+            name = type(self).__name__
+            raise ValueError(f"{name}: expected weight_decay of at least 0, got {one_line(weight_decay)}")
         self.weight_decay = weight_decay
 
 

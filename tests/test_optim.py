@@ -302,7 +302,7 @@ def test_an_optimiser_descends_to_the_minimum_of_a_parabola(maker):
         (lambda p: optim.SGD(p, lr="0.1"), r"^SGD: expected lr of at least 0, got '0\.1'$"),
         (lambda p: optim.SGD([{"params": p, "lr": None}], lr=1), r"^SGD: expected lr .* in each group, got None$"),
         (lambda p: optim.Adam(p, betas=(0.9,)), r"^Adam: expected two betas .*got \(0\.9,\), 1e-08$"),
-        (lambda p: optim.MuonWithAuxAdam(p, momentum=1), r"^MuonWithAuxAdam: expected momentum from 0 to below 1, got 1$"),
+        (lambda p: optim.MuonWithAuxAdam(p, momentum=1), r"^MuonWithAuxAdam: expected momentum .*below 1, got 1$"),
         (lambda p: optim.MuonWithAuxAdam(p, weight_decay=-1), r"^MuonWithAuxAdam: expected weight_decay .*got -1$"),
         (lambda p: optim.AdamW(p, weight_decay="a"), r"^AdamW: expected weight_decay of at least 0, got 'a'$"),
         (lambda p: optim.OneCycleLR(optim.SGD(p, 0.1), -1, 3), r"^OneCycleLR: expected max_lr .*got -1$"),

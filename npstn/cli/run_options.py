@@ -31,7 +31,7 @@ DEFAULTS = {
     "seed": 0,
 }
 OF_TASKS, OF_TRANSFORMERS = arguments.all_settings(TASKS), arguments.all_settings(TRANSFORMERS)
-OF_RECIPE = "epochs", "batch_size", "lr", "localiser_factor", "curriculum", "patience"
+OF_RECIPE = "epochs", "batch_size", "lr", "localiser_factor", "curriculum", "weight_decay", "patience"
 NAMES = (*DEFAULTS, "data_dir", *OF_TASKS, *OF_TRANSFORMERS, *OF_RECIPE)
 
 Sources = dict[tuple, tuple[Source, str]]  # what was asked for -> the source, and its hash
@@ -72,6 +72,10 @@ def add(parser: argparse.ArgumentParser, several: bool = False) -> None:
     share = arguments.number(float, 0, 1, "a share of the steps, from 0 to 1")
     growing = "over which share of the steps the distortions grow from none to their whole; 0 by default"
     add_argument("--curriculum", type=share, metavar="X", help=growing)
+    decay = arguments.number(float, 0, 1e3, "a weight decay from 0 to 1000")
+    usual = RECIPES["fast"].weight_decay
+    shrinking = f"a step shrinks each weight by X times its learning rate; {usual:g} (fast) or 0 by default"
+    add_argument("--weight-decay", type=decay, metavar="X", help=shrinking)
     add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
 
 

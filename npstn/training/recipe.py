@@ -16,8 +16,8 @@ class Recipe:
     """How a network is trained.
 
     Attributes:
-        optimizer: "muon", which is `optim.MuonWithAuxAdam` with a weight decay of 0.2, or "adamw", with one of 0.05,
-            both with the rate in one cycle up to `lr`; or "sgd", with a momentum of 0.5 and a constant rate.
+        optimizer: "muon", which is `optim.MuonWithAuxAdam`, or "adamw", both with the rate in one cycle up to `lr`; or
+            "sgd", with a momentum of 0.5 and a constant rate.
         lr: the learning rate, above 0 and at most 1000.
         batch_size, epochs: at least 1.
         dropout: the probability that a network's layers drop a number, 0 .. 1 without 1.
@@ -31,6 +31,7 @@ class Recipe:
         label_smoothing: the share of each label that is spread over all classes, 0 .. 1 without 1.
         curriculum: over which share of all steps, 0 .. 1, the distortions of the training images grow from none to
             their whole (Bengio et al. 2009); 0 for the whole from the start.
+        weight_decay: the optimiser's, 0 .. 1000; None for 0.05, and with "sgd" for none.
 
     Raises ValueError or TypeError for other values.
     """
@@ -46,6 +47,7 @@ class Recipe:
     average: float | None = None
     label_smoothing: float = 0.0
     curriculum: float = 0.0
+    weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         check_name("Recipe", "optimizer", self.optimizer, ("muon", "adamw", "sgd"))
@@ -58,6 +60,8 @@ class Recipe:
                 raise ValueError(f"Recipe: expected {name} from 0 to below 1, got {one_line(getattr(self, name))}")
         if not 0 <= self.curriculum <= 1:
             raise ValueError(f"Recipe: expected curriculum from 0 to 1, got {one_line(self.curriculum)}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay <= 1e3:
+            raise ValueError(f"Recipe: expected weight_decay from 0 to 1000, got {one_line(self.weight_decay)}")
         if self.average is not None and not 0 < self.average <= 1:
             raise ValueError(f"Recipe: expected average above 0 and at most 1, got {one_line(self.average)}")
         optional = [name for name in ("patience", "warmup") if getattr(self, name) is not None]
@@ -76,12 +80,10 @@ class Recipe:
         rates = [self.lr * (self.localiser_factor if id(p) in of_localisers else 1) for p in net.parameters()]
         params = [{"params": [p], "lr": rate} for p, rate in zip(net.parameters(), rates, strict=True)]
         if self.optimizer == "sgd":
-            return optim.SGD(params, self.lr, momentum=0.5), None
-        optimizer: optim.Optimizer
-        if self.optimizer == "muon":
-            optimizer = optim.MuonWithAuxAdam(params, self.lr, weight_decay=0.2)
-        else:
-            optimizer = optim.AdamW(params, self.lr, weight_decay=0.05)
+            return optim.SGD(params, self.lr, momentum=0.5, weight_decay=self.weight_decay or 0.0), None
+        kind = optim.MuonWithAuxAdam if self.optimizer == "muon" else optim.AdamW
+        decay = 0.05 if self.weight_decay is None else self.weight_decay
+        optimizer = kind(params, self.lr, weight_decay=decay)
         steps = self.steps(images)
         pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / max(steps, 1))
         return optimizer, optim.OneCycleLR(optimizer, self.lr, steps, pct_start)
@@ -140,6 +142,7 @@ RECIPES = {
         warmup=420,
         average=0.1,
         label_smoothing=0.05,
+        weight_decay=0.2,
     ),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
     "paper": Recipe("sgd", lr=1e-2, batch_size=32, epochs=8, dropout=0.0),  # the paper: batches of 256, 640 epochs

@@ -175,7 +175,7 @@ def test_config_says_what_was_run(trained):
             "parallel": 1,
         },
         "recipe": {
-            "optimizer": "adamw",
+            "optimizer": "muon",
             "lr": RECIPES["fast"].lr,
             "batch_size": 32,
             "epochs": 2,
@@ -184,6 +184,7 @@ def test_config_says_what_was_run(trained):
             "warmup": RECIPES["fast"].warmup,
             "average": RECIPES["fast"].average,
             "label_smoothing": RECIPES["fast"].label_smoothing,
+            "weight_decay": RECIPES["fast"].weight_decay,
         },
         "recipe_name": "fast",
         "seed": 3,
@@ -262,10 +263,10 @@ def test_recipes_are_taken_whole(tmp_path, asked, name):
 
 def test_fast_is_the_default_recipe_and_options_change_it(tmp_path, asked):
     options = ["--epochs", "7", "--batch-size", "9", "--lr", "0.25", "--localiser-factor", "0.5", "--angle", "180"]
-    options += ["--curriculum", "0.75"]
+    options += ["--curriculum", "0.75", "--weight-decay", "0"]
     refusal(1, "train", *options, "--out", tmp_path / "run")
     _, task, recipe, _ = asked[0]
-    wanted = {"lr": 0.25, "batch_size": 9, "epochs": 7, "localiser_factor": 0.5, "curriculum": 0.75}
+    wanted = {"lr": 0.25, "batch_size": 9, "epochs": 7, "localiser_factor": 0.5, "curriculum": 0.75, "weight_decay": 0}
     assert recipe == dataclasses.replace(RECIPES["fast"], **wanted)
     assert np.abs(task.test().truth["angle_deg"]).max() > 150
 

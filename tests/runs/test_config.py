@@ -59,6 +59,7 @@ WRONG = {
     "recipe.warmup": [0, 1.5, "750"],
     "recipe.average": [0, 1.5, float("nan"), "0.1"],
     "recipe.label_smoothing": [-0.1, 1, float("nan"), None],
+    "recipe.weight_decay": [-0.1, float("nan"), "0.2"],
     "recipe.momentum": [0.5],
     "recipe_name": [5, None, ["fast"]],
     "seed": [-1, 0.5, "3", float("inf"), True, None],
@@ -108,6 +109,7 @@ EARLY = [
     ("warmup", None, 750),
     ("average", None, 1.0),
     ("label_smoothing", 0, 0.2),
+    ("weight_decay", None, 0.2),
 ]
 
 

@@ -18,7 +18,7 @@ def test_the_recipe_blog_is_that_of_the_post():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "adam"}, "optimizer to be one of adamw, sgd, got 'adam'"),
+        ({"optimizer": "adam"}, "optimizer to be one of muon, adamw, sgd, got 'adam'"),
         ({"lr": 0.0}, "lr above 0 and at most 1000, got 0.0"),
         ({"lr": 1e4}, "lr above 0 and at most 1000, got 10000.0"),
         ({"lr": float("nan")}, "lr above 0 and at most 1000, got nan"),
@@ -34,6 +34,8 @@ def test_the_recipe_blog_is_that_of_the_post():
         ({"average": float("nan")}, "average above 0 and at most 1, got nan"),
         ({"label_smoothing": 1.0}, "label_smoothing from 0 to below 1, got 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing from 0 to below 1, got -0.1"),
+        ({"weight_decay": -0.1}, "weight_decay from 0 to 1000, got -0.1"),
+        ({"weight_decay": float("nan")}, "weight_decay from 0 to 1000, got nan"),
         ({"curriculum": -0.1}, "curriculum from 0 to 1, got -0.1"),
         ({"curriculum": 1.1}, "curriculum from 0 to 1, got 1.1"),
         ({"curriculum": float("nan")}, "curriculum from 0 to 1, got nan"),
@@ -70,6 +72,17 @@ def test_sgd_has_a_constant_rate():
     optimizer, schedule = RECIPES["blog"].optimizer_for(models.ClsNet(), images=100)
     assert type(optimizer) is optim.SGD
     assert (optimizer.lr, optimizer.momentum, schedule) == (1e-3, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind", "usual"),
+    [("muon", optim.MuonWithAuxAdam, 0.05), ("adamw", optim.AdamW, 0.05), ("sgd", optim.SGD, 0.0)],
+)
+def test_an_optimiser_and_its_weight_decay(optimizer, kind, usual):
+    for given, wanted in ((None, usual), (0.0, 0.0), (0.3, 0.3)):
+        recipe = dataclasses.replace(GOOD, optimizer=optimizer, weight_decay=given)
+        made, _ = recipe.optimizer_for(models.ClsNet(), images=100)
+        assert type(made) is kind and made.weight_decay == wanted
 
 
 def test_adamw_takes_one_cycle_up_to_the_rate_over_all_epochs():
