@@ -18,6 +18,7 @@ from npstn.runs import Config
 from npstn.runs.config import versions
 from npstn.tasks import TASKS, Pictures, Task
 from npstn.training import RECIPES
+from npstn.training.recipe import WEIGHT_DECAYS
 from npstn.transformers import TRANSFORMERS
 
 # Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
@@ -31,7 +32,7 @@ DEFAULTS = {
     "seed": 0,
 }
 OF_TASKS, OF_TRANSFORMERS = arguments.all_settings(TASKS), arguments.all_settings(TRANSFORMERS)
-OF_RECIPE = "epochs", "batch_size", "lr", "localiser_factor", "curriculum", "weight_decay", "patience"
+OF_RECIPE = "optimizer", "epochs", "batch_size", "lr", "localiser_factor", "curriculum", "weight_decay", "patience"
 NAMES = (*DEFAULTS, "data_dir", *OF_TASKS, *OF_TRANSFORMERS, *OF_RECIPE)
 
 Sources = dict[tuple, tuple[Source, str]]  # what was asked for -> the source, and its hash
@@ -57,6 +58,8 @@ def add(parser: argparse.ArgumentParser, several: bool = False) -> None:
     add_argument("--network", choices=tuple(NETWORKS), help=networks)
     recipes = "fast, the default, or as in the blog post, in the paper (but in smaller batches), or in tps_stn_pytorch"
     add_argument("--recipe", choices=tuple(RECIPES), help=recipes)
+    changes = "what changes the weights; muon is AdamW but for filters; muon (fast) or sgd by default"
+    add_argument("--optimizer", choices=tuple(WEIGHT_DECAYS), help=changes)
     add_argument("--epochs", type=arguments.COUNT, metavar="N", help=_of_recipes("epochs"))
     add_argument("--batch-size", type=arguments.COUNT, metavar="N", help=_of_recipes("batch_size"))
     until = "stop after N epochs in a row without a better test accuracy; with fast, while the rate is high"
@@ -73,8 +76,8 @@ def add(parser: argparse.ArgumentParser, several: bool = False) -> None:
     growing = "over which share of the steps the distortions grow from none to their whole; 0 by default"
     add_argument("--curriculum", type=share, metavar="X", help=growing)
     decay = arguments.number(float, 0, 1e3, "a weight decay from 0 to 1000")
-    usual = RECIPES["fast"].weight_decay
-    shrinking = f"a step shrinks each weight by X times its learning rate; {usual:g} (fast) or 0 by default"
+    usual = ", ".join(f"{usual:g} ({name})" for name, usual in WEIGHT_DECAYS.items())
+    shrinking = f"a step shrinks each weight by X times its learning rate; by default {usual}"
     add_argument("--weight-decay", type=decay, metavar="X", help=shrinking)
     add_argument("--seed", type=arguments.NATURAL, metavar="N", help="of all random numbers; 0 by default")
 
@@ -120,7 +123,7 @@ def configure(options: argparse.Namespace, sources: Sources) -> tuple[Config, Ta
     if options.transformer == "none":
         if options.localiser_factor is not None:
             raise BadArgument("argument --localiser-factor: goes with a transformer, not with none")
-    elif options.localiser_factor is None and RECIPES[options.recipe].optimizer != "sgd":
+    elif options.localiser_factor is None and (options.optimizer or RECIPES[options.recipe].optimizer) != "sgd":
         options.localiser_factor = RECIPES[options.recipe].localiser_factor * TASKS[kind].localiser_factor
     given = {name: getattr(options, name) for name in OF_RECIPE}
     recipe = dataclasses.replace(RECIPES[options.recipe], **{k: v for k, v in given.items() if v is not None})

@@ -11,6 +11,9 @@ from npstn.messages import check_name, one_line
 from npstn.models import localisers
 
 
+WEIGHT_DECAYS = {"muon": 0.2, "adamw": 0.05, "sgd": 0.0}  # for each optimiser
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
@@ -31,7 +34,7 @@ class Recipe:
         label_smoothing: the share of each label that is spread over all classes, 0 .. 1 without 1.
         curriculum: over which share of all steps, 0 .. 1, the distortions of the training images grow from none to
             their whole (Bengio et al. 2009); 0 for the whole from the start.
-        weight_decay: the optimiser's, 0 .. 1000; None for 0.05, and with "sgd" for none.
+        weight_decay: the optimiser's, 0 .. 1000; None for the one of `WEIGHT_DECAYS`.
 
     Raises ValueError or TypeError for other values.
     """
@@ -50,7 +53,7 @@ class Recipe:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        check_name("Recipe", "optimizer", self.optimizer, ("muon", "adamw", "sgd"))
+        check_name("Recipe", "optimizer", self.optimizer, tuple(WEIGHT_DECAYS))
         for name in ("lr", "localiser_factor"):
             if not 0 < getattr(self, name) <= 1e3:
                 rate = one_line(getattr(self, name))
@@ -79,10 +82,10 @@ class Recipe:
         of_localisers = {id(p) for localiser in localisers(net) for p in localiser.parameters()}
         rates = [self.lr * (self.localiser_factor if id(p) in of_localisers else 1) for p in net.parameters()]
         params = [{"params": [p], "lr": rate} for p, rate in zip(net.parameters(), rates, strict=True)]
+        decay = WEIGHT_DECAYS[self.optimizer] if self.weight_decay is None else self.weight_decay
         if self.optimizer == "sgd":
-            return optim.SGD(params, self.lr, momentum=0.5, weight_decay=self.weight_decay or 0.0), None
+            return optim.SGD(params, self.lr, momentum=0.5, weight_decay=decay), None
         kind = optim.MuonWithAuxAdam if self.optimizer == "muon" else optim.AdamW
-        decay = 0.05 if self.weight_decay is None else self.weight_decay
         optimizer = kind(params, self.lr, weight_decay=decay)
         steps = self.steps(images)
         pct_start = 0.2 if self.warmup is None else min(0.2, self.warmup / max(steps, 1))
@@ -142,7 +145,6 @@ RECIPES = {
         warmup=420,
         average=0.1,
         label_smoothing=0.05,
-        weight_decay=0.2,
     ),
     "blog": Recipe("sgd", lr=1e-3, batch_size=10, epochs=5, dropout=0.5),
     "paper": Recipe("sgd", lr=1e-2, batch_size=32, epochs=8, dropout=0.0),  # the paper: batches of 256, 640 epochs

@@ -184,7 +184,6 @@ def test_config_says_what_was_run(trained):
             "warmup": RECIPES["fast"].warmup,
             "average": RECIPES["fast"].average,
             "label_smoothing": RECIPES["fast"].label_smoothing,
-            "weight_decay": RECIPES["fast"].weight_decay,
         },
         "recipe_name": "fast",
         "seed": 3,

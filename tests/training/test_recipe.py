@@ -76,7 +76,7 @@ def test_sgd_has_a_constant_rate():
 
 @pytest.mark.parametrize(
     ("optimizer", "kind", "usual"),
-    [("muon", optim.MuonWithAuxAdam, 0.05), ("adamw", optim.AdamW, 0.05), ("sgd", optim.SGD, 0.0)],
+    [("muon", optim.MuonWithAuxAdam, 0.2), ("adamw", optim.AdamW, 0.05), ("sgd", optim.SGD, 0.0)],
 )
 def test_an_optimiser_and_its_weight_decay(optimizer, kind, usual):
     for given, wanted in ((None, usual), (0.0, 0.0), (0.3, 0.3)):
