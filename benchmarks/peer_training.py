@@ -2,8 +2,9 @@
 
     python -m benchmarks.peer_training DIR METRICS [THREADS]
 
-All images lie in one tensor in memory. The sampler turns a batch at once, and the optimiser is the fused one. DIR holds
-MNIST's files, plain or compressed. METRICS gets a line of CSV after each epoch.
+All images lie in one tensor in memory. The sampler turns a batch at once, and AdamW is the fused one. PyTorch's Muon takes
+matrices alone: it is given each convolution's filters as a matrix in the same memory. DIR holds MNIST's files, plain or
+compressed. METRICS gets a line of CSV after each epoch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.peer import STNClsNet, rotation_theta
 
-EPOCHS, BATCH, LR, LOCALISER_FACTOR, WEIGHT_DECAY, DROPOUT = 9, 64, 6e-3, 0.5, 0.05, 0.0
+EPOCHS, BATCH, LR, LOCALISER_FACTOR, WEIGHT_DECAY, DROPOUT = 9, 64, 6e-3, 0.5, 0.2, 0.0
 WARMUP, AVERAGE, LABEL_SMOOTHING = 420, 0.1, 0.05
 ANGLE = math.radians(45)
 
@@ -52,19 +53,45 @@ def angles(images: int) -> torch.Tensor:
     return torch.empty(images).uniform_(-ANGLE, ANGLE)
 
 
-def begin(net: STNClsNet, images: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimiser and its schedule, for so many training images."""
-    groups = [{"params": list(part.parameters())} for part in (net.cls_net, net.loc_net)]
-    optimizer = torch.optim.AdamW(groups, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
-    steps = EPOCHS * math.ceil(images / BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [LR, LR * LOCALISER_FACTOR],
-        total_steps=steps,
-        pct_start=min(0.2, WARMUP / steps),
-        cycle_momentum=False,
-    )
-    return optimizer, schedule
+class Trainer:
+    """Muon for the filters of convolutions and AdamW for everything else, with their schedules.
+
+    Args:
+        images: how many there are to train on.
+    """
+
+    def __init__(self, net: STNClsNet, images: int) -> None:
+        self.net = net
+        self.filters = [p for p in net.parameters() if p.ndim == 4]
+        self.matrices = {p: torch.nn.Parameter(p.detach().view(len(p), -1)) for p in self.filters}
+        parts = [(list(net.cls_net.parameters()), LR), (list(net.loc_net.parameters()), LR * LOCALISER_FACTOR)]
+        filters = [{"params": [self.matrices[p] for p in part if p.ndim == 4], "lr": lr} for part, lr in parts]
+        rest = [{"params": [p for p in part if p.ndim != 4], "lr": lr} for part, lr in parts]
+        muon = torch.optim.Muon(filters, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+        self.optimizers = [muon, torch.optim.AdamW(rest, weight_decay=WEIGHT_DECAY, fused=True)]
+        steps = EPOCHS * math.ceil(images / BATCH)
+        self.schedules = [
+            torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                [lr for _, lr in parts],
+                total_steps=steps,
+                pct_start=min(0.2, WARMUP / steps),
+                cycle_momentum=False,
+            )
+            for optimizer in self.optimizers
+        ]
+
+    def step(self, loss: torch.Tensor) -> None:
+        self.net.zero_grad()
+        loss.backward()
+        for p in self.filters:
+            self.matrices[p].grad = p.grad.view(len(p), -1)
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def step_schedules(self) -> None:
+        for schedule in self.schedules:
+            schedule.step()
 
 
 def averaged(net: STNClsNet) -> AveragedModel:
@@ -90,7 +117,7 @@ def main(folder: Path, metrics: Path) -> None:
     test_images, test_labels = digits(folder, "t10k")
     test_images = rotate(test_images, angles(len(test_images)))
     net = STNClsNet(DROPOUT)
-    optimizer, schedule = begin(net, len(images))
+    trainer = Trainer(net, len(images))
     average = averaged(net)
     start = time.perf_counter()
     with metrics.open("w", newline="") as file:
@@ -100,11 +127,9 @@ def main(folder: Path, metrics: Path) -> None:
             net.train()
             for chosen in torch.randperm(len(images)).split(BATCH):
                 x = rotate(images[chosen], angles(len(chosen)))
-                optimizer.zero_grad()
-                F.cross_entropy(net(x), labels[chosen], label_smoothing=LABEL_SMOOTHING).backward()
-                optimizer.step()
+                trainer.step(F.cross_entropy(net(x), labels[chosen], label_smoothing=LABEL_SMOOTHING))
                 average.update_parameters(net)
-                schedule.step()
+                trainer.step_schedules()
             writer.writerow([epoch, time.perf_counter() - start, accuracy(average.module, test_images, test_labels)])
             file.flush()
 

@@ -257,7 +257,7 @@ def test_the_peers_recipe_is_npstns(torch):
 
     recipe = training.RECIPES["fast"]
     theirs = training.Recipe(
-        "adamw",
+        "muon",
         peer.LR,
         peer.BATCH,
         peer.EPOCHS,
@@ -272,17 +272,24 @@ def test_the_peers_recipe_is_npstns(torch):
     images = 10 * recipe.batch_size + 1
     net, net_torch = models.STNClsNet(recipe.dropout), peer.STNClsNet(peer.DROPOUT)
     ours, our_schedule = recipe.optimizer_for(net, images)
-    optimizer, schedule = peer.begin(net_torch, images)
-    settings, of_localiser = optimizer.param_groups
-    assert isinstance(ours, optim.AdamW)
-    assert (settings["weight_decay"], settings["eps"]) == (ours.weight_decay, ours.eps)
-    assert tuple(settings["betas"]) == ours.betas
-    assert schedule.total_steps == our_schedule.total_steps == 11 * recipe.epochs
-    for _ in range(schedule.total_steps - 1):
-        assert settings["lr"] == pytest.approx(ours.lr, rel=1e-6)
-        assert of_localiser["lr"] == pytest.approx(recipe.localiser_factor * ours.lr, rel=1e-6)
-        optimizer.step()
-        schedule.step()
+    trainer = peer.Trainer(net_torch, images)
+    assert isinstance(ours, optim.MuonWithAuxAdam)
+    muon, adamw = ([group for group in theirs.param_groups] for theirs in trainer.optimizers)
+    assert all(group["weight_decay"] == ours.weight_decay for group in (*muon, *adamw))
+    assert all(group["momentum"] == ours.momentum and group["nesterov"] for group in muon)
+    assert all((tuple(group["betas"]), group["eps"]) == (ours.betas, ours.eps) for group in adamw)
+    assert all(schedule.total_steps == our_schedule.total_steps == 11 * recipe.epochs for schedule in trainer.schedules)
+    assert sum(len(group["params"]) for group in (*muon, *adamw)) == len(ours.params)
+    for step in range(our_schedule.total_steps - 1):
+        for classifiers, localisers in (muon, adamw):
+            assert classifiers["lr"] == pytest.approx(ours.lr, rel=1e-6)
+            assert localisers["lr"] == pytest.approx(recipe.localiser_factor * ours.lr, rel=1e-6)
+        if step < 2:  # in the first one the localisation network's last layer gives the others no gradient
+            before = [p.detach().clone() for p in net_torch.parameters()]
+            trainer.step(-net_torch(torch.rand(4, 1, 28, 28))[:, 3].mean())
+            same = zip(net_torch.named_parameters(), before, strict=True)
+            assert step == 0 or not [name for (name, p), old in same if (p == old).all()]
+        trainer.step_schedules()
         our_schedule.step()
 
     averages = recipe.average_for(net), peer.averaged(net_torch)

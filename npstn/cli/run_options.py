@@ -17,8 +17,7 @@ from npstn.models import MOST_PARALLEL, NETWORKS
 from npstn.runs import Config
 from npstn.runs.config import versions
 from npstn.tasks import TASKS, Pictures, Task
-from npstn.training import RECIPES
-from npstn.training.recipe import WEIGHT_DECAYS
+from npstn.training import RECIPES, WEIGHT_DECAYS
 from npstn.transformers import TRANSFORMERS
 
 # Not the parser's own defaults: next to --resume, an option that is given must differ from one that is not.
