@@ -32,7 +32,7 @@ PAGE, LINES, PICTURES = DOCS / "paper.md", DOCS / "paper.csv", DOCS / "pictures"
 TASKS = "R", "RTS", "P", "E"
 # How strong the distortions of the tables are; of P, other strengths are measured too.
 STRENGTHS = {"R": "90", "RTS": "45", "P": "2.5", "E": "1.5", "cluttered": "16", "addition": "45"}
-RATES = {"cluttered": "0.003"}  # the learning rates that are not the recipe's: see examples/paper
+RATES = {"cluttered": "0.003", "addition": "0.003"}  # the learning rates that are not the recipe's: see examples/paper
 SPLINE = "grid_size=4 span=0.9 bounded=0"
 KINDS = "affine", "projective", "tps"
 # Test errors in percent: Jaderberg et al. 2015, table 1 and section 4.1.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.peer_training DIR METRICS [THREADS]
 
-All images lie in one tensor in memory. The sampler turns a batch at once, and AdamW is the fused one. PyTorch's Muon takes
-matrices alone: it is given each convolution's filters as a matrix in the same memory. DIR holds MNIST's files, plain or
-compressed. METRICS gets a line of CSV after each epoch.
+All images lie in one tensor in memory. The sampler turns a batch at once, and AdamW is the fused one. PyTorch's Muon
+takes matrices alone: it is given each convolution's filters as a matrix in the same memory. DIR holds MNIST's files,
+plain or compressed. METRICS gets a line of CSV after each epoch.
 """
 
 from __future__ import annotations
