@@ -85,6 +85,7 @@ class Trainer:
         self.net.zero_grad()
         loss.backward()
         for p in self.filters:
+            assert p.grad is not None
             self.matrices[p].grad = p.grad.view(len(p), -1)
         for optimizer in self.optimizers:
             optimizer.step()
