@@ -331,9 +331,9 @@ def orthogonal(M: np.ndarray) -> np.ndarray:
     X = M / max(norm(M.ravel()), 1e-7)
     X = X if len(M) > M.shape[1] else X.T
     G, product = gemm(1, X, X, trans_a=1).astype(np.float64), np.eye(min(M.shape))
-    of_a = a * product
+    aI = a * product
     for _ in range(5):
-        P = of_a + blas.dgemm(c, G, G, b, G)
+        P = aI + blas.dgemm(c, G, G, b, G)
         product, G = blas.dgemm(1, product, P), blas.dgemm(1, P, blas.dgemm(1, G, P))
     X = gemm(1, X, product.astype(M.dtype))
     return X if len(M) > M.shape[1] else X.T

@@ -145,7 +145,7 @@ def test_what_is_orthogonal_has_the_singular_vectors_of_the_matrix_and_values_ne
     for factor in (1, 1e20, 1e-3):
         found = optim.orthogonal(M * dtype(factor))
         assert found.dtype == dtype
-        assert_allclose(found, polar(M.astype(float)), rtol=0, atol=2e-6 if dtype == np.float32 else 1e-12)
+        assert_allclose(found, polar(M.astype(float)), rtol=0, atol=1e-6 if dtype == np.float32 else 2e-14)
     assert_array_equal(optim.orthogonal(0 * M), 0 * M)
 
 
@@ -186,7 +186,7 @@ def test_muon_without_the_bits_that_pytorch_rounds_off_is_near_pytorch(torch):
     optim.MuonWithAuxAdam([own], lr=1, weight_decay=0).step()
     torch.optim.Muon([peer], lr=1, weight_decay=0, adjust_lr_fn="match_rms_adamw").step()
     ours, theirs = own.data.reshape(p.shape) - p, peer.detach().numpy() - p
-    assert 0.001 < np.linalg.norm(ours - theirs) / np.linalg.norm(ours) < 0.03
+    assert 0.005 < np.linalg.norm(ours - theirs) / np.linalg.norm(ours) < 0.02
 
 
 def test_muon_is_adamw_for_all_but_filters():
@@ -202,6 +202,17 @@ def test_muon_keeps_one_mean_of_a_filter():
     params = [nn.Parameter(start) for start in starts(np.float32)]
     names = optim.MuonWithAuxAdam(params).state_dict().keys()
     assert names == {"lr", "t", *(f"m.{i}" for i in range(5)), *(f"v.{i}" for i in range(4))}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_is_not_hidden_by_muon(bad):
+    """Divided by its infinite norm, the rest of it would be zeros."""
+    p = nn.Parameter(np.ones((2, 1, 2, 2), np.float32))
+    p.grad = np.ones(p.shape, np.float32)
+    p.grad[0, 0, 0, 0] = bad
+    with np.errstate(invalid="ignore"):
+        optim.MuonWithAuxAdam([p]).step()
+    assert np.isnan(p.data).all()
 
 
 def test_muon_takes_filters_without_numbers():

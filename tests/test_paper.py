@@ -12,6 +12,11 @@ from npstn import runs
 from npstn.training import RECIPES, evaluate
 
 
+def read_toml(path):
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    return tomllib.loads(path.read_text())
+
+
 def lines():
     return paper.Lines(csv.DictReader(paper.LINES.read_text().splitlines()))
 
@@ -70,6 +75,18 @@ def test_a_run_with_options_that_its_line_does_not_name_has_no_place(trained, mo
     found = dataclasses.replace(config, recipe=recipe, task=task)
     monkeypatch.setattr(runs, "read_config", lambda folder: found)
     assert paper_runs.why_not(trained[0]) == reason
+
+
+@pytest.mark.parametrize("name", ["table1", "cluttered", "addition"])
+def test_what_the_examples_train_has_a_place_in_the_tables(name):
+    entries = read_toml(paper.DOCS.parent / "examples" / "paper" / f"{name}.toml")
+    for entry in entries.pop("grid", [{}]):
+        options = {option.replace("-", "_"): value for option, value in {**entries, **entry}.items()}
+        task = options["task"]
+        changed = {option: options[option] for option in vars(RECIPES["fast"]) if option in options}
+        assert f"{changed.pop('lr', RECIPES['fast'].lr):g}" == paper.rate_of(task)
+        assert changed.pop("epochs") > 0  # a key of a line
+        assert changed == paper_runs.CHANGED.get(task, {})
 
 
 def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
