@@ -110,9 +110,9 @@ def short_count(x: np.ndarray) -> int:
     return SHORT_BYTES // x.itemsize
 
 
-def _lanes(length: int) -> Any:
+def _lanes(length: int | None) -> Any:
     def instructions(_: Any, x: Any, p: Any) -> Any:
-        kind = Lanes(x.dtype, length)
+        kind = Lanes(x.dtype, length or 2 * x.dtype.bitwidth // 8)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             vector = context.get_value_type(kind)
@@ -134,6 +134,12 @@ def lanes(x: np.ndarray, p: int) -> np.ndarray:
 def short_lanes(x: np.ndarray, p: int) -> np.ndarray:
     """The same, as short lanes."""
     return _checked(x, p, short_count(x))
+
+
+@in_kernels(_lanes(None))
+def pair(x: np.ndarray, p: int) -> np.ndarray:
+    """The numbers x[p] and x[p + 1], as lanes."""
+    return _checked(x, p, 2)
 
 
 def _checked(x: np.ndarray, p: int, count: int) -> np.ndarray:
@@ -218,12 +224,14 @@ def add_product(v: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _plus(_: Any, v: Any, w: Any) -> Any:
-    return v(v, v), lambda _context, builder, _, values: builder.add(*values)
+    add = "fadd" if isinstance(v.dtype, types.Float) else "add"
+    return v(v, v), lambda _context, builder, _, values: getattr(builder, add)(*values)
 
 
 @in_kernels(_plus)
+@np.errstate(all="ignore")  # as the instructions do
 def plus(v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """v + w, of integers: places, not numbers."""
+    """v + w, lane by lane."""
     return v + w
 
 

@@ -53,6 +53,7 @@ import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
+from npstn.backend.lanes import pair, plus, put
 from npstn.backend.parallel import share_out
 from npstn.messages import check_name
 from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
@@ -62,7 +63,8 @@ from npstn.ops.grid_sample_bicubic import GridSampleBicubic
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
-FEW = 50  # pixels of the image for each point, and more: then its own pixels take less time than a copy of the image
+FEW = 30  # pixels of the image for each point, and more: then its own pixels take less time than a copy of the image
+PIECE = 1024  # points: what is read of their pixels stays in the nearest cache
 RIM = np.uint32(2**32 - 1)  # in place of a pixel: not all of a point's four are in the image
 NEAREST = 1
 ZEROS, BORDER, REFLECTION = range(3)
@@ -150,25 +152,24 @@ def locate(g, options, points):
 
 
 @kernel
-def plane_of(H, W, count, dtype):
-    """Where so many points read: how wide the plane is, the plane, all zeros, and `places`, empty for many points.
+def memory_for(H, W, count, dtype):
+    """Memory for so many points of an image: a plane of zeros, `in_image`, and the pixels of a piece of the points.
 
     Many points read in a ringed image, where pixel (n, m) is at (n + 1) (W + 2) + m + 1. A ring of one pixel round the
     image provides the four pixels round any point; more zeros behind the plane provide those of a point that lies
-    nowhere. A few points in a large image do without a copy of it: each has its four pixels to itself, in a plane two
-    pixels wide.
+    nowhere. A few points in a large image do without a copy of it: they have places `in_image`, and no plane.
     """
     few = 0 < FEW * count < H * W
-    across = 2 if few else W + 2
-    plane = np.empty(4 * count if few else (H + 3) * (W + 2) + 2, dtype)
-    for o in range(plane.size):
-        plane[o] = 0
-    return across, plane, np.empty((2, count if few else 0), np.uint32)
+    plane = np.zeros(0 if few else (H + 3) * (W + 2) + 2, dtype)
+    piece = 2 * min(count, PIECE)
+    return plane, np.empty(count if few else 0, np.uint32), np.empty(piece, dtype), np.empty(piece, dtype)
 
 
 @kernel
 def put_image(U, W, plane):
     """Copy an image, H W pixels, into a ringed plane."""
+    if plane.size == 0:
+        return
     for n in range(U.size // W):
         row, inner = U[n * W :], plane[(n + 1) * (W + 2) + 1 :]
         for m in range(W):
@@ -176,146 +177,151 @@ def put_image(U, W, plane):
 
 
 @kernel
-def take_image(plane, W, dU):
-    """Copy the image out of a ringed plane, and leave zeros behind."""
-    for n in range(dU.size // W):
-        row, inner = dU[n * W :], plane[(n + 1) * (W + 2) + 1 :]
-        for m in range(W):
-            row[m] = inner[m]
-    for o in range(plane.size):
-        plane[o] = 0
-
-
-@kernel
-def set_apart(offset, H, W, places):
-    """Where points are few, give each four pixels of its own.
-
-    `places` keep where they are in the ringed image, and, if all four are in the image, where pixel (n, m) is there.
-    """
-    in_ring, in_image = places
+def place_in_image(offset, H, W, in_image):
+    """Where points are few: the place of pixel (n, m) in the image, and RIM for a point that needs pixels outside."""
     across, one = np.uint32(W + 2), np.uint32(1)
     for p in range(in_image.size):
         row = offset[p] // across  # of the ringed image; n + 1
         column = offset[p] - row * across
         all_four = one <= row < np.uint32(H) and one <= column < np.uint32(W)
         in_image[p] = (row - one) * np.uint32(W) + column - one if all_four else RIM
-        in_ring[p], offset[p] = offset[p], 4 * p
 
 
 @kernel
-def put_pixels(U, H, W, places, plane):
-    """Copy the four pixels of each point of an image, H W pixels, into its plane.
+def read_pixels(U, plane, options, offset, in_image, above, under):
+    """Read the four pixels of some points: above[2 p] and above[2 p + 1] of row n, those of `under` of row n + 1.
 
-    Each point waits for memory. The less there is to do for one, the more of them wait at the same time.
+    Two neighbours are read at once: one by one, or gathered for several points, takes three times as long.
     """
-    in_ring, in_image = places
-    below, one = np.uint32(W), np.uint32(1)  # unsigned, as above
-    for p in range(in_image.size):
-        o, own = in_image[p], plane[4 * p : 4 * p + 4]
-        if o != RIM:
-            own[0], own[1], own[2], own[3] = U[o], U[o + one], U[o + below], U[o + below + one]
+    H, W, _, _, _ = options
+    for p in range(offset.size if plane.size > 0 else 0):
+        o = np.int64(offset[p])
+        put(above, 2 * p, pair(plane, o))
+        put(under, 2 * p, pair(plane, o + W + 2))
+    for p in range(in_image.size):  # each waits for memory: the less there is to do, the more wait at the same time
+        o = np.int64(in_image[p])
+        if in_image[p] != RIM:
+            put(above, 2 * p, pair(U, o))
+            put(under, 2 * p, pair(U, o + W))
             continue
-        n, m = np.int64(in_ring[p]) // (W + 2) - 1, np.int64(in_ring[p]) % (W + 2) - 1
-        for i in range(2):
-            for j in range(2):
-                inside = 0 <= n + i < H and 0 <= m + j < W
-                own[2 * i + j] = U[(n + i) * W + m + j] if inside else 0
+        n, m = np.int64(offset[p]) // (W + 2) - 1, np.int64(offset[p]) % (W + 2) - 1
+        for j in range(2):
+            within = 0 <= m + j < W
+            above[2 * p + j] = U[n * W + m + j] if within and 0 <= n < H else 0
+            under[2 * p + j] = U[(n + 1) * W + m + j] if within and 0 <= n + 1 < H else 0
 
 
 @kernel
-def take_pixels(plane, H, W, places, dU):
-    """Add the four pixels of each point up in the image, and leave zeros behind."""
-    for o in range(dU.size):
-        dU[o] = 0
-    in_ring, _ = places
-    for p in range(in_ring.size):
-        n, m = np.int64(in_ring[p]) // (W + 2) - 1, np.int64(in_ring[p]) % (W + 2) - 1
-        for i in range(2):
-            for j in range(2):
-                if 0 <= n + i < H and 0 <= m + j < W:
-                    dU[(n + i) * W + m + j] += plane[4 * p + 2 * i + j]
-                plane[4 * p + 2 * i + j] = 0
+def add_pixels(above, under, options, offset, in_image, planes, dU):
+    """The transpose of `read_pixels`: add in `planes`, or in dU where points are few.
+
+    Neighbouring points add to pairs that overlap. A processor waits before it reads a pair of which it has just written
+    one half. So pairs that begin at odd places have a plane of their own: there they are the same, or apart.
+    """
+    H, W, _, _, _ = options
+    across, odd_plane = np.int64(W + 2), planes.size // 2
+    for p in range(offset.size if planes.size > 0 else 0):
+        o = np.int64(offset[p])
+        n_th, next_ = o + (o & 1) * odd_plane, o + across + ((o + across) & 1) * odd_plane
+        put(planes, n_th, plus(pair(planes, n_th), pair(above, 2 * p)))
+        put(planes, next_, plus(pair(planes, next_), pair(under, 2 * p)))
+    for p in range(in_image.size):
+        n, m = np.int64(offset[p]) // across - 1, np.int64(offset[p]) % across - 1
+        for j in range(2):
+            if 0 <= m + j < W and 0 <= n < H:
+                dU[n * W + m + j] += above[2 * p + j]
+            if 0 <= m + j < W and 0 <= n + 1 < H:
+                dU[(n + 1) * W + m + j] += under[2 * p + j]
 
 
-@kernel(fastmath={"contract"})  # products fused with sums: a tenth off the innermost loop's time
+@kernel
+def take_image(planes, W, dU):
+    """Add the image in both planes up, and leave zeros behind. What was added in the rings is never read."""
+    if planes.size == 0:
+        return
+    odd_plane = planes[planes.size // 2 :]
+    for n in range(dU.size // W):
+        first = (n + 1) * (W + 2) + 1
+        row, even, odd = dU[n * W :], planes[first:], odd_plane[first:]
+        for m in range(W):
+            row[m] = even[m] + odd[m]
+            even[m] = odd[m] = 0
+
+
+@kernel(fastmath={"contract"})  # products fused with sums
 def grid_sample_forward(first, end, U, G, options, V):
     """V (B, C, h w) of the samples first .. end-1 of U (B, C, H W) and G (B, 2 h w)."""
     H, W, mode, _, _ = options
-    count, one = V.shape[2], U.dtype.type(1)
-    offset = np.empty(count, np.uint32)  # unsigned, as above
-    fx, fy, no_slopes = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(0, U.dtype)
-    points = offset, fx, fy, no_slopes, no_slopes
-    across, plane, places = plane_of(H, W, count, U.dtype)
-    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
+    count, one, next_ = V.shape[2], U.dtype.type(1), np.uintp(1)
+    offset = np.empty(count, np.uint32)
+    all_fx, all_fy, no_slopes = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(0, U.dtype)
+    plane, in_image, above, under = memory_for(H, W, count, U.dtype)
     for b in range(first, end):
-        locate(G[b], options, points)
-        set_apart(offset, H, W, places)
+        locate(G[b], options, (offset, all_fx, all_fy, no_slopes, no_slopes))
+        place_in_image(offset, H, W, in_image)
         for c in range(U.shape[1]):
-            if places.size > 0:
-                put_pixels(U[b, c], H, W, places, plane)
-            else:
-                put_image(U[b, c], W, plane)
-            V_c = V[b, c]
-            if mode == NEAREST:
-                for p in range(count):
-                    V_c[p] = plane[offset[p]] + fx[p]  # fx is 0, or NaN
-            else:
-                for p in range(count):
-                    o = offset[p]
+            put_image(U[b, c], W, plane)
+            for start in range(0, count, PIECE):
+                stop = min(start + PIECE, count)
+                read_pixels(U[b, c], plane, options, offset[start:stop], in_image[start:stop], above, under)
+                fx, fy, V_c = all_fx[start:stop], all_fy[start:stop], V[b, c, start:stop]
+                for p in range(np.uintp(0 if mode == NEAREST else V_c.size)):  # unsigned, as above
+                    left, right = p + p, p + p + next_
                     # (1 - fy) ((1 - fx) U[n, m] + fx U[n, m+1]) + fy ((1 - fx) U[n+1, m] + fx U[n+1, m+1])
-                    above = (one - fx[p]) * plane[o] + fx[p] * right[o]
-                    under = (one - fx[p]) * below[o] + fx[p] * below_right[o]
-                    V_c[p] = (one - fy[p]) * above + fy[p] * under
+                    upper = (one - fx[p]) * above[left] + fx[p] * above[right]
+                    lower = (one - fx[p]) * under[left] + fx[p] * under[right]
+                    V_c[p] = (one - fy[p]) * upper + fy[p] * lower
+                for p in range(np.uintp(V_c.size if mode == NEAREST else 0)):
+                    V_c[p] = above[p + p] + fx[p]  # fx is 0, or NaN
 
 
 @kernel
-def grid_sample_backward_input(dV, options, points, across, plane, places, dU):
-    """dU (C, H W) of a sample with located points, which read in a plane `across` pixels wide."""
-    H, W, mode, _, _ = options
-    offset, fx, fy, _, _ = points
-    one = dU.dtype.type(1)
-    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
+def grid_sample_backward_input(dV, options, points, in_image, planes, above, under, dU):
+    """dU (C, H W) of a sample with located points. The last four before dU: see `memory_for`."""
+    _, W, mode, _, _ = options
+    offset, all_fx, all_fy, _, _ = points
+    zero, one, next_ = dU.dtype.type(0), dU.dtype.type(1), np.uintp(1)
     for c in range(dU.shape[0]):
-        dV_c = dV[c]
-        for p in range(offset.size):
-            o = offset[p]
-            if mode == NEAREST:
-                plane[o] += dV_c[p]
-            else:
+        if in_image.size > 0:
+            dU[c] = 0
+        for start in range(0, offset.size, PIECE):
+            stop = min(start + PIECE, offset.size)
+            fx, fy, dV_c = all_fx[start:stop], all_fy[start:stop], dV[c, start:stop]
+            for p in range(np.uintp(0 if mode == NEAREST else dV_c.size)):
+                left, right = p + p, p + p + next_
                 # eq. 6: dV (1 - fx)(1 - fy) for pixel (n, m), and the weights of the other three
-                above, under = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
-                plane[o] += (one - fx[p]) * above
-                right[o] += fx[p] * above
-                below[o] += (one - fx[p]) * under
-                below_right[o] += fx[p] * under
-        if places.size > 0:
-            take_pixels(plane, H, W, places, dU[c])
-        else:
-            take_image(plane, W, dU[c])
+                upper, lower = (one - fy[p]) * dV_c[p], fy[p] * dV_c[p]
+                above[left], above[right] = (one - fx[p]) * upper, fx[p] * upper
+                under[left], under[right] = (one - fx[p]) * lower, fx[p] * lower
+            for p in range(np.uintp(dV_c.size if mode == NEAREST else 0)):
+                left, right = p + p, p + p + next_
+                above[left], above[right], under[left], under[right] = dV_c[p], zero, zero, zero
+            add_pixels(above, under, options, offset[start:stop], in_image[start:stop], planes, dU[c])
+        take_image(planes, W, dU[c])
 
 
-@kernel(fastmath={"contract"})  # 7 % off the kernel's time with one channel, 14 % with 32
-def grid_sample_backward_grid(U, dV, options, points, across, plane, places, dx, dy, dg):
+@kernel(fastmath={"contract"})  # as in the forward pass
+def grid_sample_backward_grid(U, dV, options, points, in_image, plane, above, under, dx, dy, dg):
     """dG (2 h w) of a sample with located points, as above. Of dx and dy (h w) only the memory is used."""
-    H, W, mode, _, _ = options
-    offset, fx, fy, slope_x, slope_y = points
-    right, below, below_right = plane[1:], plane[across:], plane[across + 1 :]
-    for p in range(offset.size):
-        dx[p] = dy[p] = fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
-    for c in range(0 if mode == NEAREST else U.shape[0]):
-        if places.size > 0:
-            put_pixels(U[c], H, W, places, plane)
-        else:
-            put_image(U[c], W, plane)
-        dV_c = dV[c]
-        for p in range(offset.size):
-            o = offset[p]
-            along_above, along_below = right[o] - plane[o], below_right[o] - below[o]
-            down_left, down_right = below[o] - plane[o], below_right[o] - right[o]
-            # eq. 7, regrouped: the difference between neighbours above, and what it changes by below
-            dx[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
-            dy[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
+    _, W, mode, _, _ = options
+    offset, all_fx, all_fy, slope_x, slope_y = points
     next_ = np.uintp(1)
+    for p in range(offset.size):
+        dx[p] = dy[p] = all_fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
+    for c in range(0 if mode == NEAREST else U.shape[0]):
+        put_image(U[c], W, plane)
+        for start in range(0, offset.size, PIECE):
+            stop = min(start + PIECE, offset.size)
+            read_pixels(U[c], plane, options, offset[start:stop], in_image[start:stop], above, under)
+            fx, fy, dV_c = all_fx[start:stop], all_fy[start:stop], dV[c, start:stop]
+            dx_c, dy_c = dx[start:stop], dy[start:stop]
+            for p in range(np.uintp(dV_c.size)):
+                left, right = p + p, p + p + next_
+                along_above, along_below = above[right] - above[left], under[right] - under[left]
+                down_left, down_right = under[left] - above[left], under[right] - above[right]
+                # eq. 7, regrouped: the difference between neighbours above, and what it changes by below
+                dx_c[p] += dV_c[p] * (along_above + fy[p] * (along_below - along_above))
+                dy_c[p] += dV_c[p] * (down_left + fx[p] * (down_right - down_left))
     for p in range(np.uintp(offset.size)):
         dg[p + p], dg[p + p + next_] = dx[p] * slope_x[p], dy[p] * slope_y[p]
 
@@ -333,15 +339,15 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
     slope_x, slope_y = np.empty(count, U.dtype), np.empty(count, U.dtype)
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     points = offset, fx, fy, slope_x, slope_y
-    across, plane_U, places = plane_of(H, W, count, U.dtype)
-    _, plane_dU, _ = plane_of(H, W, count, U.dtype)
+    plane, in_image, above, under = memory_for(H, W, count, U.dtype)
+    planes = np.zeros(2 * plane.size if dU.size > 0 else 0, U.dtype)
     for b in range(first, end):
         locate(G[b], options, points)
-        set_apart(offset, H, W, places)
+        place_in_image(offset, H, W, in_image)
         if dU.size > 0:
-            grid_sample_backward_input(dV[b], options, points, across, plane_dU, places, dU[b])
+            grid_sample_backward_input(dV[b], options, points, in_image, planes, above, under, dU[b])
         if dG.size > 0:
-            grid_sample_backward_grid(U[b], dV[b], options, points, across, plane_U, places, dx, dy, dG[b])
+            grid_sample_backward_grid(U[b], dV[b], options, points, in_image, plane, above, under, dx, dy, dG[b])
 
 
 class GridSample(Function):

@@ -16,6 +16,8 @@ from npstn.backend.lanes import (
     first_lanes,
     lane_count,
     lanes,
+    pair,
+    plus,
     put,
     short_count,
     short_every,
@@ -43,6 +45,13 @@ def short_products(x, y, factor, out):
 
 
 @kernel
+def sums_of_pairs(x, y, out):
+    """out = x + y, two numbers at a time; an odd one at the end is left."""
+    for p in range(0, len(x) - 1, 2):
+        put(out, p, plus(pair(x, p), pair(y, p)))
+
+
+@kernel
 def sums(x, out):
     """The sums of the first 0 .. N - 1 numbers and of all N, at the end of x."""
     N = lane_count(x)
@@ -67,6 +76,11 @@ def read_short_at(x, p):
 
 
 @kernel
+def read_pair_at(x, p):
+    return total(pair(x, p))
+
+
+@kernel
 def put_at(x, p):
     put(x, p, every(x.dtype.type(1)))
 
@@ -80,6 +94,14 @@ def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, loop, length):
     end = 21 // N * N
     assert_array_equal(out[:end], (y + 3 * x)[:end])
     assert_array_equal(out[end:], before[end:])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint32])
+def test_pairs_are_two_numbers(rng, dtype):
+    x, y, out = rng.integers(0, 9, (3, 21)).astype(dtype)
+    before = out.copy()
+    sums_of_pairs(x, y, out)
+    assert_array_equal(out, [*(x + y)[:20], before[20]])
 
 
 @dtypes
@@ -144,12 +166,12 @@ TOO_FAR = """
 import sys
 import numpy as np
 sys.path[:0] = sys.argv[1:]
-from test_lanes import BYTES, put_at, read_at, read_short_at, read_some_at
+from test_lanes import BYTES, put_at, read_at, read_pair_at, read_short_at, read_some_at
 N = BYTES // 4
 x, refused = np.ones(N + 8, np.float32), []
 for name, call in {
     "read": lambda: read_at(x, 9), "short": lambda: read_short_at(x, N + 1), "read below": lambda: read_at(x, -1),
-    "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, N + 2, 7),
+    "put": lambda: put_at(x, 9), "some": lambda: read_some_at(x, N + 2, 7), "pair": lambda: read_pair_at(x, N + 7),
 }.items():
     try:
         call()
@@ -163,4 +185,4 @@ print(*refused, read_at(x, 8) / N, read_some_at(x, N + 2, 6))
 def test_bounds_are_checked(setting, tmp_path, request):
     environment = {setting: "1", "NUMBA_CACHE_DIR": tmp_path}
     folders = request.path.parent, request.path.parent.parent
-    assert run_python(TOO_FAR, *folders, **environment) == "read short read below put some 1.0 6.0"
+    assert run_python(TOO_FAR, *folders, **environment) == "read short read below put some pair 1.0 6.0"
