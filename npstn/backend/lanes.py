@@ -110,9 +110,9 @@ def short_count(x: np.ndarray) -> int:
     return SHORT_BYTES // x.itemsize
 
 
-def _lanes(length: int | None) -> Any:
+def _lanes(length: int = 0, count: int = 0) -> Any:
     def instructions(_: Any, x: Any, p: Any) -> Any:
-        kind = Lanes(x.dtype, length or 2 * x.dtype.bitwidth // 8)
+        kind = Lanes(x.dtype, length or count * x.dtype.bitwidth // 8)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             vector = context.get_value_type(kind)
@@ -136,10 +136,16 @@ def short_lanes(x: np.ndarray, p: int) -> np.ndarray:
     return _checked(x, p, short_count(x))
 
 
-@in_kernels(_lanes(None))
+@in_kernels(_lanes(count=2))
 def pair(x: np.ndarray, p: int) -> np.ndarray:
     """The numbers x[p] and x[p + 1], as lanes."""
     return _checked(x, p, 2)
+
+
+@in_kernels(_lanes(count=4))
+def four(x: np.ndarray, p: int) -> np.ndarray:
+    """The numbers x[p], ..., x[p + 3], as lanes."""
+    return _checked(x, p, 4)
 
 
 def _checked(x: np.ndarray, p: int, count: int) -> np.ndarray:
@@ -188,9 +194,9 @@ def put(x: np.ndarray, p: int, v: np.ndarray) -> None:
     x[p : p + len(v)] = v
 
 
-def _every(length: int) -> Any:
+def _every(length: int = 0, count: int = 0) -> Any:
     def instructions(_: Any, number: Any) -> Any:
-        kind = Lanes(number, length)
+        kind = Lanes(number, length or count * number.bitwidth // 8)
         return kind(number), lambda context, builder, _, values: _same(builder, values[0], context.get_value_type(kind))
 
     return instructions
@@ -206,6 +212,12 @@ def every(number: Any) -> np.ndarray:
 def short_every(number: Any) -> np.ndarray:
     """The same, as short lanes."""
     return np.full(SHORT_BYTES // number.itemsize, number)
+
+
+@in_kernels(_every(count=4))
+def four_times(number: Any) -> np.ndarray:
+    """Four times the same number, as lanes."""
+    return np.full(4, number)
 
 
 def _add_product(_: Any, v: Any, a: Any, b: Any) -> Any:

@@ -26,10 +26,12 @@ import functools
 import numpy as np
 
 from npstn.backend.compiler import kernel
+from npstn.backend.lanes import add_product, four, four_times, put
 from npstn.backend.parallel import share_out
 from npstn.ops.arguments import planes, rows
 
 FEW = 8  # with more pixels of the image than this for each point, the points' own loops take less time
+PIECE = 512  # points: what is read of their taps stays in the nearest cache
 RING = 3  # of a point with one tap inside, at most three are outside
 ZEROS, BORDER, REFLECTION = range(3)  # the order of grid_sample's PADDINGS
 
@@ -144,13 +146,16 @@ def put_image(U, H, W, row_of, column_of, plane):
 
 
 @kernel
-def take_image(plane, H, W, row_of, column_of, dU):
-    """The transpose of `put_image`: add up in each pixel what stands where it was laid out; and leave zeros behind."""
-    across = column_of.size
+def take_image(dU_planes, H, W, row_of, column_of, dU):
+    """The transpose of `put_image`: add up in each pixel what stands in the four planes, and leave zeros behind."""
+    across, size = column_of.size, dU_planes.size // 4
+    first, second, third, fourth = dU_planes, dU_planes[size:], dU_planes[2 * size :], dU_planes[3 * size :]
+    for o in range(size):
+        first[o] += second[o] + third[o] + fourth[o]
     for p in range(dU.size):
         dU[p] = 0
     for n in range(row_of.size):
-        line = plane[n * across : (n + 1) * across]
+        line = first[n * across : (n + 1) * across]
         if row_of[n] >= 0:
             row = dU[row_of[n] * W : (row_of[n] + 1) * W]
             for m in range(W):
@@ -161,52 +166,67 @@ def take_image(plane, H, W, row_of, column_of, dU):
                     row[left] += line[m]
                 if right >= 0:
                     row[right] += line[across - 1 - m]
-    for o in range(plane.size):
-        plane[o] = 0
-
-
-@kernel(fastmath={"contract"})
-def four(line, o, w0, w1, w2, w3):
-    """sum_l w_l line[o + l]"""
-    one, two, three = np.uintp(1), np.uintp(2), np.uintp(3)
-    return w0 * line[o] + w1 * line[o + one] + w2 * line[o + two] + w3 * line[o + three]
-
-
-@kernel(fastmath={"contract"})
-def read_taps(plane, across, offset, wy, wx, read):
-    """read[p] = sum_k wy_k sum_l wx_l U[n_k, m_l]"""
-    line0, line1, line2, line3 = plane, plane[across:], plane[2 * across :], plane[3 * across :]
-    wy0, wy1, wy2, wy3 = wy[0], wy[1], wy[2], wy[3]
-    wx0, wx1, wx2, wx3 = wx[0], wx[1], wx[2], wx[3]
-    for p in range(np.uintp(offset.size)):
-        o, w0, w1, w2, w3 = np.uintp(offset[p]), wx0[p], wx1[p], wx2[p], wx3[p]
-        above = wy0[p] * four(line0, o, w0, w1, w2, w3) + wy1[p] * four(line1, o, w0, w1, w2, w3)
-        below = wy2[p] * four(line2, o, w0, w1, w2, w3) + wy3[p] * four(line3, o, w0, w1, w2, w3)
-        read[p] = above + below
+    for o in range(dU_planes.size):
+        dU_planes[o] = 0
 
 
 @kernel
-def add_to_four(line, o, x, w0, w1, w2, w3):
-    """line[o + l] += x w_l"""
-    one, two, three = np.uintp(1), np.uintp(2), np.uintp(3)
-    line[o] += x * w0
-    line[o + one] += x * w1
-    line[o + two] += x * w2
-    line[o + three] += x * w3
+def read_taps(plane, across, offset, wy, columns):
+    """columns[4 p + l] = sum_k wy_k U[n_k, m_l] of some points: four neighbours at once, one line after the other."""
+    wy0, wy1, wy2, wy3 = wy
+    for p in range(offset.size):
+        o, sums = np.int64(offset[p]), four_times(plane.dtype.type(0))
+        sums = add_product(sums, four_times(wy0[p]), four(plane, o))
+        sums = add_product(sums, four_times(wy1[p]), four(plane, o + across))
+        sums = add_product(sums, four_times(wy2[p]), four(plane, o + 2 * across))
+        sums = add_product(sums, four_times(wy3[p]), four(plane, o + 3 * across))
+        put(columns, 4 * p, sums)
+
+
+@kernel(fastmath={"contract"})
+def add_up_columns(columns, wx, V):
+    """V[p] = sum_l wx_l columns[4 p + l]"""
+    wx0, wx1, wx2, wx3 = wx
+    one, two, three, taps = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+    for p in range(np.uintp(wx0.size)):
+        q = taps * p
+        left = wx0[p] * columns[q] + wx1[p] * columns[q + one]
+        right = wx2[p] * columns[q + two] + wx3[p] * columns[q + three]
+        V[p] = left + right
 
 
 @kernel
-def add_to_taps(dV, plane, across, offset, wy, wx):
-    """dU[n_k, m_l] += dV[p] wy_k wx_l"""
-    line0, line1, line2, line3 = plane, plane[across:], plane[2 * across :], plane[3 * across :]
-    wy0, wy1, wy2, wy3 = wy[0], wy[1], wy[2], wy[3]
-    wx0, wx1, wx2, wx3 = wx[0], wx[1], wx[2], wx[3]
-    for p in range(np.uintp(offset.size)):
-        o, w0, w1, w2, w3 = np.uintp(offset[p]), wx0[p], wx1[p], wx2[p], wx3[p]
-        add_to_four(line0, o, dV[p] * wy0[p], w0, w1, w2, w3)
-        add_to_four(line1, o, dV[p] * wy1[p], w0, w1, w2, w3)
-        add_to_four(line2, o, dV[p] * wy2[p], w0, w1, w2, w3)
-        add_to_four(line3, o, dV[p] * wy3[p], w0, w1, w2, w3)
+def share_out_to_columns(dV, wx, columns):
+    """columns[4 p + l] = dV[p] wx_l: the transpose of `add_up_columns`."""
+    wx0, wx1, wx2, wx3 = wx
+    one, two, three, taps = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+    for p in range(np.uintp(dV.size)):
+        q = taps * p
+        columns[q], columns[q + one] = dV[p] * wx0[p], dV[p] * wx1[p]
+        columns[q + two], columns[q + three] = dV[p] * wx2[p], dV[p] * wx3[p]
+
+
+@kernel
+def add_to_four(dU_planes, o, factor, columns, p):
+    """dU[n_k, m_l] += factor columns[4 p + l].
+
+    Neighbouring points add to fours that overlap. A processor waits before it reads four numbers of which it has just
+    written some. So there are four planes, by where the four begin: in one of them they are the same, or apart.
+    """
+    at = o + (o & 3) * (dU_planes.size // 4)
+    put(dU_planes, at, add_product(four(dU_planes, at), four_times(factor), four(columns, 4 * p)))
+
+
+@kernel
+def add_to_taps(columns, dU_planes, across, offset, wy):
+    """dU[n_k, m_l] += wy_k columns[4 p + l]: the transpose of `read_taps`."""
+    wy0, wy1, wy2, wy3 = wy
+    for p in range(offset.size):
+        o = np.int64(offset[p])
+        add_to_four(dU_planes, o, wy0[p], columns, p)
+        add_to_four(dU_planes, o + across, wy1[p], columns, p)
+        add_to_four(dU_planes, o + 2 * across, wy2[p], columns, p)
+        add_to_four(dU_planes, o + 3 * across, wy3[p], columns, p)
 
 
 @kernel
@@ -224,17 +244,29 @@ def empty_plane(row_of, column_of, dtype):
 
 
 @kernel
+def piece_of(weights, start, stop):
+    """The weights of some points, one array for each of the four taps."""
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    return w0[start:stop], w1[start:stop], w2[start:stop], w3[start:stop]
+
+
+@kernel
 def grid_sample_bicubic_fast_forward(first, end, U, G, options, row_of, column_of, V):
     """V of the samples first .. end-1."""
     H, W, _, _ = options
-    points = empty_points(V.shape[2], False, U.dtype)
+    count = V.shape[2]
+    points = empty_points(count, False, U.dtype)
     offset, wy, wx, _, _ = points
     across, plane = column_of.size, empty_plane(row_of, column_of, U.dtype)
+    columns = np.empty(4 * PIECE, U.dtype)
     for b in range(first, end):
         locate_taps(G[b], options, points)
         for c in range(U.shape[1]):
             put_image(U[b, c], H, W, row_of, column_of, plane)
-            read_taps(plane, across, offset, wy, wx, V[b, c])
+            for start in range(0, count, PIECE):
+                stop = min(start + PIECE, count)
+                read_taps(plane, across, offset[start:stop], piece_of(wy, start, stop), columns)
+                add_up_columns(columns, piece_of(wx, start, stop), V[b, c, start:stop])
 
 
 @kernel
@@ -244,28 +276,39 @@ def grid_sample_bicubic_fast_backward(first, end, U, G, dV, options, row_of, col
     count, across = dV.shape[2], column_of.size
     points = empty_points(count, dG.size > 0, U.dtype)
     offset, wy, wx, wy_slope, wx_slope = points
-    plane_U, plane_dU = empty_plane(row_of, column_of, U.dtype), empty_plane(row_of, column_of, U.dtype)
-    read_x, read_y = np.empty(count, U.dtype), np.empty(count, U.dtype)  # ∂V/∂g_x, ∂V/∂g_y of one channel
-    dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
+    plane = empty_plane(row_of, column_of, U.dtype)
+    dU_planes = np.zeros(4 * plane.size if dU.size > 0 else 0, U.dtype)
+    columns = np.empty(4 * PIECE, U.dtype)
+    read_x, read_y = np.empty(PIECE, U.dtype), np.empty(PIECE, U.dtype)  # ∂V/∂g_x, ∂V/∂g_y of one channel
+    all_dx, all_dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     for b in range(first, end):
         locate_taps(G[b], options, points)
-        dx[:], dy[:] = 0, 0
+        all_dx[:], all_dy[:] = 0, 0
         for c in range(U.shape[1]):
-            dV_c = dV[b, c]
-            if dU.size > 0:
-                add_to_taps(dV_c, plane_dU, across, offset, wy, wx)
-                take_image(plane_dU, H, W, row_of, column_of, dU[b, c])
             if dG.size > 0:
-                put_image(U[b, c], H, W, row_of, column_of, plane_U)
-                read_taps(plane_U, across, offset, wy, wx_slope, read_x)
-                read_taps(plane_U, across, offset, wy_slope, wx, read_y)
-                for p in range(count):
-                    dx[p] += dV_c[p] * read_x[p]
-                    dy[p] += dV_c[p] * read_y[p]
+                put_image(U[b, c], H, W, row_of, column_of, plane)
+            for start in range(0, count, PIECE):
+                stop = min(start + PIECE, count)
+                places, dV_c = offset[start:stop], dV[b, c, start:stop]
+                wy_c, wx_c = piece_of(wy, start, stop), piece_of(wx, start, stop)
+                if dU.size > 0:
+                    share_out_to_columns(dV_c, wx_c, columns)
+                    add_to_taps(columns, dU_planes, across, places, wy_c)
+                if dG.size > 0:
+                    read_taps(plane, across, places, wy_c, columns)
+                    add_up_columns(columns, piece_of(wx_slope, start, stop), read_x)
+                    read_taps(plane, across, places, piece_of(wy_slope, start, stop), columns)
+                    add_up_columns(columns, wx_c, read_y)
+                    dx, dy = all_dx[start:stop], all_dy[start:stop]
+                    for p in range(dx.size):
+                        dx[p] += dV_c[p] * read_x[p]
+                        dy[p] += dV_c[p] * read_y[p]
+            if dU.size > 0:
+                take_image(dU_planes, H, W, row_of, column_of, dU[b, c])
         if dG.size > 0:
             dG_b, one = dG[b], np.uintp(1)
             for p in range(np.uintp(count)):
-                dG_b[p + p], dG_b[p + p + one] = dx[p], dy[p]
+                dG_b[p + p], dG_b[p + p + one] = all_dx[p], all_dy[p]
 
 
 def fits(U: np.ndarray, V: np.ndarray) -> bool:

@@ -14,6 +14,8 @@ from npstn.backend.lanes import (
     add_product,
     every,
     first_lanes,
+    four,
+    four_times,
     lane_count,
     lanes,
     pair,
@@ -52,6 +54,13 @@ def sums_of_pairs(x, y, out):
 
 
 @kernel
+def products_of_four(x, y, factor, out):
+    """out = y + factor x, four numbers at a time; what fills no four is left."""
+    for p in range(0, len(x) - 3, 4):
+        put(out, p, add_product(four(y, p), four_times(factor), four(x, p)))
+
+
+@kernel
 def sums(x, out):
     """The sums of the first 0 .. N - 1 numbers and of all N, at the end of x."""
     N = lane_count(x)
@@ -86,10 +95,17 @@ def put_at(x, p):
 
 
 @dtypes
-@pytest.mark.parametrize("loop, length", [(products, BYTES), (short_products, SHORT_BYTES)])
-def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, loop, length):
+@pytest.mark.parametrize(
+    "loop, count",
+    [
+        (products, lambda dtype: BYTES // np.dtype(dtype).itemsize),
+        (short_products, lambda dtype: SHORT_BYTES // np.dtype(dtype).itemsize),
+        (products_of_four, lambda dtype: 4),
+    ],
+)
+def test_each_number_of_the_lanes_is_treated_alike(rng, dtype, loop, count):
     x, y, out = rng.integers(-9, 9, (3, 21)).astype(dtype)
-    N, before = length // x.itemsize, out.copy()
+    N, before = count(dtype), out.copy()
     loop(x, y, dtype(3), out)
     end = 21 // N * N
     assert_array_equal(out[:end], (y + 3 * x)[:end])
