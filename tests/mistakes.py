@@ -119,7 +119,7 @@ MISTAKES = [
     Mistake("phases:put_together", "row and column exchanged in the strides",
             "transpose(0, 1, 4, 2, 5, 3)", "transpose(0, 1, 4, 3, 5, 2)", "conv2d"),
     Mistake("conv2d_fast:gather", "a race: where windows overlap the last one wins",
-            "] += line[p]", "] = line[p]"),
+            "plus(short_lanes(dstacked, start + p), short_lanes(dR, line + p))", "short_lanes(dR, line + p)"),
     Mistake("conv2d_fast:backward", "the first run of samples not added up",
             "parts.sum(", "parts[1:].sum("),
     Mistake("conv2d_fast:add_dot_products", "the filters left out that remain after the fours",

@@ -247,6 +247,25 @@ def plus(v: np.ndarray, w: np.ndarray) -> np.ndarray:
     return v + w
 
 
+def _transposed(_: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        def alternate(v: ir.Value, w: ir.Value) -> Any:  # v[0], w[0], v[1], w[1] and v[2], w[2], v[3], w[3]
+            for places in ([0, 4, 1, 5], [2, 6, 3, 7]):
+                yield builder.shuffle_vector(v, w, ir.Constant(ir.VectorType(PLACE, 4), places))
+
+        (ac0, ac1), (bd0, bd1) = alternate(values[0], values[2]), alternate(values[1], values[3])
+        columns = *alternate(ac0, bd0), *alternate(ac1, bd1)
+        return context.make_tuple(builder, signature.return_type, columns)
+
+    return types.UniTuple(a, 4)(a, b, c, d), generate
+
+
+@in_kernels(_transposed)
+def transposed(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> tuple:
+    """The columns of a matrix with these four rows, of four numbers each."""
+    return tuple(np.stack([a, b, c, d]).T)
+
+
 def _not_zero(_: Any, v: Any) -> Any:
     def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
         flags = builder.fcmp_unordered("!=", values[0], ir.Constant(context.get_value_type(v), None))

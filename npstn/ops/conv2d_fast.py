@@ -42,7 +42,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npstn.backend.compiler import kernel
-from npstn.backend.lanes import add_product, every, first_lanes, lane_count, lanes, put, total
+from npstn.backend.lanes import (
+    add_product, every, first_lanes, four, lane_count, lanes, plus, put, short_count, short_lanes, total, transposed,
+)  # fmt: skip
 from npstn.backend.parallel import share_out
 from npstn.ops import phases
 from npstn.ops.arguments import contiguous, planes
@@ -52,17 +54,20 @@ FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, an
 CACHE_LINE = 64  # bytes
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
-LONGEST = 1000  # numbers in a piece of a stack: what is laid out for more leaves the cache
+LONGEST = 1600  # numbers in a piece of a stack: what is laid out for more leaves the cache
+IN_PLACE = 240  # numbers in a line-by-line image that fill five tiles: they gain nothing from a stack
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
-def plan(B: int, h: int, w: int) -> tuple[int, int]:
+def plan(B: int, h: int, w: int, columns: int) -> tuple[int, int]:
     """How many samples make a stack, and how many stacks there are: two of two samples, so that two threads have work.
 
     In stacks of as many samples as lanes have numbers, all pieces begin at whole lanes: to read across two lines of the
     cache takes a tenth longer.
     """
     per_stack = next((samples for samples in (16, 8, 4) if samples * h * w <= LONGEST), 1)
+    if columns == w and h * w >= IN_PLACE:  # nothing is laid out: see `spread`
+        per_stack = 1
     per_stack = max(1, min(per_stack, -(-B // 2)))
     return per_stack, -(-B // per_stack)
 
@@ -92,38 +97,70 @@ def empty_from_line(count, dtype):
 
 @kernel
 def stack(images, b, samples, stacked, start, pitch):
-    """stacked[start + r pitch + p samples + s] = images[b + s, r, p]: some samples, number by number."""
+    """stacked[start + r pitch + p samples + s] = images[b + s, r, p]: some samples, number by number.
+
+    Four numbers of four samples are transposed in registers: one by one they take three times as long.
+    """
+    size = images.shape[2]
+    in_fours = samples // 4 * 4 if size >= 4 else 0
     for r in range(images.shape[1]):
-        for s in range(samples):  # within r: so a piece is in the cache until all samples are there
-            first = start + r * pitch + s
+        first = start + r * pitch
+        for s in range(0, in_fours, 4):  # within r: so a piece is in the cache until all samples are there
+            U0, U1, U2, U3 = images[b + s, r], images[b + s + 1, r], images[b + s + 2, r], images[b + s + 3, r]
+            for p in range(0, size, 4):
+                p = min(p, size - 4)
+                v0, v1, v2, v3 = transposed(four(U0, p), four(U1, p), four(U2, p), four(U3, p))
+                at = first + p * samples + s
+                put(stacked, at, v0), put(stacked, at + samples, v1)
+                put(stacked, at + 2 * samples, v2), put(stacked, at + 3 * samples, v3)
+        for s in range(in_fours, samples):
             image = images[b + s, r]
-            for p in range(image.size):
-                stacked[first + p * samples] = image[p]
+            whole = stacked[first : first + size]
+            for p in range(size if samples == 1 else 0):  # the compiler does not see that numbers are neighbours below
+                whole[p] = image[p]
+            for p in range(0 if samples == 1 else size):
+                stacked[first + p * samples + s] = image[p]
 
 
 @kernel
 def unstack(stacked, b, samples, pitch, images):
     """The transpose of `stack`."""
+    size = images.shape[2]
+    in_fours = samples // 4 * 4 if size >= 4 else 0
     for r in range(images.shape[1]):
-        for s in range(samples):
-            first = r * pitch + s
+        first = r * pitch
+        for s in range(0, in_fours, 4):
+            U0, U1, U2, U3 = images[b + s, r], images[b + s + 1, r], images[b + s + 2, r], images[b + s + 3, r]
+            for p in range(0, size, 4):
+                p = min(p, size - 4)
+                at = first + p * samples + s
+                v0, v1 = four(stacked, at), four(stacked, at + samples)
+                v2, v3 = four(stacked, at + 2 * samples), four(stacked, at + 3 * samples)
+                v0, v1, v2, v3 = transposed(v0, v1, v2, v3)
+                put(U0, p, v0), put(U1, p, v1), put(U2, p, v2), put(U3, p, v3)
+        for s in range(in_fours, samples):
             image = images[b + s, r]
-            for p in range(image.size):
-                image[p] = stacked[first + p * samples]
+            whole = stacked[first : first + size]
+            for p in range(size if samples == 1 else 0):
+                image[p] = whole[p]
+            for p in range(0 if samples == 1 else size):
+                image[p] = stacked[first + p * samples + s]
 
 
 @kernel
 def spread(stacked, sizes, samples, R):
     """The lines of the stacked phases from each first column on, w columns of each."""
     count, lines, columns, _, _, w, _ = sizes
-    length, at = w * samples, 0
+    length, at, N = w * samples, 0, short_count(R)
     for phase in range(count):
         for column in range(columns - w + 1):
             for row in range(lines):
-                pixels = stacked[((phase * lines + row) * columns + column) * samples :]
-                line = R[at : at + length]
-                for p in range(length):
-                    line[p] = pixels[p]
+                start = ((phase * lines + row) * columns + column) * samples
+                for p in range(0, length if length >= N else 0, N):
+                    p = min(p, length - N)
+                    put(R, at + p, short_lanes(stacked, start + p))
+                for p in range(0 if length >= N else length):
+                    R[at + p] = stacked[start + p]
                 at += length
 
 
@@ -133,15 +170,17 @@ def gather(dR, pitch, sizes, samples, dstacked):
     count, lines, columns, _, _, w, _ = sizes
     for p in range(count * lines * columns * samples):
         dstacked[p] = 0
-    length = w * samples
+    length, N = w * samples, short_count(dR)
     for phase in range(count):
         for column in range(columns - w + 1):
             at = (phase * (columns - w + 1) + column) * pitch
             for row in range(lines):
-                pixels = dstacked[((phase * lines + row) * columns + column) * samples :]
-                line = dR[at + row * length : at + (row + 1) * length]
-                for p in range(length):
-                    pixels[p] += line[p]
+                start, line = ((phase * lines + row) * columns + column) * samples, at + row * length
+                whole = length // N * N
+                for p in range(0, whole, N):
+                    put(dstacked, start + p, plus(short_lanes(dstacked, start + p), short_lanes(dR, line + p)))
+                for p in range(whole, length):
+                    dstacked[start + p] += dR[line + p]
 
 
 @kernel
@@ -325,7 +364,7 @@ def forward(
     U_phases = phases.take_apart(U, h + (K - 1) // stride[0], w + (L - 1) // stride[1], stride, padding)
     F = np.array(weight, order="C").reshape(O, C * K * L)
     bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
-    per_stack, stacks = plan(B, h, w)
+    per_stack, stacks = plan(B, h, w, U_phases.shape[3])
     sizes = *U_phases.shape[1:], O, h, w, per_stack
     tap_start = starts(C, K, L, stride, *U_phases.shape[2:], w)
     share_out(conv2d_fast_forward, stacks, planes(U_phases), F, bias, tap_start, sizes, planes(V))

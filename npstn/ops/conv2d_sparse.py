@@ -35,7 +35,7 @@ from npstn.backend.lanes import (
 from npstn.backend.parallel import share_out
 from npstn.ops import phases
 from npstn.ops.arguments import planes
-from npstn.ops.conv2d_fast import FEW, LONG, RUNS, Layout
+from npstn.ops.conv2d_fast import FEW, LONG, RUNS, Layout, stack, unstack
 
 GROUP = 5  # slots in registers; written out in the kernels
 # For each integer of 8 bits, which of its bits are 1, the lowest first, and then some that are 0; and how many are 1.
@@ -139,15 +139,13 @@ def conv2d_sparse_backward(first, end, U, dV, weights, offset, sizes, dU, dF, db
     u, du = np.zeros(pitch, U.dtype), np.zeros(2 * pitch, U.dtype)
     found, at, value = np.empty(h * w + 8, np.uint32), np.empty(h * w, np.int64), np.empty(h * w, U.dtype)
     place, runs = np.empty(h * w, np.int64), len(dbias)
+    channels, dchannels = U.reshape(len(U) * C, 1, pixels), dU.reshape(len(dU) * C, 1, pixels)
     for p in range(h * w):
         place[p] = (p // w * columns + p % w) * C
     for run in range(first, end):
         for b in range(run * len(U) // runs, (run + 1) * len(U) // runs):
             if dF.size > 0:
-                for c in range(C):
-                    U_c = U[b, c]
-                    for p in range(pixels):
-                        u[p * C + c] = U_c[p]
+                stack(channels, b * C, C, u, 0, 0)
                 zeros = nothing
                 for p in range(0, pitch, N):
                     zeros = add_product(zeros, nothing, short_lanes(u, p))  # NaN from infinity or NaN
@@ -169,10 +167,7 @@ def conv2d_sparse_backward(first, end, U, dV, weights, offset, sizes, dU, dF, db
                 for p in range(pixels * C):
                     u[p] = du[p] + du[pitch + p]
                 du[:] = 0
-                for c in range(C):
-                    dU_c = dU[b, c]
-                    for p in range(pixels):
-                        dU_c[p] = u[p * C + c]
+                unstack(u, b * C, C, 0, dchannels)
 
 
 def backward(layout: Layout, kept: tuple, dV: np.ndarray, needs: tuple) -> tuple | None:

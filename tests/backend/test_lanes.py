@@ -25,6 +25,7 @@ from npstn.backend.lanes import (
     short_every,
     short_lanes,
     total,
+    transposed,
 )
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -58,6 +59,13 @@ def products_of_four(x, y, factor, out):
     """out = y + factor x, four numbers at a time; what fills no four is left."""
     for p in range(0, len(x) - 3, 4):
         put(out, p, add_product(four(y, p), four_times(factor), four(x, p)))
+
+
+@kernel
+def transpose(x, out):
+    """The transpose of a matrix of 4 x 4, row by row."""
+    a, b, c, d = transposed(four(x, 0), four(x, 4), four(x, 8), four(x, 12))
+    put(out, 0, a), put(out, 4, b), put(out, 8, c), put(out, 12, d)
 
 
 @kernel
@@ -118,6 +126,13 @@ def test_pairs_are_two_numbers(rng, dtype):
     before = out.copy()
     sums_of_pairs(x, y, out)
     assert_array_equal(out, [*(x + y)[:20], before[20]])
+
+
+@dtypes
+def test_four_fours_are_transposed(dtype):
+    x, out = np.arange(16, dtype=dtype), np.empty(16, dtype)
+    transpose(x, out)
+    assert_array_equal(out.reshape(4, 4), x.reshape(4, 4).T)
 
 
 @dtypes
