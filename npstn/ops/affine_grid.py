@@ -33,7 +33,7 @@ from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
 from npstn.messages import one_line
 from npstn.ops.affine_grid_3d import AffineGrid3d
-from npstn.ops.arguments import array_of, MOST, check_floats, check_shape, contiguous
+from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
@@ -48,12 +48,19 @@ def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.n
 
 @kernel
 def affine_grid_forward(first, end, theta, x, y, G):
-    _, h, w, _ = G.shape
+    """G (B, 2 h w) of the samples first .. end-1."""
+    h, w, next_ = y.size, x.size, np.uintp(1)
+    x_p, y_p = np.empty(h * w, x.dtype), np.empty(h * w, x.dtype)  # of each pixel p: so one loop is long
+    for i in range(h):
+        for j in range(w):
+            x_p[i * w + j], y_p[i * w + j] = x[j], y[i]
     for b in range(first, end):
-        for i in range(h):
-            for j in range(w):
-                G[b, i, j, 0] = theta[b, 0, 0] * x[j] + theta[b, 0, 1] * y[i] + theta[b, 0, 2]
-                G[b, i, j, 1] = theta[b, 1, 0] * x[j] + theta[b, 1, 1] * y[i] + theta[b, 1, 2]
+        theta_00, theta_01, theta_02 = theta[b, 0, 0], theta[b, 0, 1], theta[b, 0, 2]
+        theta_10, theta_11, theta_12 = theta[b, 1, 0], theta[b, 1, 1], theta[b, 1, 2]
+        G_b = G[b]
+        for p in range(np.uintp(h * w)):  # unsigned: Numba need not look for indices counted from the end
+            G_b[p + p] = theta_00 * x_p[p] + theta_01 * y_p[p] + theta_02
+            G_b[p + p + next_] = theta_10 * x_p[p] + theta_11 * y_p[p] + theta_12
 
 
 @kernel
@@ -83,7 +90,7 @@ class AffineGrid(Function):
     def forward(ctx: Context, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         ctx.save_for_backward(x, y)
         G = np.empty((len(theta), y.size, x.size, 2), theta.dtype)
-        share_out(affine_grid_forward, len(theta), contiguous(theta), x, y, G, work=G.size // 2)  # ns
+        share_out(affine_grid_forward, len(theta), contiguous(theta), x, y, rows(G), work=G.size // 16)  # ns
         return G
 
     @staticmethod

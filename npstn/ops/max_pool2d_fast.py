@@ -19,6 +19,7 @@ import functools
 import numpy as np
 
 from npstn.backend.compiler import kernel
+from npstn.backend.lanes import pair, put
 from npstn.backend.parallel import share_out
 from npstn.ops.arguments import MOST, contiguous, rows
 
@@ -33,24 +34,25 @@ def corners(C: int, H: int, W: int, h: int, w: int, stride: tuple[int, int]) -> 
 @kernel
 def max_pool2d_fast_forward(first, end, U, K, L, W, corner, V, A):
     """V and A (B, C h w) of the samples first .. end-1 of U (B, C H W)."""
-    count, zero = corner.size, np.int32(0)
-    u, u_right, at = np.empty(count, U.dtype), np.empty(count, U.dtype), np.empty(count, np.int32)
-    largest = np.empty((2, count), U.dtype)
+    count, zero, next_ = corner.size, np.int32(0), np.uintp(1)
+    u, at, largest = np.empty(2 * count, U.dtype), np.empty(count, np.int32), np.empty((2, count), U.dtype)
     for b in range(first, end):
-        turn = 0
+        turn, U_b = 0, U[b]
         for k in range(K):
-            for l in range(0, L, 2):  # a pixel and its right neighbour at a time, of an odd L the last one twice
+            for l in range(0, L, 2):  # a pixel and its right neighbour at a time; of an odd L one is compared twice
+                l = max(0, min(l, L - 2))
                 here, there = np.int32(k * W + l), np.int32(k * W + min(l + 1, L - 1))
-                pixels, right = U[b, here:], U[b, there:]
-                for p in range(count):
-                    u[p], u_right[p] = pixels[corner[p]], right[corner[p]]
+                for p in range(0 if L == 1 else count):
+                    put(u, 2 * p, pair(U_b, np.int64(corner[p]) + here))
+                for p in range(count if L == 1 else 0):
+                    u[2 * p] = u[2 * p + 1] = U_b[np.int64(corner[p]) + here]
                 # Reads one buffer and writes the other: no store need spare what stays as it is, which would be slow.
                 u_max, u_next = largest[turn], largest[1 - turn]
                 if k == 0 and l == 0:
-                    for p in range(count):
-                        u_max[p], at[p] = u[p], zero
-                for p in range(count):
-                    new, newer, old, place = u[p], u_right[p], u_max[p], at[p]
+                    for p in range(np.uintp(count)):
+                        u_max[p], at[p] = u[p + p], zero
+                for p in range(np.uintp(count)):  # unsigned: Numba need not look for indices counted from the end
+                    new, newer, old, place = u[p + p], u[p + p + next_], u_max[p], at[p]
                     take = (new > old) | ((new != new) & (old == old))  # larger, or the first NaN
                     old, place = new if take else old, max(place, here if take else zero)  # places grow
                     take = (newer > old) | ((newer != newer) & (old == old))
