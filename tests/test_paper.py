@@ -85,7 +85,7 @@ def test_what_the_examples_train_has_a_place_in_the_tables(name):
         task = options["task"]
         changed = {option: options[option] for option in vars(RECIPES["fast"]) if option in options}
         assert f"{changed.pop('lr', RECIPES['fast'].lr):g}" == paper.rate_of(task)
-        assert changed.pop("epochs") > 0  # a key of a line
+        assert str(changed.pop("epochs")) == paper.EPOCHS[task]
         assert changed == paper_runs.CHANGED.get(task, {})
 
 
@@ -96,12 +96,16 @@ def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
     for name, path in {"PAGE": "paper.md", "LINES": "paper.csv", "PICTURES": ""}.items():
         monkeypatch.setattr(paper, name, tmp_path / path)
     monkeypatch.setattr(paper, "KINDS", ("affine",))
+    monkeypatch.setitem(paper.EPOCHS, "R", "1")
     with small_world():
         for kind in ("none", "affine"):
             words = ["--task", "R", "--network", "cnn", "--transformer", kind, "--epochs", 1, "--data", "drawn"]
             assert npstn_("train", *words, "--out", tmp_path / kind).status == 0
-        paper.main([str(tmp_path / "none")])
-        assert "its images are not MNIST" in capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            paper.main([str(tmp_path / "none"), str(tmp_path / "paper.md")])
+        said = capsys.readouterr()
+        assert said.out == f"left out: {tmp_path / 'none'}: its images are not MNIST\n"
+        assert "expected run folders, such as runs/table1/*, got none" in said.err
         monkeypatch.setattr(paper_runs, "why_not", lambda folder: "")
         paper.main([str(tmp_path / "affine"), str(tmp_path / "none")])
         (alone, behind) = lines().of(transformer="none").lines + lines().of(transformer="affine").lines
@@ -113,10 +117,16 @@ def test_runs_are_put_into_the_page(tmp_path, monkeypatch, capsys):
         before = paper.LINES.read_bytes()
         paper.main([str(tmp_path / "affine")])  # the classifier alone was named before
         assert paper.LINES.read_bytes() == before
+        capsys.readouterr()
+        monkeypatch.setitem(paper.EPOCHS, "R", "24")
+        paper.main([str(tmp_path / "affine")])
+        assert f"only a line in paper.csv: {tmp_path / 'affine'}: expected 24 epochs, got 1" in capsys.readouterr().out
+        assert "| R | affine |" not in paper.PAGE.read_text()
 
 
 def test_two_transformers_are_drawn_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "PICTURES", tmp_path)
+    monkeypatch.setitem(paper.EPOCHS, "addition", "1")
     words = ["--task", "addition", "--network", "cnn", "--transformer", "affine", "--parallel", 2, "--lr", "0.003"]
     with small_world():
         assert npstn_("train", *words, "--epochs", 1, "--data", "drawn", "--out", tmp_path / "run").status == 0

@@ -19,7 +19,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    groups = comparison.read(options.folders)
+    folders = [folder for folder in options.folders if not folder.is_file()]  # the tables of a sweep, by FOLDER/*
+    groups = comparison.read(folders or options.folders)
     arguments.say(comparison.table(groups))
     from npstn.figures import curves  # here, because importing matplotlib takes a while
 

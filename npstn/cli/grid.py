@@ -40,7 +40,8 @@ def read(path: Path) -> list[list[str]]:
     except OSError as error:
         raise BadArgument(f"argument FILE: {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # also of the encoding, and of endless numbers
-        raise BadArgument(f"argument FILE: expected TOML in {path}, got something else: {error}") from None
+        hint = f"; a table begins with [[{GRID}]]" if GRID in str(error) else ""
+        raise BadArgument(f"argument FILE: expected TOML in {path}, got something else: {error}{hint}") from None
     grids = entries.pop(GRID, [{}])
     if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
         raise BadArgument(f"argument FILE: expected [[{GRID}]] in {path} to begin a table, got something else")
@@ -61,7 +62,8 @@ def _as_options(entries: Mapping[str, Any], path: Path) -> list[str]:
     known = [arguments.option(name)[2:] for name in (*run_options.NAMES, "seeds")]
     for name, value in entries.items():
         if name not in known:
-            hint = arguments.suggestion(name, known)
+            is_grids = isinstance(value, list) and any(isinstance(part, dict) for part in value)
+            hint = f"; a table begins with [[{GRID}]]" if is_grids else arguments.suggestion(name, known)
             raise BadArgument(f"argument FILE: expected options in {path}, got {one_line(name)}{hint}")
         values = value if isinstance(value, list) else [value]
         if not values or not all(map(_is_word, values)):

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -81,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
     configs, sources = grid.configurations(grids(options))
     if options.scheduler is not None and options.workers is not None:
         raise BadArgument("argument --workers: goes with this machine, not with --scheduler")
+    if options.out.exists() and not options.out.is_dir():
+        raise BadArgument(f"argument --out: expected a folder, got the file {options.out}")
     options.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as until_the_end:
         until_the_end.enter_context(runs.locked(options.out))
@@ -89,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
         sweep = Sweep(options.out, configs, sources, options.checkpoint_minutes, draw_run)
         if any(not run.done for run in sweep.runs):
             _train(sweep, options)
+        else:
+            say(f"{counted(len(sweep.runs), 'run')}, all done before; folder: {options.out}")
         return _conclude(sweep, options.out)
 
 
@@ -131,11 +136,11 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
                 for event in sweep.go(client):
                     display.show(event)
             except KeyboardInterrupt:
-                sweep.close(client)
+                logging.disable(logging.CRITICAL)  # Dask says of each of its processes that it was ended
                 raise
             finally:
                 display.close()
-            sweep.close(client)
+                sweep.close(client)
     except KeyboardInterrupt as error:
         number = signal.SIGTERM if error.args else signal.SIGINT
         done = sum(run.done for run in sweep.runs)
@@ -143,6 +148,7 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
         raise runs.Stopped(f"stopped; {done} of {len(sweep.runs)} runs are done; {how}", number) from None
     finally:
         signal.signal(signal.SIGTERM, handler)
+        logging.disable(logging.NOTSET)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -161,25 +167,47 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
     if options.scheduler is not None:
         try:
             client = Client(options.scheduler, timeout=PATIENCE)
-        except (OSError, ValueError, TypeError, asyncio.TimeoutError) as error:  # TypeError: TLS without certificates
+        # TypeError: TLS without certificates; RuntimeError: none where the configuration asks for it
+        except (OSError, ValueError, TypeError, RuntimeError, asyncio.TimeoutError) as error:
             what = f"expected the address of a Dask scheduler that answers, got {options.scheduler}"
             raise BadArgument(f"argument --scheduler: {what} ({' '.join(str(error).split())})") from None
         with client:
             yield client
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with (
-        dask.config.set(RARELY),
-        LocalCluster(
-            n_workers=options.workers or cores,
-            threads_per_worker=1,
-            memory_limit=0,  # a run's memory does not grow
-            dashboard_address="127.0.0.1:0",  # None takes port 8787 too, and warns where another sweep has it
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with contextlib.ExitStack() as until_the_end:
+        until_the_end.enter_context(dask.config.set(RARELY))
+        with _without_sigint():
+            cluster = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                memory_limit=0,  # a run's memory does not grow
+                dashboard_address="127.0.0.1:0",  # None takes port 8787 too, and warns where another sweep has it
+                silence_logs=logging.ERROR,
+            )
+        until_the_end.enter_context(cluster)
+        client = until_the_end.enter_context(Client(cluster))
+        cluster.scale(options.workers or cores)
+        client.wait_for_workers(1)
         yield client
+
+
+@contextlib.contextmanager
+def _without_sigint() -> Iterator[None]:
+    """Threads that start inside, and the processes that they start later, never see a Ctrl-C.
+
+    A terminal sends it to all processes of a command. The workers are ended by the command, not by the terminal: else
+    Dask takes them for dead, waits for them and starts others. A Ctrl-C that comes inside takes effect at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it unblocks the signal in the thread that starts it, so it must be there before
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_readable(run: Run) -> bool:

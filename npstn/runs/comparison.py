@@ -29,6 +29,7 @@ class Group(NamedTuple):
     planned: int  # epochs
     measured: dict[str, Measure]  # by its task
     metrics: dict[str, np.ndarray]  # column of metrics.csv -> (runs, epochs), the epochs that all of them have done
+    shared: str = ""  # what is the same in all groups
 
     @property
     def epochs(self) -> int:
@@ -51,7 +52,7 @@ def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
         what = {name: value for name, value in config.as_json().items() if name not in INCIDENTAL}
         alike.setdefault(repr(what), []).append(i)
     firsts = [configs[members[0]] for members in alike.values()]
-    groups = []
+    groups, shared = [], _shared(firsts)
     for members in alike.values():
         config = configs[members[0]]
         measured = TASKS[config.task["name"]].measured
@@ -59,7 +60,7 @@ def read(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
         done = min(len(table["epoch"]) for table in tables)
         metrics = {name: np.stack([table[name][:done] for table in tables]) for name in tables[0]}
         name = _name(config, firsts)
-        groups.append(Group(name, [configs[i].seed for i in members], config.recipe.epochs, measured, metrics))
+        groups.append(Group(name, [configs[i].seed for i in members], config.recipe.epochs, measured, metrics, shared))
     return groups
 
 
@@ -82,15 +83,34 @@ def _name(config: Config, others: Sequence[Config]) -> str:
     kind = config.model["transformer"]
     parts = ["no transformer" if kind == "none" else kind]
     for name, value in _entries(config).items():
-        if len({repr(other[name]) for other in entries if name in other}) == 1:
+        if _is_shared(name, entries):
             continue
         if name == "data" and len({other["source"] for other in entries}) > 1:  # other images anyway
             continue
         if all(_follows_from_recipe(other, name) for other in others):
             continue
-        shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else value
-        parts.append(f"{name.replace('_', ' ')} {shown}")
+        parts.append(_shown(name, value))
     return ", ".join(parts)
+
+
+def _shared(configs: Sequence[Config]) -> str:
+    """What is the same in all runs that have it, without what follows from the recipe."""
+    entries = [_entries(config) for config in configs]
+    parts = []
+    for name, value in {name: value for own in entries for name, value in own.items()}.items():
+        if name not in ("data", "epochs") and _is_shared(name, entries):
+            if not all(_follows_from_recipe(config, name) for config in configs):
+                parts.append(_shown(name, value))
+    return ", ".join(parts)
+
+
+def _is_shared(name: str, entries: Sequence[dict[str, Any]]) -> bool:
+    return len({repr(other[name]) for other in entries if name in other}) == 1
+
+
+def _shown(name: str, value: Any) -> str:
+    shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else value
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 def _entries(config: Config) -> dict[str, Any]:
@@ -124,7 +144,7 @@ def markdown(groups: Sequence[Group]) -> str:
     """The same table in Markdown."""
     head, *rows = _rows(groups)
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join([*lines, *("" for _ in _note(groups)), *_note(groups)]) + "\n"
+    return "\n".join([*lines, *(line for note in _note(groups) for line in ("", note))]) + "\n"
 
 
 def as_csv(groups: Sequence[Group]) -> str:
@@ -167,7 +187,8 @@ def _rows(groups: Sequence[Group]) -> list[list[str]]:
 
 
 def _note(groups: Sequence[Group]) -> list[str]:
-    return [SPREAD] if any(len(group.seeds) > 1 for group in groups) else []
+    spread = [SPREAD] if any(len(group.seeds) > 1 for group in groups) else []
+    return [*spread, *([f"the same in all that have it: {groups[0].shared}"] if groups and groups[0].shared else [])]
 
 
 def _seconds(group: Group) -> float:

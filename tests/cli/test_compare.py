@@ -13,12 +13,14 @@ NOWHERE = "cannot write none/x.png: No such file or directory; choose another pl
 def test_compare_prints_a_table_and_draws_the_curves(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     npstn_("train", *QUICK, "--transformer", "none", "--angle", "30", "--out", "without")
-    said = npstn_("compare", trained[0], "without")
+    (tmp_path / "table.csv").write_text("of a sweep")
+    said = npstn_("compare", trained[0], "table.csv", "without")
     assert (said.status, said.err) == (0, "")
-    header, with_, without, path = said.out.splitlines()
+    header, with_, without, shared, path = said.out.splitlines()
     assert header.split()[:3] == ["run", "seeds", "epochs"]
     assert re.match(rf"rotation +3 +2 +{last_accuracy(trained[0]):.2f} % ", with_)
     assert re.match(rf"no transformer +0 +2 +{last_accuracy(tmp_path / 'without'):.2f} % ", without)
+    assert shared.startswith("the same in all that have it: task rotated, source drawn, angle 30, ")
     assert path == "compare.png"
     assert (tmp_path / path).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert npstn_("compare", "without", "--out", "x.pdf").out.splitlines()[-1] == "x.pdf"

@@ -156,7 +156,7 @@ def test_the_table_has_mean_and_standard_deviation_of_the_last_epoch(run):
     last = [97.0, 98.0, 99.5]
     folders = [run(str(seed), [90, accuracy], seed=seed) for seed, accuracy in enumerate(last)]
     folders.append(run("alone", [80, 95.126], transformer="none", correlation=float("nan"), seed=7))
-    header, turning, alone, note = cells(comparison.table(comparison.read(folders)))
+    header, turning, alone, note, _ = cells(comparison.table(comparison.read(folders)))
     measures = ["angle correlation", "spread within a class", "without the transformer"]
     assert header == ["run", "seeds", "epochs", "test accuracy", "test loss", *measures, "time"]
     mean = sum(last) / 3
@@ -176,8 +176,15 @@ def test_the_table_has_mean_and_standard_deviation_of_the_last_epoch(run):
     assert note == ["mean ± standard deviation over the seeds"]
 
 
-def test_a_table_without_repeated_seeds_needs_no_note(run):
-    assert len(comparison.table(comparison.read([run("a"), run("b", transformer="none")])).splitlines()) == 3
+def test_a_table_says_what_is_the_same_in_all_runs(run):
+    """Of a recipe, what is not as usual; in a table without repeated seeds there is no other note."""
+    groups = comparison.read([run("a"), run("b", transformer="none", dropout=0.25), run("c", dropout=0.25)])
+    *rows, note = comparison.table(groups).splitlines()
+    assert len(rows) == 4
+    shared = "task rotated, source mnist, angle 45, network blog, parallel 1, recipe fast"
+    assert note == f"the same in all that have it: {shared}"
+    both = comparison.read([run("d", dropout=0.25), run("e", transformer="none", dropout=0.25)])
+    assert comparison.markdown(both).endswith(f"\n\nthe same in all that have it: {shared}, dropout 0.25\n")
 
 
 # What is wrong with a run

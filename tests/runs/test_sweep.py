@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -59,8 +60,8 @@ def test_the_table_is_written_in_three_forms(whole):
     text = (out / "table.txt").read_text()
     assert text in said
     rows = list(csv.DictReader((out / "table.csv").open()))
-    assert [row["run"] for row in rows] == [line.split("  ")[0] for line in text.splitlines()[1:]]
-    for row, line in zip(rows, text.splitlines()[1:]):
+    assert [row["run"] for row in rows] == [line.split("  ")[0] for line in text.splitlines()[1:-1]]
+    for row, line in zip(rows, text.splitlines()[1:-1]):
         assert f"{float(row['test_accuracy_mean']):.2f} %" in line
     marked = (out / "table.md").read_text().splitlines()
     assert [line.count("|") for line in marked[:6]] == [marked[0].count("|")] * 6
@@ -98,6 +99,21 @@ def test_a_sweep_goes_on_without_its_only_worker_and_says_how_to_go_on_when_it_i
     assert re.fullmatch(r"\nnpstn: stopped; [12] of 4 runs are done; the same command again goes on\n", err)
     finish(start(out, *GRID, "--workers", "2"))
     assert everything(out) == {name: everything(whole[0])[name] for name in RUNS}
+
+
+@pytest.mark.parametrize("epochs", [0, 2])  # at 0, workers are about to come up
+def test_a_ctrl_c_that_a_terminal_sends_to_all_processes(epochs, tmp_path):
+    process = start(tmp_path / "sweep", *GRID, "--workers", "2")
+    if epochs:
+        wait_for_epochs(process, tmp_path / "sweep", epochs)
+    else:
+        while "runs; folder" not in process.stdout.readline():
+            assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    begun = time.monotonic()
+    _, err = finish(process, 128 + signal.SIGINT)
+    assert re.fullmatch(r"\nnpstn: stopped; [0-3] of 4 runs are done; the same command again goes on\n", err)
+    assert time.monotonic() - begun < 20  # Dask would wait for 30 s for workers that are gone
 
 
 @long
@@ -186,7 +202,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     grid = [*GRID, "--transformer", "none", "--task", "R", "--epochs", 1, "--lr", "0.01", "1000"]
     said, err = finish(start(out, *grid, "--workers", 1), 1)
     assert err.count("\n") == 2 and "1 of 2 runs failed" in err and "the loss became" in err and str(out) in err
-    assert len((out / "table.txt").read_text().splitlines()) == 2  # the head and the other run
+    assert len((out / "table.txt").read_text().splitlines()) == 3  # the head, the other run, and a note
     assert "lr=0.01" in said
 
 
@@ -262,7 +278,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_the_table_has_the_others(whole,
     said = npstn_("sweep", *GRID, "--out", out)
     assert said.status == 1
     assert said.err.count("\n") == 2 and RUNS[0] in said.err and "1 of 4 runs failed" in said.err
-    assert len((out / "table.txt").read_text().splitlines()) == 1 + 3
+    assert len((out / "table.txt").read_text().splitlines()) == 1 + 3 + 1
 
 
 def test_a_run_that_goes_on_with_other_versions_is_told(whole, tmp_path):
