@@ -231,9 +231,9 @@ MISTAKES = [
     Mistake("grid_sample:grid_sample_backward_input", "one corner missing",
             "(one - fx[p]) * lower, fx[p] * lower", "(one - fx[p]) * lower, 0"),
     Mistake("grid_sample:add_pixels", "a race: of points in one pixel the last one wins",
-            "plus(pair(planes, n_th), pair(above, 2 * p))", "pair(above, 2 * p)"),
+            "plus(pair(flat, n_th), pair(above, 2 * p))", "pair(above, 2 * p)"),
     Mistake("grid_sample:take_image", "the planes not cleared between channels",
-            "even[m] = odd[m] = 0", "pass"),
+            "inner[m] = 0", "pass"),
     Mistake("grid_sample:GridSample.backward", "one part in ten thousand too much",
             "dU.reshape(B, C, H, W)", "1.0001 * dU.reshape(B, C, H, W)"),
 ]  # fmt: skip

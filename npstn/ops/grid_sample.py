@@ -64,6 +64,7 @@ MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 MOST_RINGED = 2**32  # pixels with a ring round the image: their places have 32 bits
 FEW = 30  # pixels of the image for each point, and more: then its own pixels take less time than a copy of the image
+NEAR = 2**17  # pixels of the image at most: then two planes stay in the second cache
 PIECE = 1024  # points: what is read of their pixels stays in the nearest cache
 RIM = np.uint32(2**32 - 1)  # in place of a pixel: not all of a point's four are in the image
 NEAREST = 1
@@ -213,18 +214,25 @@ def read_pixels(U, plane, options, offset, in_image, above, under):
 
 @kernel
 def add_pixels(above, under, options, offset, in_image, planes, dU):
-    """The transpose of `read_pixels`: add in `planes`, or in dU where points are few.
+    """The transpose of `read_pixels`: add in one or two `planes`, or in dU where points are few.
 
     Neighbouring points add to pairs that overlap. A processor waits before it reads a pair of which it has just written
-    one half. So pairs that begin at odd places have a plane of their own: there they are the same, or apart.
+    one half. So pairs that begin at odd places have a plane of their own: there they are the same, or apart. Two planes
+    of a large image do not stay in the second cache. There the numbers are added one by one.
     """
     H, W, _, _, _ = options
-    across, odd_plane = np.int64(W + 2), planes.size // 2
-    for p in range(offset.size if planes.size > 0 else 0):
+    across, flat = np.int64(W + 2), planes.reshape(-1)
+    for p in range(offset.size if len(planes) == 2 else 0):
         o = np.int64(offset[p])
-        n_th, next_ = o + (o & 1) * odd_plane, o + across + ((o + across) & 1) * odd_plane
-        put(planes, n_th, plus(pair(planes, n_th), pair(above, 2 * p)))
-        put(planes, next_, plus(pair(planes, next_), pair(under, 2 * p)))
+        n_th = o + (o & 1) * planes.shape[1]
+        next_ = o + across + ((o + across) & 1) * planes.shape[1]
+        put(flat, n_th, plus(pair(flat, n_th), pair(above, 2 * p)))
+        put(flat, next_, plus(pair(flat, next_), pair(under, 2 * p)))
+    for p in range(offset.size if len(planes) == 1 else 0):
+        n_th, next_ = np.int64(offset[p]), np.int64(offset[p]) + across
+        for j in range(2):
+            flat[n_th + j] += above[2 * p + j]
+            flat[next_ + j] += under[2 * p + j]
     for p in range(in_image.size):
         n, m = np.int64(offset[p]) // across - 1, np.int64(offset[p]) % across - 1
         for j in range(2):
@@ -236,16 +244,13 @@ def add_pixels(above, under, options, offset, in_image, planes, dU):
 
 @kernel
 def take_image(planes, W, dU):
-    """Add the image in both planes up, and leave zeros behind. What was added in the rings is never read."""
-    if planes.size == 0:
-        return
-    odd_plane = planes[planes.size // 2 :]
-    for n in range(dU.size // W):
-        first = (n + 1) * (W + 2) + 1
-        row, even, odd = dU[n * W :], planes[first:], odd_plane[first:]
-        for m in range(W):
-            row[m] = even[m] + odd[m]
-            even[m] = odd[m] = 0
+    """Add the image in all planes up, and leave zeros behind. What was added in the rings is never read."""
+    for k in range(len(planes)):
+        for n in range(dU.size // W):
+            row, inner = dU[n * W :], planes[k, (n + 1) * (W + 2) + 1 :]
+            for m in range(W):
+                row[m] = inner[m] if k == 0 else row[m] + inner[m]
+                inner[m] = 0
 
 
 @kernel(fastmath={"contract"})  # products fused with sums
@@ -340,7 +345,8 @@ def grid_sample_backward(first, end, U, G, dV, options, dU, dG):
     dx, dy = np.empty(count, U.dtype), np.empty(count, U.dtype)
     points = offset, fx, fy, slope_x, slope_y
     plane, in_image, above, under = memory_for(H, W, count, U.dtype)
-    planes = np.zeros(2 * plane.size if dU.size > 0 else 0, U.dtype)
+    copies = 0 if dU.size == 0 or plane.size == 0 else 2 if H * W <= NEAR else 1
+    planes = np.zeros((copies, plane.size), U.dtype)
     for b in range(first, end):
         locate(G[b], options, points)
         place_in_image(offset, H, W, in_image)

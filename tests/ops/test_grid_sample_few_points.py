@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import npstn.functional as F
 from npstn import Tensor
-from npstn.ops.grid_sample import FEW
+from npstn.ops.grid_sample import FEW, NEAR
 
 if numba.config.DISABLE_JIT:  # NumPy warns where compiled code is silent
     pytestmark = pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
@@ -65,6 +65,20 @@ def test_few_points_against_the_formula(rng, mode, padding_mode, align_corners):
     G[1, 0, 12] = 1.4, 3.3  # the mirrors of the formula are walked one by one
     V = F.grid_sample(Tensor(U), Tensor(G), mode, padding_mode, align_corners).data
     assert_allclose(V, oracles.grid_sample(U, G, mode, padding_mode, align_corners), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("side, points", [(30, 900), (30, 20), (362, 4600), (363, 4600), (363, 4000)])
+def test_the_gradient_of_an_image_is_the_adjoint(rng, mode, side, points):
+    """In two planes, in the image, and in one plane. V is linear in U: <dV, V(X)> = <dU, X> for any X."""
+    assert (362**2 <= NEAR < 363**2) and 4000 * FEW < 363**2 < 4600 * FEW
+    U, X = rng.standard_normal((2, 2, 3, side, side))
+    G = rng.uniform(-1.1, 1.1, (2, points // 10, 10, 2))
+    G[:, : points // 20] = 0.1 * G[:, : points // 20]  # several in one pixel
+    dV = rng.standard_normal((2, 3, points // 10, 10))
+    _, (dU,), _ = differentiate(lambda U: F.grid_sample(U, Tensor(G), mode), U, cotangent=dV)
+    V = F.grid_sample(Tensor(X), Tensor(G), mode).data
+    assert_allclose((dU * X).sum(), (dV * V).sum(), rtol=0, atol=1e-10)
 
 
 def test_not_a_number_among_few_points(rng):
