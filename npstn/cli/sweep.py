@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import os
@@ -23,6 +22,11 @@ from npstn.cli.sweep_display import Display, counted
 from npstn.runs import comparison
 from npstn.runs.sweep import Run, Sweep
 from npstn.storage import write_whole
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -84,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         raise BadArgument("argument --workers: goes with this machine, not with --scheduler")
     if options.out.exists() and not options.out.is_dir():
         raise BadArgument(f"argument --out: expected a folder, got the file {options.out}")
+    _check_that_nothing_is_overwritten(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as until_the_end:
         until_the_end.enter_context(runs.locked(options.out))
@@ -95,6 +100,14 @@ def run(options: argparse.Namespace) -> int:
         else:
             say(f"{counted(len(sweep.runs), 'run')}, all done before; folder: {options.out}")
         return _conclude(sweep, options.out)
+
+
+def _check_that_nothing_is_overwritten(out: Path) -> None:
+    """A folder with a file of the name of a table, and without any run, is not one of a sweep."""
+    there = [name for name in (*TABLES, PICTURE) if (out / name).exists()]
+    if there and not any(runs.is_run(folder) for folder in out.iterdir()):
+        got = f"{out} with {there[0]}, which would be overwritten"
+        raise BadArgument(f"argument --out: expected the folder of a sweep or a new one, got {got}")
 
 
 def grids(options: argparse.Namespace) -> list[argparse.Namespace]:
@@ -127,9 +140,10 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
     """Train what is not done. A Ctrl-C or a SIGTERM ends it; what workers have given back is there."""
     done = sum(run.done for run in sweep.runs)
     found = f", {done} of them done before" if done else ""
-    say(f"{counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
+    _allow_open_files(len(sweep.runs))
     handler = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        say(f"{counted(len(sweep.runs), 'run')}{found}; folder: {options.out}")
         with _client(options) as client:
             display = Display(sweep)
             try:
@@ -151,6 +165,17 @@ def _train(sweep: Sweep, options: argparse.Namespace) -> None:
         logging.disable(logging.NOTSET)
 
 
+def _allow_open_files(count: int) -> None:
+    """Each run that is not done holds the lock of its folder open: often no more than 1,024 may be."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 512  # Dask's connections, files that are written, modules
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
@@ -167,8 +192,7 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
     if options.scheduler is not None:
         try:
             client = Client(options.scheduler, timeout=PATIENCE)
-        # TypeError: TLS without certificates; RuntimeError: none where the configuration asks for it
-        except (OSError, ValueError, TypeError, RuntimeError, asyncio.TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - each kind of connection raises others, and so does TLS
             what = f"expected the address of a Dask scheduler that answers, got {options.scheduler}"
             raise BadArgument(f"argument --scheduler: {what} ({' '.join(str(error).split())})") from None
         with client:
@@ -178,13 +202,17 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
     with contextlib.ExitStack() as until_the_end:
         until_the_end.enter_context(dask.config.set(RARELY))
         with _without_sigint():
-            cluster = LocalCluster(
-                n_workers=0,
-                threads_per_worker=1,
-                memory_limit=0,  # a run's memory does not grow
-                dashboard_address="127.0.0.1:0",  # None takes port 8787 too, and warns where another sweep has it
-                silence_logs=logging.ERROR,
-            )
+            try:
+                cluster = LocalCluster(
+                    n_workers=0,
+                    threads_per_worker=1,
+                    memory_limit=0,  # a run's memory does not grow
+                    dashboard_address="127.0.0.1:0",  # None takes port 8787 too, and warns where another sweep has it
+                    silence_logs=logging.ERROR,
+                )
+            except RuntimeError as error:  # where TLS is asked for, say, and its certificates are not there
+                why = " ".join(str(error).split())
+                raise runs.RunError(f"Dask cannot start a scheduler here: {why}; see ~/.config/dask") from None
         until_the_end.enter_context(cluster)
         client = until_the_end.enter_context(Client(cluster))
         cluster.scale(options.workers or cores)

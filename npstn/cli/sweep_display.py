@@ -11,6 +11,7 @@ from npstn.cli.progress import BAR, duration, has_room_for_a_bar
 from npstn.runs.sweep import Run, Sweep, Told
 
 EVERY = 60.0  # seconds from one line to the next
+ROOM_FOR_THE_BAR = 20  # columns
 
 
 class Display:
@@ -90,7 +91,8 @@ class Display:
                 self.bars.append(tqdm(total=total, bar_format=BAR, leave=False, dynamic_ncols=True, position=place))
         counts = [sum(run.done for run in self.sweep.runs), *(len(run.epochs) for run in at_work)]
         totals = [len(self.sweep.runs), *(run.config.recipe.epochs for run in at_work)]
-        lines = [self.whole(), *map(_line, at_work)]
+        room = os.get_terminal_size(2).columns - ROOM_FOR_THE_BAR
+        lines = [self.whole(), *(_line(run, room) for run in at_work)]
         for bar, count, total, line in zip(self.bars, counts, totals, lines, strict=True):
             bar.total, bar.n = total, count
             bar.set_description_str(line, refresh=True)
@@ -108,10 +110,14 @@ def _seconds(run: Run) -> str:
     return duration(sum(row["seconds"] for row in run.epochs))
 
 
-def _line(run: Run) -> str:
-    """Where a run at work stands, in words."""
-    if not run.epochs:
-        return f"{run.name}: epoch 1/{run.config.recipe.epochs}"
-    epoch = min(len(run.epochs) + 1, run.config.recipe.epochs)
-    accuracy = f"{run.epochs[-1]['test_accuracy']:.2f} %"
-    return f"{run.name}: epoch {epoch}/{run.config.recipe.epochs}, {accuracy}"
+def _line(run: Run, room: int | None = None) -> str:
+    """Where a run at work stands, in words; in so many columns, if its name can be made short enough."""
+    epochs, where = run.config.recipe.epochs, ""
+    if run.epochs:
+        where = f", {run.epochs[-1]['test_accuracy']:.2f} %"
+    where = f": epoch {min(len(run.epochs) + 1, epochs)}/{epochs}{where}"
+    name = run.name
+    if room is not None and len(name) + len(where) > room:
+        kept = max(room - len(where) - 3, 16)
+        name = f"{name[: kept // 2]}...{name[-(kept - kept // 2) :]}" if kept < len(name) else name
+    return name + where

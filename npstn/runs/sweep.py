@@ -202,7 +202,11 @@ class Sweep:
                     else:
                         if LAST not in files:  # before they are written: the worker need not wait
                             self._submit(client, run, address, files)
-                        run.take(files)
+                        try:
+                            run.take(files)
+                        except OSError as error:
+                            run.error = f"cannot write the run folder {run.folder}: {error.strerror}"
+                            self._stop(run)
                     yield run
 
     def close(self, client: Client) -> None:
@@ -257,6 +261,13 @@ class Sweep:
                     yield Told(f"worker {address} has {there[address]} threads, and does one run at a time: {how}")
         if self._accepted and not self.workers:
             raise RunError(f"expected a worker that can be used at {client.scheduler.address}, got none")
+
+    def _stop(self, run: Run) -> None:
+        """Forget the leg that a worker does of a run."""
+        for future, (own, _) in list(self.running.items()):
+            if own is run:
+                del self.running[future]
+                future.cancel()
 
     def _give_up_the_dead(self, waiting: deque[Run]) -> Iterator[Run]:
         """Take back the runs of workers that have died: Dask would wait for another one at the same address."""

@@ -22,6 +22,7 @@ from kills import contents
 from processes import run_python
 from sweeping import GRID, everything, finish, kill, start, wait_for_epochs, workers_of
 
+from npstn.cli import sweep_display
 from npstn.cli.sweep import RARELY
 from npstn.runs import RunError, read_config
 from npstn.runs.config import write_config
@@ -114,6 +115,58 @@ def test_a_ctrl_c_that_a_terminal_sends_to_all_processes(epochs, tmp_path):
     _, err = finish(process, 128 + signal.SIGINT)
     assert re.fullmatch(r"\nnpstn: stopped; [0-3] of 4 runs are done; the same command again goes on\n", err)
     assert time.monotonic() - begun < 20  # Dask would wait for 30 s for workers that are gone
+
+
+@long
+def test_a_run_that_cannot_be_written_does_not_stop_the_others(whole, tmp_path):
+    full = """
+from npstn.runs.sweep import Run
+take = Run.take
+def take_or_fail(self, files):
+    if self.name.startswith("R_none"):
+        raise OSError(28, "No space left on device")
+    take(self, files)
+Run.take = take_or_fail
+"""
+    _, err = finish(start(tmp_path / "sweep", *GRID, "--workers", "1", before=full), 1)
+    folder = tmp_path / "sweep" / RUNS[0]
+    assert f"{RUNS[0]}: cannot write the run folder {folder}: No space left on device" in err
+    assert "1 of 4 runs failed" in err and err.count("\n") == 2
+    for name in RUNS[1:]:
+        assert contents(tmp_path / "sweep" / name) == contents(whole[0] / name)
+
+
+def test_a_file_of_the_users_is_not_overwritten_by_a_table(tmp_path):
+    (tmp_path / "table.csv").write_text("mine")
+    message = refusal(2, "sweep", *GRID, "--out", tmp_path)
+    assert message.startswith("argument --out: expected the folder of a sweep or a new one, got ")
+    assert message.endswith("with table.csv, which would be overwritten")
+    assert (tmp_path / "table.csv").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_as_many_files_as_runs_may_be_open(tmp_path):
+    import resource
+
+    from npstn.cli.sweep import _allow_open_files
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
+        _allow_open_files(50)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 600
+        _allow_open_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 612
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_long_name_leaves_room_for_the_epoch(tmp_path):
+    name = "addition_affine_cnn_parallel=2_epochs=10_batch-size=32_lr=0.003_localiser-factor=0.3_seed=2"
+    run = types.SimpleNamespace(name=name, epochs=[{"test_accuracy": 92.5}])
+    run.config = types.SimpleNamespace(recipe=types.SimpleNamespace(epochs=10))
+    line = sweep_display._line(run, 60)
+    assert len(line) == 60 and line.startswith("addition_affine") and line.endswith("seed=2: epoch 2/10, 92.50 %")
+    assert sweep_display._line(run) == f"{name}: epoch 2/10, 92.50 %"
 
 
 @long
