@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import logging
 import os
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PATIENCE = 5.0  # seconds in which a scheduler must answer
+START = 60.0  # seconds in which a worker of this machine should have come up
 TABLES = {"table.txt": comparison.table, "table.csv": comparison.as_csv, "table.md": comparison.markdown}
 PICTURE = "errors.png"
 # Dask's own statistics, which nobody sees here: at its intervals of 10 and 20 ms, nearly a tenth of two cores.
@@ -106,7 +108,7 @@ def _check_that_nothing_is_overwritten(out: Path) -> None:
     """A folder with a file of the name of a table, and without any run, is not one of a sweep."""
     there = [name for name in (*TABLES, PICTURE) if (out / name).exists()]
     if there and not any(runs.is_run(folder) for folder in out.iterdir()):
-        got = f"{out} with {there[0]}, which would be overwritten"
+        got = f"{out} with {there[0]}, which would be overwritten: remove it, or choose another folder"
         raise BadArgument(f"argument --out: expected the folder of a sweep or a new one, got {got}")
 
 
@@ -216,7 +218,8 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
         until_the_end.enter_context(cluster)
         client = until_the_end.enter_context(Client(cluster))
         cluster.scale(options.workers or cores)
-        client.wait_for_workers(1)
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):  # then the sweep says that it waits
+            client.wait_for_workers(1, timeout=START)
         yield client
 
 

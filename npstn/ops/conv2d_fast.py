@@ -55,7 +55,7 @@ CACHE_LINE = 64  # bytes
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1600  # numbers in a piece of a stack: what is laid out for more leaves the cache
-IN_PLACE = 240  # numbers in a line-by-line image that fill five tiles: they gain nothing from a stack
+IN_PLACE = 240  # numbers of an output, five tiles: where no lines are laid out, a stack of more gains nothing
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step

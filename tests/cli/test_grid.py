@@ -98,6 +98,8 @@ def test_the_grids_of_a_file(tmp_path):
         ("task = true", "expected numbers or texts for task in FILE, got True"),
         ("task = []", "expected numbers or texts for task in FILE, got []"),
         ("grid = 3", "expected [[grid]] in FILE to begin a table"),
+        ('[[grids]]\ntask = "R"', "expected options in FILE, got 'grids'; a table begins with [[grid]]"),
+        ('[grid]\ntask = "R"\n[grid]\ntask = "P"', "; a table begins with [[grid]]"),
         ('task = "Q"', "FILE: argument --task: expected rotated"),
         ('tusk = "R"', "expected options in FILE, got 'tusk'; did you mean task?"),
         ("ep = 3", "expected options in FILE, got 'ep'"),

@@ -140,11 +140,23 @@ def test_a_file_of_the_users_is_not_overwritten_by_a_table(tmp_path):
     (tmp_path / "table.csv").write_text("mine")
     message = refusal(2, "sweep", *GRID, "--out", tmp_path)
     assert message.startswith("argument --out: expected the folder of a sweep or a new one, got ")
-    assert message.endswith("with table.csv, which would be overwritten")
+    assert message.endswith("with table.csv, which would be overwritten: remove it, or choose another folder")
     assert (tmp_path / "table.csv").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+    message = refusal(2, "sweep", *GRID, "--out", tmp_path / "table.csv")
+    assert message == f"argument --out: expected a folder, got the file {tmp_path / 'table.csv'}"
 
 
-def test_as_many_files_as_runs_may_be_open(tmp_path):
+def test_where_dask_is_told_to_encrypt_and_has_no_certificates(tmp_path):
+    """A line, here as well as for a scheduler elsewhere."""
+    asked = "import os; os.environ['DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION'] = 'True'\n"
+    _, err = finish(start(tmp_path / "here", *GRID, before=asked), 1)
+    assert "npstn: error: Dask cannot start a scheduler here: " in err and err.count("\n") == 1
+    _, err = finish(start(tmp_path / "there", *GRID, "--scheduler", "tcp://127.0.0.1:9", before=asked), 2)
+    assert "argument --scheduler: expected the address of a Dask scheduler that answers" in err
+    assert "Traceback" not in err
+
+
+def test_as_many_files_as_runs_may_be_open():
     import resource
 
     from npstn.cli.sweep import _allow_open_files
@@ -160,7 +172,7 @@ def test_as_many_files_as_runs_may_be_open(tmp_path):
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_long_name_leaves_room_for_the_epoch(tmp_path):
+def test_a_long_name_leaves_room_for_the_epoch():
     name = "addition_affine_cnn_parallel=2_epochs=10_batch-size=32_lr=0.003_localiser-factor=0.3_seed=2"
     run = types.SimpleNamespace(name=name, epochs=[{"test_accuracy": 92.5}])
     run.config = types.SimpleNamespace(recipe=types.SimpleNamespace(epochs=10))
