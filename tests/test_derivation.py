@@ -328,7 +328,8 @@ class Pieces:
         self.lines, self.columns = self.h + (3 - 1) // stride[0], self.w + (2 - 1) // stride[1]
         self.shape = 3 * stride[0] * stride[1], self.lines, self.columns
         self.sizes = *self.shape, 2, self.h, self.w, 2
-        self.start = conv2d_fast.starts(3, 3, 2, stride, self.lines, self.columns, self.w)
+        start = conv2d_fast.starts(3, 3, 2, stride, self.columns, self.w)
+        self.start = start[:, 0] * self.lines * self.w + start[:, 1]
         self.stack, self.pitch = np.empty(2 * math.prod(self.shape)), 2 * self.lines * self.columns
         self.S = np.zeros((self.shape[0] * (self.columns - self.w + 1), self.lines, self.w, 2))
 
@@ -347,7 +348,7 @@ def test_formula_22(rng, stride):
     pieces, read = Pieces(stride), reader(U, stride)
     apart = phases.take_apart(U, pieces.lines, pieces.columns, stride, PADDING)
     conv2d_fast.stack(planes(apart), 0, 2, pieces.stack, 0, pieces.pitch)
-    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.S.ravel())
+    conv2d_fast.spread(pieces.stack, pieces.sizes, 2, pieces.S.ravel(), 2 * pieces.lines * pieces.w)
     R = np.array([[pieces.piece(q, s) for q in range(18)] for s in (0, 1)]).reshape(2, 3, 3, 2, pieces.h, pieces.w)
     same(R, table(lambda s, c, k, l, i, j: read(s, c, i, j, k, l), *R.shape))
 

@@ -25,7 +25,7 @@
 
 3. All three are products of matrices whose rows are pieces of memory. For V and dS the sum runs over rows
    (`multiply_tiles`), for dF over places (`add_dot_products`). A tile of the result stays in the registers: see
-   `backend/lanes.py`. In the kernels R is the memory of S, and dR that of dS.
+   `backend/lanes.py`. In the kernels R is the memory of S, and dR that of dS. Pieces lie a `pitch` apart.
 
 4. Small images make pieces that fill no tiles. So a few samples are stacked, pixel by pixel: `stack`.
 
@@ -52,6 +52,7 @@ from npstn.ops.arguments import contiguous, planes
 BLOCK = 96  # taps: three lanes of each are 18 kB at most
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
 CACHE_LINE = 64  # bytes
+CROWDED = 512  # bytes: see `pitch_of`
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1600  # numbers in a piece of a stack: what is laid out for more leaves the cache
@@ -73,11 +74,11 @@ def plan(B: int, h: int, w: int, columns: int) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=64)  # as above
-def starts(C: int, K: int, L: int, stride: tuple, lines: int, columns: int, w: int) -> np.ndarray:
-    """Where the piece of each tap starts in what `spread` lays out, counted in pixels of a stack."""
+def starts(C: int, K: int, L: int, stride: tuple, columns: int, w: int) -> np.ndarray:
+    """Where R_q begins in what `spread` lays out: the number of its piece S, and the first place there, (taps, 2)."""
     c, k, l = np.indices((C, K, L)).reshape(3, C * K * L)
     phase = (c * stride[0] + k % stride[0]) * stride[1] + l % stride[1]
-    return ((phase * (columns - w + 1) + l // stride[1]) * lines + k // stride[0]) * w
+    return np.stack([phase * (columns - w + 1) + l // stride[1], k // stride[0] * w], axis=1)
 
 
 def of_lines(weight: np.ndarray, stride: tuple) -> np.ndarray:
@@ -93,6 +94,17 @@ def empty_from_line(count, dtype):
     memory = np.empty(count + CACHE_LINE, dtype)  # so many numbers are more than a line
     first = -memory.ctypes.data % CACHE_LINE // memory.itemsize
     return memory[first : first + count]
+
+
+@kernel
+def pitch_of(numbers, memory):
+    """How far apart pieces of so many numbers lie: an odd number of lines of the cache.
+
+    By its address a line belongs to one of 64 sets of the nearest cache, and a set holds 8 or 12 lines. Pieces that lie
+    1,024 bytes apart would all begin in four of these sets, and drive each other out.
+    """
+    in_line = CACHE_LINE // memory.itemsize
+    return ((numbers + in_line - 1) // in_line | 1) * in_line
 
 
 @kernel
@@ -148,12 +160,13 @@ def unstack(stacked, b, samples, pitch, images):
 
 
 @kernel
-def spread(stacked, sizes, samples, R):
+def spread(stacked, sizes, samples, R, pitch):
     """The lines of the stacked phases from each first column on, w columns of each."""
     count, lines, columns, _, _, w, _ = sizes
-    length, at, N = w * samples, 0, short_count(R)
+    length, N = w * samples, short_count(R)
     for phase in range(count):
         for column in range(columns - w + 1):
+            at = (phase * (columns - w + 1) + column) * pitch
             for row in range(lines):
                 start = ((phase * lines + row) * columns + column) * samples
                 for p in range(0, length if length >= N else 0, N):
@@ -181,6 +194,19 @@ def gather(dR, pitch, sizes, samples, dstacked):
                     put(dstacked, start + p, plus(short_lanes(dstacked, start + p), short_lanes(dR, line + p)))
                 for p in range(whole, length):
                     dstacked[start + p] += dR[line + p]
+
+
+@kernel
+def lay_out(U, b, samples, sizes, stacked, R, pitch):
+    """The pieces S of some samples, stacked."""
+    _, lines, columns, _, _, w, _ = sizes
+    if columns == w:  # a piece for each phase, whole
+        stack(U, b, samples, R, 0, pitch)
+    elif samples == 1:
+        spread(U[b].reshape(-1), sizes, samples, R, pitch)
+    else:
+        stack(U, b, samples, stacked, 0, lines * columns * samples)
+        spread(stacked, sizes, samples, R, pitch)
 
 
 @kernel
@@ -275,26 +301,25 @@ def conv2d_fast_forward(first, end, U, F, bias, tap_start, sizes, V):
     count, lines, columns, O, h, w, per_stack = sizes
     tile, taps = 3 * lane_count(U), F.shape[1]
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = empty_from_line(count * (columns - w + 1) * lines * w * per_stack + tile, U.dtype)
+    R = empty_from_line(count * (columns - w + 1) * pitch_of(lines * w * per_stack, U) + tile, U.dtype)
     V_stacked = empty_from_line(O * max(h * w * per_stack, tile), U.dtype)
     start = np.empty(taps, np.int64)
     for b in range(first * per_stack, min(end * per_stack, len(U)), per_stack):
         samples = min(per_stack, len(U) - b)
         length = h * w * samples
-        pitch = max(length, tile)
+        alone = samples == 1 and length >= tile  # nothing to stack and to take apart
+        if alone and columns == w and lines * w * U.itemsize % CROWDED != 0:
+            read, pitch = U[b].reshape(-1), lines * w
+        else:
+            read, pitch = R, pitch_of(lines * w * samples, U)
+            lay_out(U, b, samples, sizes, stacked, R, pitch)
+        written, V_pitch = V[b].reshape(-1) if alone else V_stacked, max(length, tile)
         for q in range(taps):
-            start[q] = tap_start[q] * samples
-        in_place = samples == 1 and length >= tile  # nothing to stack and to take apart
-        read, written = (U[b].reshape(-1), V[b].reshape(-1)) if in_place else (stacked, V_stacked)
-        if not in_place:
-            stack(U, b, samples, stacked, 0, lines * columns * samples)
-        if not in_place or columns > w:
-            spread(read, sizes, samples, R)
-            read = R
+            start[q] = tap_start[q, 0] * pitch + tap_start[q, 1] * samples
         for p in range(0, length, tile):  # the last tile begins where it does not reach beyond the end
-            multiply_tiles(F, 0, taps, read, start, max(0, min(p, length - tile)), bias, written, pitch)
-        if not in_place:
-            unstack(V_stacked, b, samples, pitch, V)
+            multiply_tiles(F, 0, taps, read, start, max(0, min(p, length - tile)), bias, written, V_pitch)
+        if not alone:
+            unstack(V_stacked, b, samples, V_pitch, V)
 
 
 @kernel
@@ -302,10 +327,10 @@ def conv2d_fast_backward(first, end, U, dV, F_of_lines, tap_start, sizes, dU, dF
     """dU, and a part of dF for each, of the runs of stacks first .. end-1. An empty dU or dF is not asked for."""
     count, lines, columns, O, h, w, per_stack = sizes
     K, tile, taps = lines - h + 1, 3 * lane_count(U), len(tap_start)
-    ones, pieces = h * w * per_stack, count * (columns - w + 1)
+    ones, pieces = pitch_of(h * w * per_stack, U), count * (columns - w + 1)
     stacked = np.empty(count * lines * columns * per_stack, U.dtype)
-    R = empty_from_line(ones + pieces * max(lines * w * per_stack, tile), U.dtype)
-    dV_stacked = empty_from_line(O * (h * w * per_stack + tile) + tile, U.dtype)
+    R = empty_from_line(ones + pieces * pitch_of(max(lines * w * per_stack, tile), U), U.dtype)
+    dV_stacked = empty_from_line(O * pitch_of(h * w * per_stack + tile, U) + tile, U.dtype)
     start, line_start = np.empty(taps + 1, np.int64), np.empty(K * O, np.int64)
     nothing = np.zeros(pieces, U.dtype)
     stacks, runs = (len(U) + per_stack - 1) // per_stack, len(dF)
@@ -314,32 +339,36 @@ def conv2d_fast_backward(first, end, U, dV, F_of_lines, tap_start, sizes, dU, dF
         for b in range(b_first, min(b_end, len(U)), per_stack):
             samples = min(per_stack, len(U) - b)
             length, line = h * w * samples, w * samples
-            dV_pitch = length + tile
-            for o in range(O + 1):  # zeros before and after the numbers of an output
-                dV_stacked[o * dV_pitch : o * dV_pitch + tile] = 0
+            dV_pitch, pitch = pitch_of(length + tile, U), pitch_of(max(lines * line, tile), U)
+            dV_stacked[:tile] = 0  # zeros before and after the numbers of an output
+            for o in range(O):
+                dV_stacked[o * dV_pitch + tile + length : (o + 1) * dV_pitch + tile] = 0
             stack(dV, b, samples, dV_stacked, tile, dV_pitch)
             if dF.size > 0:
-                stack(U, b, samples, stacked, 0, lines * columns * samples)
-                spread(stacked, sizes, samples, R[ones:])
+                lay_out(U, b, samples, sizes, stacked, R[ones:], pitch)
                 R[:ones] = 1
                 for offset in range(0, length, LONG):
                     for q in range(taps):
-                        start[q] = ones + tap_start[q] * samples + offset
+                        start[q] = ones + tap_start[q, 0] * pitch + tap_start[q, 1] * samples + offset
                     start[taps] = offset
                     some = min(LONG, length - offset)
                     add_dot_products(dV_stacked, tile + offset, dV_pitch, O, R, start, taps + 1, some, dF[run])
             if dU.size > 0:
-                pitch = max(lines * line, tile)
                 for k in range(K):
                     for o in range(O):
                         line_start[k * O + o] = tile + o * dV_pitch - k * line
+                in_place = columns == w and samples == 1 and lines * line >= tile  # nothing to take apart and to add up
+                dR, pitch = (dU[b].reshape(-1), lines * line) if in_place else (R, pitch)
                 for p in range(0, lines * line, tile):
                     p = max(0, min(p, lines * line - tile))
                     # The rows k of the filter for which p - k line .. p + tile - 1 - k line meets 0 .. length-1
                     k_first, k_end = max(0, (p - length) // line + 1), min(K, (p + tile - 1) // line + 1)
-                    multiply_tiles(F_of_lines, k_first * O, k_end * O, dV_stacked, line_start, p, nothing, R, pitch)
-                gather(R, pitch, sizes, samples, stacked)
-                unstack(stacked, b, samples, lines * columns * samples, dU)
+                    multiply_tiles(F_of_lines, k_first * O, k_end * O, dV_stacked, line_start, p, nothing, dR, pitch)
+                if columns > w:
+                    gather(dR, pitch, sizes, samples, stacked)
+                    unstack(stacked, b, samples, lines * columns * samples, dU)
+                elif not in_place:
+                    unstack(dR, b, samples, pitch, dU)
 
 
 class Layout(NamedTuple):
@@ -366,7 +395,7 @@ def forward(
     bias = np.zeros(O, U.dtype) if bias is None else contiguous(bias)
     per_stack, stacks = plan(B, h, w, U_phases.shape[3])
     sizes = *U_phases.shape[1:], O, h, w, per_stack
-    tap_start = starts(C, K, L, stride, *U_phases.shape[2:], w)
+    tap_start = starts(C, K, L, stride, U_phases.shape[3], w)
     share_out(conv2d_fast_forward, stacks, planes(U_phases), F, bias, tap_start, sizes, planes(V))
     return Layout(U.shape, weight.shape, stride, padding, stacks, tap_start, sizes), (U_phases, F)
 

@@ -82,6 +82,21 @@ def test_more_taps_than_a_block(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("samples", [1, 3, 9])
+@pytest.mark.parametrize("image, rows", [((16, 16), 1), ((32, 32), 1), ((15, 17), 1), ((17, 16), 2), ((3, 5), 2)])
+def test_filters_of_one_column(image, rows, samples, dtype):
+    """Nothing is laid out. Rows of 1,024 bytes, which the cache cannot hold, are copied, and others read in place."""
+    geometry = image, (rows, 1), (1, 1), (0, 0)
+    arrays = draw_arrays(geometry, (samples, 7, 5), 0, dtype)
+    (dV,) = normal(1, (samples, 5, image[0] - rows + 1, image[1]), dtype=dtype)
+    V, gradients, _ = differentiate(convolution(geometry), *arrays, cotangent=dV)
+    with npstn.reference():
+        expected, others, _ = differentiate(convolution(geometry), *arrays, cotangent=dV)
+    for found, other in zip((V, *gradients), (expected, *others), strict=True):
+        assert_close(found, other, {np.float32: 2e-6, np.float64: 5e-15}[dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_sum_of_no_terms_is_nothing(dtype):
     """Without input channels V is the bias; without outputs dU is 0. The kernels must write both."""
     U, weight, bias = normal(0, (3, 0, 5, 4), (6, 0, 3, 2), (6,), dtype=dtype)
