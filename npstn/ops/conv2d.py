@@ -174,7 +174,7 @@ class Conv2d(Function):
             return *gradients_by_loops(U, weight, dV, ctx.windows, (need_U, need_weight, need_bias)), None, None
         U_phases, _, F = ctx.saved
         gradients = None
-        if is_rehearsing() or conv2d_sparse.fits(dV):
+        if is_rehearsing() or conv2d_sparse.fits(ctx.layout, dV):
             gradients = conv2d_sparse.backward(ctx.layout, (U_phases, F), dV, (need_U, need_weight, need_bias))
         if is_rehearsing() or gradients is None:
             fast_U = need_U and (is_rehearsing() or conv2d_fast.can_give_dU(ctx.layout, F, dV))

@@ -42,16 +42,21 @@ GROUP = 5  # slots in registers; written out in the kernels
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32).ravel(), BITS.sum(axis=1, dtype=np.int64)
 STRETCH = LONG // 8  # t in a stretch, whose products one lane adds up one after the other
-# Of the dV, at most so many are not zero: with more, layers of few channels take as long as with all. Lanes of 64 bytes
-# make the kernels that take all dV quicker, so these must be fewer.
-SPARSE = 1 / 4 if BYTES == SHORT_BYTES else 1 / 5
+# A product takes so many times as long here as in a tile, measured with nineteen layers. Lanes of 64 bytes make tiles
+# quicker, and nothing here.
+SLOWER = 2.2 if BYTES == SHORT_BYTES else 3.7
+BEGIN = 6  # to begin with an output of a sample takes as long as so many of its dV
 
 
-def fits(dV: np.ndarray) -> bool:
-    """Whether to leave the zeros out: there are many, judging by the first sample, and the sums are short."""
-    B, _, h, w = dV.shape
+def fits(layout: Layout, dV: np.ndarray) -> bool:
+    """Whether to leave the zeros out: it is quicker, judging by the first sample, and the sums are short."""
+    B, O, h, w = dV.shape
     short = B * -(-h * w // STRETCH) <= min(B, RUNS) * FEW
-    return short and bool(np.count_nonzero(dV[:1]) <= SPARSE * dV[:1].size)
+    C, lines, columns, *_ = layout.sizes
+    N = SHORT_BYTES // dV.itemsize
+    numbers = N * len(slots_of(C, columns, lines - h + 1, columns - w + 1, N)[0])
+    left = np.count_nonzero(dV[:1]) + O * BEGIN
+    return short and bool(left * numbers * SLOWER <= O * h * w * len(layout.tap_start))
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
