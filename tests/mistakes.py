@@ -233,7 +233,7 @@ MISTAKES = [
     Mistake("grid_sample:add_pixels", "a race: of points in one pixel the last one wins",
             "plus(pair(flat, n_th), pair(above, 2 * p))", "pair(above, 2 * p)"),
     Mistake("grid_sample:take_image", "the planes not cleared between channels",
-            "inner[m] = 0", "pass"),
+            "sums[:] = 0", "pass"),
     Mistake("grid_sample:GridSample.backward", "one part in ten thousand too much",
             "dU.reshape(B, C, H, W)", "1.0001 * dU.reshape(B, C, H, W)"),
 ]  # fmt: skip

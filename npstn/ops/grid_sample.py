@@ -244,13 +244,20 @@ def add_pixels(above, under, options, offset, in_image, planes, dU):
 
 @kernel
 def take_image(planes, W, dU):
-    """Add the image in all planes up, and leave zeros behind. What was added in the rings is never read."""
-    for k in range(len(planes)):
-        for n in range(dU.size // W):
-            row, inner = dU[n * W :], planes[k, (n + 1) * (W + 2) + 1 :]
-            for m in range(W):
-                row[m] = inner[m] if k == 0 else row[m] + inner[m]
-                inner[m] = 0
+    """Take the image out of the sum of all planes, and leave zeros. What was added in the rings is never read."""
+    if len(planes) == 0:
+        return
+    sums = planes[0]
+    for k in range(1, len(planes)):
+        plane = planes[k]
+        for place in range(plane.size):  # rings and all: rows may be short
+            sums[place] += plane[place]
+            plane[place] = 0
+    for n in range(dU.size // W):
+        row, inner = dU[n * W :], sums[(n + 1) * (W + 2) + 1 :]
+        for m in range(W):
+            row[m] = inner[m]
+    sums[:] = 0
 
 
 @kernel(fastmath={"contract"})  # products fused with sums
@@ -311,8 +318,9 @@ def grid_sample_backward_grid(U, dV, options, points, in_image, plane, above, un
     _, W, mode, _, _ = options
     offset, all_fx, all_fy, slope_x, slope_y = points
     next_ = np.uintp(1)
-    for p in range(offset.size):
-        dx[p] = dy[p] = all_fx[p] if mode == NEAREST else 0  # fx is 0, or NaN
+    dx[:], dy[:] = 0, 0
+    for p in range(offset.size if mode == NEAREST else 0):
+        dx[p] = dy[p] = all_fx[p]  # 0, or NaN
     for c in range(0 if mode == NEAREST else U.shape[0]):
         put_image(U[c], W, plane)
         for start in range(0, offset.size, PIECE):
