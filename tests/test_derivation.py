@@ -1125,7 +1125,7 @@ def test_formula_61(projective):
     r"""\eta_{b,p,r} = \theta_{b,r,0} \thinspace x_j + \theta_{b,r,1} \thinspace y_i + \theta_{b,r,2}"""
     theta, _, _, _, _, x, y = projective
     for b, i, j in np.ndindex(2, 3, 4):
-        eta = projective_grid.homogeneous(theta[b], x[j], y[i])
+        eta = projective_grid.homogeneous(projective_grid.numbers_of(theta[b]), x[j], y[i])
         same(np.array(eta), table(lambda r: theta[b, r, 0] * x[j] + theta[b, r, 1] * y[i] + theta[b, r, 2], 3))
 
 
@@ -1181,7 +1181,7 @@ class Spline:
         G, (self.dzeta,), dG = differentiate(lambda zeta: F.tps_grid(zeta, self.xi, (3, 4)), self.zeta)
         self.G, self.dG = G.reshape(2, 12, 2), dG.reshape(2, 12, 2)
         self.chi = np.array([(2 * j / 3 - 1, 2 * i / 2 - 1) for i, j in np.ndindex(3, 4)])
-        self.Omega = tps_grid.spline_matrix(self.xi.tobytes(), 3, 4, np.dtype(float))
+        self.Omega = tps_grid.spline_matrix(self.xi.tobytes(), 3, 4, np.dtype(float)).T
         solved = tps_grid.coefficients(self.xi.tobytes())  # (9, 6)
         self.omega = table(lambda b, r, k: total(lambda l: solved[k, l] * self.zeta[b, l, r], 6), 2, 2, 6)
         self.beta = table(lambda b, r, m: total(lambda l: solved[6 + m, l] * self.zeta[b, l, r], 6), 2, 2, 3)

@@ -78,7 +78,7 @@ def projective_grid(graph: Graph, theta: Value, size: Any) -> str:
 def tps_grid(graph: Graph, points: Value, control_points: Any, size: Any) -> str:
     h, w = graph.fixed("sizes", size)
     c = np.array(graph.fixed("control points", control_points), np.float64, order="C")
-    M = spline_matrix(c.tobytes(), h, w, np.dtype(np.float32))
+    M = spline_matrix(c.tobytes(), h, w, np.dtype(np.float32)).T.copy()
     return graph.node("Reshape", graph.node("MatMul", M, points), [0, h, w, 2])
 
 

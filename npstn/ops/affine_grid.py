@@ -35,6 +35,8 @@ from npstn.messages import one_line
 from npstn.ops.affine_grid_3d import AffineGrid3d
 from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 
+PIECE = 1024  # pixels in a sum; what is summed up for them stays in the nearest cache
+
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step
 def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.ndarray:
@@ -47,38 +49,49 @@ def normalised_coordinates(n: int, align_corners: bool, dtype: np.dtype) -> np.n
 
 
 @kernel
-def affine_grid_forward(first, end, theta, x, y, G):
-    """G (B, 2 h w) of the samples first .. end-1."""
-    h, w, next_ = y.size, x.size, np.uintp(1)
-    x_p, y_p = np.empty(h * w, x.dtype), np.empty(h * w, x.dtype)  # of each pixel p: so one loop is long
+def of_pixels(x, y):
+    """x_j and y_i of each output pixel p, two arrays (h w): so that one loop is long, where those of rows are short."""
+    h, w = y.size, x.size
+    x_p, y_p = np.empty(h * w, x.dtype), np.empty(h * w, x.dtype)
     for i in range(h):
         for j in range(w):
             x_p[i * w + j], y_p[i * w + j] = x[j], y[i]
+    return x_p, y_p
+
+
+@kernel
+def affine_grid_forward(first, end, theta, x, y, G):
+    """G (B, 2 h w) of the samples first .. end-1."""
+    next_, (x_p, y_p) = np.uintp(1), of_pixels(x, y)
     for b in range(first, end):
         theta_00, theta_01, theta_02 = theta[b, 0, 0], theta[b, 0, 1], theta[b, 0, 2]
         theta_10, theta_11, theta_12 = theta[b, 1, 0], theta[b, 1, 1], theta[b, 1, 2]
         G_b = G[b]
-        for p in range(np.uintp(h * w)):  # unsigned: Numba need not look for indices counted from the end
+        for p in range(np.uintp(x_p.size)):  # unsigned: Numba need not look for indices counted from the end
             G_b[p + p] = theta_00 * x_p[p] + theta_01 * y_p[p] + theta_02
             G_b[p + p + next_] = theta_10 * x_p[p] + theta_11 * y_p[p] + theta_12
 
 
-@kernel
+@kernel(fastmath={"reassoc", "contract"})  # sums of several numbers at once, added up at the end
 def affine_grid_backward(first, end, dG, x, y, dtheta):
-    _, h, w, _ = dG.shape
-    zero = dG.dtype.type(0)
+    """dtheta of the samples first .. end-1, from dG (B, 2 h w)."""
+    next_, zero, (x_p, y_p) = np.uintp(1), x.dtype.type(0), of_pixels(x, y)
     for b in range(first, end):
-        for r in range(2):
-            dtheta[b, r, 0] = dtheta[b, r, 1] = dtheta[b, r, 2] = zero
-            for i in range(h):
-                # Row by row: y_i is one number there, and sums of short sums lose fewer digits than one long one.
-                along_x, along_1 = zero, zero
-                for j in range(w):
-                    along_x += dG[b, i, j, r] * x[j]
-                    along_1 += dG[b, i, j, r]
-                dtheta[b, r, 0] += along_x
-                dtheta[b, r, 1] += along_1 * y[i]
-                dtheta[b, r, 2] += along_1
+        dG_b, dtheta_b = dG[b], dtheta[b]
+        dtheta_b[:] = 0
+        for start in range(0, x_p.size, PIECE):  # sums of short sums lose fewer digits than one long one
+            d_00 = d_01 = d_02 = d_10 = d_11 = d_12 = zero
+            for p in range(np.uintp(start), np.uintp(min(start + PIECE, x_p.size))):
+                dG_0, dG_1 = dG_b[p + p], dG_b[p + p + next_]
+                # dtheta_r0 = sum_p dG_r x_p, dtheta_r1 = sum_p dG_r y_p, dtheta_r2 = sum_p dG_r
+                d_00, d_01, d_02 = d_00 + dG_0 * x_p[p], d_01 + dG_0 * y_p[p], d_02 + dG_0
+                d_10, d_11, d_12 = d_10 + dG_1 * x_p[p], d_11 + dG_1 * y_p[p], d_12 + dG_1
+            dtheta_b[0, 0] += d_00
+            dtheta_b[0, 1] += d_01
+            dtheta_b[0, 2] += d_02
+            dtheta_b[1, 0] += d_10
+            dtheta_b[1, 1] += d_11
+            dtheta_b[1, 2] += d_12
 
 
 class AffineGrid(Function):
@@ -97,7 +110,7 @@ class AffineGrid(Function):
     def backward(ctx: Context, dG: np.ndarray) -> Any:
         x, y = ctx.saved
         dtheta = np.empty((len(dG), 2, 3), dG.dtype)
-        share_out(affine_grid_backward, len(dG), contiguous(dG), x, y, dtheta, work=dG.size // 2)
+        share_out(affine_grid_backward, len(dG), rows(contiguous(dG)), x, y, dtheta, work=dG.size // 8)
         return dtheta, None, None
 
 

@@ -33,54 +33,65 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops.affine_grid import normalised_coordinates
-from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size
+from npstn.ops.affine_grid import PIECE, normalised_coordinates, of_pixels
+from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size, rows
 
 
 @kernel
-def homogeneous(theta, x, y):
-    """q of one point, for one sample's theta (3, 3)."""
-    q_0 = theta[0, 0] * x + theta[0, 1] * y + theta[0, 2]
-    q_1 = theta[1, 0] * x + theta[1, 1] * y + theta[1, 2]
-    q_2 = theta[2, 0] * x + theta[2, 1] * y + theta[2, 2]
+def numbers_of(theta):
+    """The nine numbers of one sample's theta (3, 3): read from memory once, and not for each pixel."""
+    row_0, row_1, row_2 = theta[0], theta[1], theta[2]
+    return row_0[0], row_0[1], row_0[2], row_1[0], row_1[1], row_1[2], row_2[0], row_2[1], row_2[2]
+
+
+@kernel
+def homogeneous(numbers, x, y):
+    """q of one point, for the numbers of one theta."""
+    theta_00, theta_01, theta_02, theta_10, theta_11, theta_12, theta_20, theta_21, theta_22 = numbers
+    q_0 = theta_00 * x + theta_01 * y + theta_02
+    q_1 = theta_10 * x + theta_11 * y + theta_12
+    q_2 = theta_20 * x + theta_21 * y + theta_22
     return q_0, q_1, q_2
 
 
 @kernel
 def projective_grid_forward(first, end, theta, x, y, G):
-    """G of the samples first .. end-1."""
-    _, h, w, _ = G.shape
+    """G (B, 2 h w) of the samples first .. end-1."""
+    next_, (x_p, y_p) = np.uintp(1), of_pixels(x, y)
     for b in range(first, end):
-        for i in range(h):
-            for j in range(w):
-                q_0, q_1, q_2 = homogeneous(theta[b], x[j], y[i])
-                G[b, i, j, 0] = q_0 / q_2
-                G[b, i, j, 1] = q_1 / q_2
+        numbers, G_b = numbers_of(theta[b]), G[b]
+        for p in range(np.uintp(x_p.size)):  # unsigned: Numba need not look for indices counted from the end
+            q_0, q_1, q_2 = homogeneous(numbers, x_p[p], y_p[p])
+            G_b[p + p], G_b[p + p + next_] = q_0 / q_2, q_1 / q_2
 
 
-@kernel
+@kernel(fastmath={"reassoc", "contract"})  # sums of several numbers at once, added up at the end
 def projective_grid_backward(first, end, dG, theta, x, y, dtheta):
-    """dtheta of the samples first .. end-1."""
-    _, h, w, _ = dG.shape
-    zero = dG.dtype.type(0)
+    """dtheta of the samples first .. end-1, from dG (B, 2 h w)."""
+    next_, zero, (x_p, y_p) = np.uintp(1), x.dtype.type(0), of_pixels(x, y)
     for b in range(first, end):
-        for r in range(3):
-            for k in range(3):
-                dtheta[b, r, k] = zero
-        for i in range(h):
-            # Row by row: y_i is one number there, and sums of short sums lose fewer digits than one long one.
-            along_x, along_1 = np.zeros(3, dG.dtype), np.zeros(3, dG.dtype)
-            for j in range(w):
-                q_0, q_1, q_2 = homogeneous(theta[b], x[j], y[i])
-                dG_x, dG_y = dG[b, i, j, 0], dG[b, i, j, 1]
-                dq = dG_x / q_2, dG_y / q_2, -(dG_x * (q_0 / q_2) + dG_y * (q_1 / q_2)) / q_2
-                for r in range(3):
-                    along_x[r] += dq[r] * x[j]
-                    along_1[r] += dq[r]
-            for r in range(3):
-                dtheta[b, r, 0] += along_x[r]
-                dtheta[b, r, 1] += along_1[r] * y[i]
-                dtheta[b, r, 2] += along_1[r]
+        numbers, dG_b, dtheta_b = numbers_of(theta[b]), dG[b], dtheta[b]
+        dtheta_b[:] = 0
+        for start in range(0, x_p.size, PIECE):  # sums of short sums lose fewer digits than one long one
+            d_00 = d_01 = d_02 = d_10 = d_11 = d_12 = d_20 = d_21 = d_22 = zero
+            for p in range(np.uintp(start), np.uintp(min(start + PIECE, x_p.size))):
+                q_0, q_1, q_2 = homogeneous(numbers, x_p[p], y_p[p])
+                dG_x, dG_y = dG_b[p + p], dG_b[p + p + next_]
+                dq_0, dq_1 = dG_x / q_2, dG_y / q_2
+                dq_2 = -(dG_x * (q_0 / q_2) + dG_y * (q_1 / q_2)) / q_2
+                # dtheta_r0 = sum_p dq_r x_p, dtheta_r1 = sum_p dq_r y_p, dtheta_r2 = sum_p dq_r
+                d_00, d_01, d_02 = d_00 + dq_0 * x_p[p], d_01 + dq_0 * y_p[p], d_02 + dq_0
+                d_10, d_11, d_12 = d_10 + dq_1 * x_p[p], d_11 + dq_1 * y_p[p], d_12 + dq_1
+                d_20, d_21, d_22 = d_20 + dq_2 * x_p[p], d_21 + dq_2 * y_p[p], d_22 + dq_2
+            dtheta_b[0, 0] += d_00
+            dtheta_b[0, 1] += d_01
+            dtheta_b[0, 2] += d_02
+            dtheta_b[1, 0] += d_10
+            dtheta_b[1, 1] += d_11
+            dtheta_b[1, 2] += d_12
+            dtheta_b[2, 0] += d_20
+            dtheta_b[2, 1] += d_21
+            dtheta_b[2, 2] += d_22
 
 
 class ProjectiveGrid(Function):
@@ -96,14 +107,14 @@ class ProjectiveGrid(Function):
         theta = contiguous(theta)
         ctx.save_for_backward(theta, x, y)
         G = np.empty((len(theta), h, w, 2), theta.dtype)
-        share_out(projective_grid_forward, len(G), theta, x, y, G, work=2 * G.size)  # ns
+        share_out(projective_grid_forward, len(G), theta, x, y, rows(G), work=G.size // 4)  # ns
         return G
 
     @staticmethod
     def backward(ctx: Context, dG: np.ndarray) -> Any:
         theta, x, y = ctx.saved
         dtheta = np.empty_like(theta)
-        share_out(projective_grid_backward, len(dG), contiguous(dG), theta, x, y, dtheta, work=4 * dG.size)
+        share_out(projective_grid_backward, len(dG), rows(contiguous(dG)), theta, x, y, dtheta, work=dG.size // 2)
         return dtheta, None
 
 

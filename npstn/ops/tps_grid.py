@@ -26,6 +26,9 @@ M is solved once for each size, in float64, and kept. The backward pass is its t
 
     dpoints[b, k] = sum_p M[p, k] dG[b, p]
 
+The kernels have the transpose of M, in which neighbouring pixels are neighbours: so the loops over p go through vector
+registers.
+
 The rows of M sum to 1, and M c = z: points that are an affine map of the control points give that affine map.
 With align_corners -1 and 1 are the centres of the corner pixels, and a single row or column lies at 0, the middle.
 
@@ -42,8 +45,8 @@ import numpy as np
 from npstn.autograd import Context, Function, Tensor
 from npstn.backend.compiler import kernel
 from npstn.backend.parallel import share_out
-from npstn.ops.affine_grid import normalised_coordinates
-from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size
+from npstn.ops.affine_grid import PIECE, normalised_coordinates
+from npstn.ops.arguments import check_floats, check_shape, contiguous, output_size, rows
 
 LEAST_SPREAD = 1e-6  # of the control points across the line that fits them best, relative to that along it
 FARTHEST = 1e3  # outside of 1/1000 to 1000 the two units in L, r^2 ln r and x, differ too much for float64
@@ -98,40 +101,55 @@ def coefficients(control_points: bytes) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same one at each step
 def spline_matrix(control_points: bytes, h: int, w: int, dtype: np.dtype) -> np.ndarray:
-    """M (h w, K), rounded once, from float64. Args: the control points as for `coefficients`."""
+    """The transpose of M (K, h w), rounded once, from float64. Args: the control points as for `coefficients`."""
     solved = coefficients(control_points)  # refuses what makes no spline
     y, x = np.meshgrid(*(normalised_coordinates(n, True, np.dtype(np.float64)) for n in (h, w)), indexing="ij")
     z = np.stack([x.ravel(), y.ravel()], axis=1)  # (P, 2)
     c = np.frombuffer(control_points).reshape(-1, 2)
     Phi = np.concatenate([radial(z, c), np.ones((len(z), 1)), z], axis=1)  # (P, K + 3)
-    return (Phi @ solved).astype(dtype)
+    return np.ascontiguousarray((Phi @ solved).T, dtype)
 
 
 @kernel
 def tps_grid_forward(first, end, points, M, G):
-    """G (B, h w, 2) of the samples first .. end-1."""
-    for b in range(first, end):
-        for p in range(M.shape[0]):
-            x = y = M.dtype.type(0)
-            for k in range(M.shape[1]):
-                x += M[p, k] * points[b, k, 0]
-                y += M[p, k] * points[b, k, 1]
-            G[b, p, 0], G[b, p, 1] = x, y
+    """G (B, 2 h w) of the samples first .. end-1."""
+    K, count = M.shape
+    all_x, all_y, next_ = np.empty(PIECE, M.dtype), np.empty(PIECE, M.dtype), np.uintp(1)
+    for start in range(0, count, PIECE):
+        stop = min(start + PIECE, count)
+        x, y = all_x[: stop - start], all_y[: stop - start]
+        for b in range(first, end):
+            x[:], y[:] = 0, 0
+            for k in range(K):
+                # sum_k M[p, k] points[b, k]
+                M_k, point_x, point_y = M[k, start:stop], points[b, k, 0], points[b, k, 1]
+                for p in range(x.size):
+                    x[p] += M_k[p] * point_x
+                    y[p] += M_k[p] * point_y
+            G_b = G[b, 2 * start : 2 * stop]
+            for p in range(np.uintp(x.size)):  # unsigned: Numba need not look for indices counted from the end
+                G_b[p + p], G_b[p + p + next_] = x[p], y[p]
 
 
-@kernel
-def tps_grid_backward(first, end, dG, M, w, dpoints):
-    """dpoints (B, K, 2) of the samples first .. end-1."""
-    zero = M.dtype.type(0)
-    for b in range(first, end):
-        for k in range(M.shape[1]):
-            dpoints[b, k, 0] = dpoints[b, k, 1] = zero
-        for row in range(M.shape[0] // w):  # row by row: sums of short sums lose fewer digits than one long one
-            for k in range(M.shape[1]):
-                dx = dy = zero
-                for p in range(row * w, (row + 1) * w):
-                    dx += M[p, k] * dG[b, p, 0]
-                    dy += M[p, k] * dG[b, p, 1]
+@kernel(fastmath={"reassoc", "contract"})  # sums of several numbers at once, added up at the end
+def tps_grid_backward(first, end, dG, M, dpoints):
+    """dpoints (B, K, 2) of the samples first .. end-1, from dG (B, 2 h w)."""
+    K, count = M.shape
+    all_x, all_y, next_ = np.empty(PIECE, M.dtype), np.empty(PIECE, M.dtype), np.uintp(1)
+    dpoints[first:end] = 0
+    for start in range(0, count, PIECE):
+        stop = min(start + PIECE, count)
+        x, y = all_x[: stop - start], all_y[: stop - start]
+        for b in range(first, end):
+            dG_b = dG[b, 2 * start : 2 * stop]
+            for p in range(np.uintp(x.size)):  # unsigned, as above
+                x[p], y[p] = dG_b[p + p], dG_b[p + p + next_]
+            for k in range(K):
+                # sum_p M[p, k] dG[b, p]
+                M_k, dx, dy = M[k, start:stop], M.dtype.type(0), M.dtype.type(0)
+                for p in range(x.size):
+                    dx += M_k[p] * x[p]
+                    dy += M_k[p] * y[p]
                 dpoints[b, k, 0] += dx
                 dpoints[b, k, 1] += dy
 
@@ -160,17 +178,14 @@ class TpsGrid(Function):
         M = spline_matrix(c.tobytes(), h, w, points.dtype)
         ctx.save_for_backward(M)
         G = np.empty((len(points), h, w, 2), points.dtype)
-        flat = G.reshape(len(G), h * w, 2)
-        share_out(tps_grid_forward, len(G), contiguous(points), M, flat, work=G.size * len(c))
+        share_out(tps_grid_forward, len(G), contiguous(points), M, rows(G), work=G.size * len(c) / 20)  # ns
         return G
 
     @staticmethod
     def backward(ctx: Context, dG: np.ndarray) -> Any:
         (M,) = ctx.saved
-        B, h, w, _ = dG.shape
-        dpoints = np.empty((B, M.shape[1], 2), dG.dtype)
-        flat = contiguous(dG).reshape(B, h * w, 2)
-        share_out(tps_grid_backward, B, flat, M, w, dpoints, work=dG.size * M.shape[1])
+        dpoints = np.empty((len(dG), len(M), 2), dG.dtype)
+        share_out(tps_grid_backward, len(dG), rows(contiguous(dG)), M, dpoints, work=dG.size * len(M) / 20)
         return dpoints, None, None
 
 
