@@ -16,8 +16,7 @@ so by the chain rule, with dy the gradient of the loss in y:
     dW[o, i]  = sum_b dy[b, o] x[b, i]       dW = dy^T x
     dbias[o]  = sum_b dy[b, o]
 
-There are no kinks. Each product of matrices is done by SciPy's BLAS on one thread: the products are too small for
-several, and NumPy's BLAS would start threads that compete with those of the kernels.
+There are no kinks. All three products of matrices are made by `multiply`, whose tiles are those of the convolution.
 Source: Goodfellow et al., Deep Learning, section 6.5.6.
 """
 
@@ -29,34 +28,70 @@ from typing import Any
 import numpy as np
 
 from npstn.autograd import Context, Function, Tensor
-from npstn.backend.blas import blas_of_one_thread
+from npstn.backend.compiler import kernel
+from npstn.backend.lanes import BYTES, lane_count
+from npstn.backend.parallel import share_out
 from npstn.ops.arguments import check_floats, check_shape, contiguous
+from npstn.ops.conv2d_fast import LONG, empty_from_line, multiply_tiles, stack
 from npstn.ops.summation import total
 
-LONG = 2**12  # numbers that BLAS adds up in float32; the sums of so many are added up in float64
-VERY_LONG = 2**16  # the same where a piece of so many must be copied first, which takes up to half of the time
+
+@kernel
+def copy_panel(right, c, columns, panel, pitch):
+    """Columns c .. c + columns - 1 of the rows of `right`."""
+    for t in range(len(right)):
+        source, row = right[t, c : c + columns], panel[t * pitch : t * pitch + columns]
+        for j in range(columns):
+            row[j] = source[j]
 
 
-def add_product(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> None:
-    """y += left right. These lie in memory row after row or column after column, y row after row."""
-    if 0 in (*left.shape, *right.shape):
-        return  # BLAS refuses matrices without rows
-    together = left.flags.f_contiguous and right.flags.c_contiguous
-    if y.dtype == np.float32 and len(right) > (LONG if together else VERY_LONG):
-        sums = y.astype(np.float64)
-        for first in range(0, len(right), LONG):
-            some = np.zeros_like(y)
-            piece = slice(first, first + LONG)
-            add_product(contiguous(left.T[piece]).T, contiguous(right[piece]), some)
-            sums += some
-        y[...] = sums
-        return
-    blas = blas_of_one_thread()
-    gemm = blas.sgemm if y.dtype == np.float32 else blas.dgemm
-    # BLAS reads matrices column after column, as the transposes of ours lie: y^T += right^T left^T.
-    right, transpose_right = (right.T, 0) if right.flags.c_contiguous else (right, 1)
-    left, transpose_left = (left.T, 0) if left.flags.c_contiguous else (left, 1)
-    gemm(1, right, left, 1, y.T, transpose_right, transpose_left, overwrite_c=1)
+@kernel
+def put_panel(sums, pitch, bias, c, columns, y):
+    """y[r, c + j] = bias[c + j] + sums[r, j]"""
+    for r in range(len(y)):
+        y_r, sums_r, bias_c = y[r, c : c + columns], sums[r * pitch : r * pitch + columns], bias[c : c + columns]
+        for j in range(columns):
+            y_r[j] = bias_c[j] + sums_r[j]
+
+
+@kernel
+def multiply(first, end, left, right, transpose, bias, y):
+    """Of y = left right + bias, (R, C) from (R, T) and (T, C), the panels first .. end-1: three lanes of columns each.
+
+    With `transpose`, `right` is given as (C, T). A panel of it is copied, its rows one behind the other: so the T lanes
+    of a tile come from neighbouring memory. The sums of stretches of LONG products are added up in float64.
+    """
+    (R, T), C, tile = left.shape, y.shape[1], 3 * lane_count(left)
+    panel, sums = empty_from_line((T + 1) * tile, left.dtype), empty_from_line(R * tile, left.dtype)
+    nothing, start = np.zeros(R, left.dtype), np.empty(T, np.int64)
+    totals = np.zeros(sums.size if T > LONG else 0)
+    for c in range(first * tile, min(end * tile, C), tile):
+        columns = min(tile, C - c)  # what stands in a tile behind the last column is never read
+        pitch = columns if transpose else tile
+        for t in range(T):
+            start[t] = t * pitch
+        if transpose:
+            stack(right.reshape(C, 1, T), c, columns, panel, 0, 0)
+        else:
+            copy_panel(right, c, columns, panel, pitch)
+        for t in range(0, max(T, 1), LONG):
+            multiply_tiles(left, t, min(t + LONG, T), panel, start, 0, nothing, sums, tile)
+            for p in range(totals.size):
+                totals[p] = sums[p] if t == 0 else totals[p] + sums[p]
+        if totals.size > 0:
+            put_panel(totals, tile, bias, c, columns, y)
+        else:
+            put_panel(sums, tile, bias, c, columns, y)
+
+
+def product(left: np.ndarray, right: np.ndarray, bias: np.ndarray | None = None, transpose: bool = False) -> np.ndarray:
+    """left right + bias; with `transpose`, `right` is given transposed."""
+    columns = right.shape[0 if transpose else 1]
+    y = np.empty((len(left), columns), left.dtype)
+    bias = np.zeros(columns, left.dtype) if bias is None else contiguous(bias)
+    panels = -(-columns * left.itemsize // (3 * BYTES))
+    share_out(multiply, panels, left, right, transpose, bias, y, work=left.size * columns / 50)  # ns
+    return y
 
 
 class Linear(Function):
@@ -75,10 +110,7 @@ class Linear(Function):
         x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
         need_x, need_W, _ = ctx.needs_input_grad
         ctx.save_for_backward(x if need_W else None, W if need_x else None)
-        y = np.zeros((len(x), len(W)), x.dtype)
-        if bias is not None:
-            y += bias
-        add_product(x, W.T, y)
+        y = product(x, W, bias, transpose=True)
         return y.reshape(*ctx.shape_of_x[:-1], len(W))
 
     @staticmethod
@@ -88,12 +120,9 @@ class Linear(Function):
         dy = contiguous(dy.reshape(math.prod(dy.shape[:-1]), dy.shape[-1]))
         dx = dW = dbias = None
         if need_x:
-            dx = np.zeros((len(dy), W.shape[1]), dy.dtype)
-            add_product(dy, W, dx)
-            dx = dx.reshape(ctx.shape_of_x)
+            dx = product(dy, W).reshape(ctx.shape_of_x)
         if need_W:
-            dW = np.zeros((dy.shape[1], x.shape[1]), dy.dtype)
-            add_product(dy.T, x, dW)
+            dW = product(contiguous(dy.T), x)
         if need_bias:
             dbias = total(dy, axis=0)
         return dx, dW, dbias

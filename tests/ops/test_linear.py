@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import npstn.functional as F
 from npstn import Tensor
+from npstn.ops import linear
 
 leading_axes = st.lists(st.integers(1, 3), max_size=3).map(tuple)
 features = st.integers(1, 4)
@@ -43,6 +44,33 @@ def test_backward_is_the_transpose_in_input_and_in_weight(leading, I, O, seed):
     x, W, _ = draw_arrays(leading, I, O, seed)
     assert_adjoint(lambda x: F.linear(x, Tensor(W)), x)
     assert_adjoint(lambda W: F.linear(Tensor(x), W), W)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("B", "I", "O"), [(7, 131, 50), (50, 97, 101), (1, 5000, 49), (5000, 2, 3), (3, 2, 5000)])
+def test_panels_and_stretches(B, I, O, dtype):
+    """More columns than a panel has, more products than a tile takes at once, and than float32 adds up."""
+    x, W, bias = draw_arrays((B,), I, O, 0, dtype)
+    y, (dx, dW, dbias), dy = differentiate(F.linear, x, W, bias)
+    x, W, dy = x.astype(np.longdouble), W.astype(np.longdouble), dy.astype(np.longdouble)
+    close = {np.float32: 2e-6, np.float64: 1e-14}[dtype]
+    for found, expected in ((y, x @ W.T + bias), (dx, dy @ W), (dW, dy.T @ x), (dbias, dy.sum(axis=0))):
+        assert found.dtype == dtype
+        assert_close(found, expected, close)
+
+
+def test_the_number_of_threads_changes_no_bit(monkeypatch):
+    arrays = draw_arrays((9,), 200, 150, 0, np.float32)
+    together = differentiate(F.linear, *arrays)
+
+    def one_by_one(loop, count, *arguments, work):
+        for panel in reversed(range(count)):
+            loop(panel, panel + 1, *arguments)
+
+    monkeypatch.setattr(linear, "share_out", one_by_one)
+    y, gradients, _ = differentiate(F.linear, *arrays, cotangent=together[2])
+    for found, expected in zip((y, *gradients), (together[0], *together[1]), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_without_bias_as_with_a_bias_of_zero():
