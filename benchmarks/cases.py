@@ -134,6 +134,8 @@ def cases(threads: int = 1) -> Iterator[Case]:
         yield training_step(batch)
     for side in (28, 42, 60):
         yield training_step(64, "affine", "cnn", side, (1.5, 2.5))
+    for side in (28, 60):
+        yield training_step(64, "affine", "fcn", side, (1, 1.5))
     for transformer in ("projective", "tps"):
         yield training_step(64, transformer, goal=(2.5, 4))
     for batch in (1, 1000):

@@ -82,7 +82,7 @@ def weights(transformer: str = "rotation", network: str = "blog", side: int = 28
     """A state of the network, random as at the start; but its localiser does move each image, by a map of its own.
 
     Args:
-        network: "blog", or "cnn" for that of the paper.
+        network: "blog", or "cnn" or "fcn" for those of the paper.
         side: pixels along a side of the images; 28 for "blog".
     """
     rng, state = np.random.default_rng(2), {}
@@ -103,14 +103,19 @@ def _layers(network: str, parameters: int, side: int) -> dict[str, tuple[int, ..
         layers: dict[str, tuple[int, ...]] = {"conv1": (10, 1, 5, 5), "conv2": (20, 10, 5, 5), "fc1": (50, 320)}
         nets = ("loc_net", parameters), ("cls_net", 10)
         return {f"{net}.cnn.{layer}": shape for net, n in nets for layer, shape in {**layers, "fc2": (n, 50)}.items()}
-    localiser = (side // 2 - 4) // 2 - 4  # pixels along a side before the first linear layer
-    classifier = ((side - 8) // 2 - 6) // 2
+    if network == "fcn":
+        pixels = side**2
+        width = round((np.sqrt(pixels**2 + 4 * 400_000) - pixels) / 2)  # about 400,000 weights: see models.py
+        localiser = {"loc_net.1": (32, pixels), "loc_net.3": (32, 32), "loc_net.5": (parameters, 32)}
+        classifier = (width, pixels), (width, width), (10, width)
+        return localiser | {f"cls_net.scores.{1 + 2 * n}": shape for n, shape in enumerate(classifier)}
+    left = (side // 2 - 4) // 2 - 4, ((side - 8) // 2 - 6) // 2  # pixels along a side before the first linear layers
     return {
         "loc_net.1": (20, 1, 5, 5),
         "loc_net.4": (20, 20, 5, 5),
-        "loc_net.7": (20, 20 * localiser**2),
+        "loc_net.7": (20, 20 * left[0] ** 2),
         "loc_net.9": (parameters, 20),
         "cls_net.scores.0": (32, 1, 9, 9),
         "cls_net.scores.3": (32, 32, 7, 7),
-        "cls_net.scores.7": (10, 32 * classifier**2),
+        "cls_net.scores.7": (10, 32 * left[1] ** 2),
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -31,6 +34,14 @@ def paper_cnn_localiser(side: int, parameters: int) -> nn.Module:
     second = nn.Conv2d(20, 20, 5), nn.ReLU(), nn.Flatten()
     left = (side // 2 - 4) // 2 - 4
     return nn.Sequential(*first, *second, nn.Linear(20 * left**2, 20), nn.ReLU(), nn.Linear(20, parameters))
+
+
+def of_linear_layers(*sizes: int) -> nn.Sequential:
+    """Linear layers with relu between them."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class AffineGrid(nn.Module):
@@ -99,4 +110,9 @@ def build(transformer: str, network: str, side: int) -> nn.Module:
     parameters, grid = len(IDENTITY[transformer]), GRIDS[transformer](side)
     if network == "blog":
         return Transformed(LocNet(0.0, parameters), grid, ClsNet(0.0))
+    if network == "fcn":
+        pixels = side**2
+        width = round((math.sqrt(pixels**2 + 4 * 400_000) - pixels) / 2)
+        classifier = Classifier(of_linear_layers(pixels, width, width, 10))
+        return Transformed(of_linear_layers(pixels, 32, 32, parameters), grid, classifier)
     return Transformed(paper_cnn_localiser(side, parameters), grid, paper_cnn(side))

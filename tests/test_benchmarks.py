@@ -173,6 +173,7 @@ def small_cases():
     yield from cases.few_points((2, 2, 40, 50), turns=1)
     yield cases.training_step(2)
     yield cases.training_step(2, "affine", "cnn", 30)
+    yield cases.training_step(2, "affine", "fcn", 20)
     yield cases.training_step(2, "projective")
     yield cases.training_step(2, "tps")
     yield cases.evaluation(3)
