@@ -35,6 +35,8 @@ from npstn.ops.arguments import check_floats, check_shape, contiguous
 from npstn.ops.conv2d_fast import LONG, empty_from_line, multiply_tiles, stack
 from npstn.ops.summation import total
 
+MOVED = 64  # rows: to get the weights to another core's cache takes as long as the products of so many
+
 
 @kernel
 def copy_panel(right, c, columns, panel, pitch):
@@ -84,13 +86,16 @@ def multiply(first, end, left, right, transpose, bias, y):
             put_panel(sums, tile, bias, c, columns, y)
 
 
-def product(left: np.ndarray, right: np.ndarray, bias: np.ndarray | None = None, transpose: bool = False) -> np.ndarray:
-    """left right + bias; with `transpose`, `right` is given transposed."""
+def product(
+    left: np.ndarray, right: np.ndarray, B: int, bias: np.ndarray | None = None, transpose: bool = False
+) -> np.ndarray:
+    """left right + bias, one of the three products for B rows; with `transpose`, `right` is given transposed."""
     columns = right.shape[0 if transpose else 1]
     y = np.empty((len(left), columns), left.dtype)
     bias = np.zeros(columns, left.dtype) if bias is None else contiguous(bias)
     panels = -(-columns * left.itemsize // (3 * BYTES))
-    share_out(multiply, panels, left, right, transpose, bias, y, work=left.size * columns / 50)  # ns
+    work = left.size * columns / 100 * max(1 - MOVED / max(B, 1), 0)  # ns
+    share_out(multiply, panels, left, right, transpose, bias, y, work=work)
     return y
 
 
@@ -110,7 +115,7 @@ class Linear(Function):
         x, W = contiguous(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])), contiguous(W)
         need_x, need_W, _ = ctx.needs_input_grad
         ctx.save_for_backward(x if need_W else None, W if need_x else None)
-        y = product(x, W, bias, transpose=True)
+        y = product(x, W, len(x), bias, transpose=True)
         return y.reshape(*ctx.shape_of_x[:-1], len(W))
 
     @staticmethod
@@ -120,9 +125,9 @@ class Linear(Function):
         dy = contiguous(dy.reshape(math.prod(dy.shape[:-1]), dy.shape[-1]))
         dx = dW = dbias = None
         if need_x:
-            dx = product(dy, W).reshape(ctx.shape_of_x)
+            dx = product(dy, W, len(dy)).reshape(ctx.shape_of_x)
         if need_W:
-            dW = product(contiguous(dy.T), x)
+            dW = product(contiguous(dy.T), x, len(x))
         if need_bias:
             dbias = total(dy, axis=0)
         return dx, dW, dbias
