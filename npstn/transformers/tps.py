@@ -81,5 +81,5 @@ class Tps(Transformer):
             slope = np.where(r2[:, None] > 0, -c * (np.log(r2)[:, None] + 1), 0)  # ∂U(|z - c|)/∂z at z = 0
         centre, derivative = U @ w + a[0], slope.T @ w + a[1:]  # (K^2), (2, K^2)
         A = np.swapaxes(derivative @ points, 1, 2)  # (B, 2, 2): row x or y of the input, column x or y of the output
-        energy = 8 * np.pi * np.einsum("bkd,kl,bld->b", points, w, points)
+        energy = 8 * np.pi * (points * (w @ points)).sum(axis=(1, 2))
         return {**describe_affine(A, centre @ points, size), "bending": energy}
