@@ -69,16 +69,17 @@ def test_a_zero_counts_where_it_meets_infinity_or_nan(geometry, seed, dtype, bad
 
 
 def test_it_is_taken_where_most_of_the_gradient_is_zero(monkeypatch):
-    """Behind max pooling and relu it is, behind another convolution it is not."""
+    """Behind max pooling and relu it is, behind another convolution and for few numbers it is not."""
     called = []
     for module in (conv2d_sparse, conv2d_fast):
         backward = module.backward
         spy = lambda *a, f=backward, name=module.__name__: called.append(name.split(".")[-1]) or f(*a)  # noqa: E731
         monkeypatch.setattr(module, "backward", spy)
-    arrays = normal(0, (3, 1, 20, 20), (4, 1, 3, 3), (2, 4, 3, 3))
+    arrays = normal(0, (40, 1, 20, 20), (4, 1, 3, 3), (8, 4, 3, 3))
     U, first, second = (npstn.Tensor(x, requires_grad=True) for x in arrays)
-    F.relu(F.max_pool2d(F.conv2d(F.conv2d(U, first), second), 3)).sum().backward()
-    assert called == ["conv2d_sparse", "conv2d_fast"]
+    F.relu(F.max_pool2d(F.conv2d(F.conv2d(U, first), second), 4)).sum().backward()
+    F.relu(F.max_pool2d(F.conv2d(U[:1], first), 4)).sum().backward()
+    assert called == ["conv2d_sparse", "conv2d_fast", "conv2d_fast"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -122,6 +123,6 @@ def test_no_output_channels_and_a_sum_too_long_for_float32():
     U = npstn.Tensor(np.ones((2, 1, 4, 4)), requires_grad=True)
     F.conv2d(U, npstn.Tensor(np.ones((0, 1, 3, 3)), requires_grad=True)).sum().backward()
     assert_array_equal(U.grad, np.zeros(U.shape))
-    layout, _, dV = forward(((10, 10), (1, 1), (1, 1), (0, 0)), (1, 16, 1), 0, np.float32)
+    layout, _, dV = forward(((10, 10), (1, 1), (1, 1), (0, 0)), (1, 32, 1), 0, np.float32)
     many = np.broadcast_to(0 * dV, (conv2d_fast.FEW * conv2d_fast.RUNS + 1, 1, 10, 10))
     assert conv2d_sparse.fits(layout, many[1:]) and not conv2d_sparse.fits(layout, many)
