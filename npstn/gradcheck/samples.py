@@ -182,6 +182,8 @@ def _layers(rng: np.random.Generator) -> list[Sample]:
     x, W, bias = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)
     U, filters, biases = rng.normal(size=(3, 2, 6, 5)), rng.normal(size=(4, 2, 3, 2)), rng.normal(size=4)
     many = rng.normal(size=(10, 1, 3, 3))  # more samples than a kernel adds up at once
+    # Of so many places one in nine is not zero: few enough to leave the others out.
+    wide = tuple(np.random.default_rng(1).normal(size=shape) for shape in ((2, 4, 9, 9), (2, 4, 3, 3), 2))
     tied = U.copy()  # one window has four equal pixels, and in one the largest pixel stands twice
     tied[1, 0, :2, 2:4] = tied[2, 1, 4:, 0] = 3
     large_window = {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1}
@@ -192,7 +194,7 @@ def _layers(rng: np.random.Generator) -> list[Sample]:
         Sample(F.conv2d, (U, filters, biases), {"stride": 2, "padding": 1}, linear=(0, 1, 2), batch=(0,)),
         Sample(F.conv2d, (U, filters), {"stride": (1, 2), "padding": (2, 0)}, linear=(0, 1), batch=(0,)),
         Sample(F.conv2d, (many, filters[:1, :1], biases[:1]), linear=(0, 1, 2), batch=(0,)),
-        Sample(_conv2d_before_a_pool, (U, filters, biases), batch=(0,)),
+        Sample(_conv2d_before_a_pool, wide, batch=(0,)),
         Sample(F.max_pool2d, (U,), {"kernel_size": 2}, batch=(0,)),
         Sample(F.max_pool2d, (U,), large_window, batch=(0,)),
         Sample(F.max_pool2d, (tied,), {"kernel_size": 2}, batch=(0,)),

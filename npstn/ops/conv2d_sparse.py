@@ -46,7 +46,6 @@ STRETCH = LONG // 8  # t in a stretch, whose products one lane adds up one after
 # quicker, and nothing here.
 SLOWER = 2.2 if BYTES == SHORT_BYTES else 3.7
 BEGIN = 6  # to begin with an output of a sample takes as long as so many of its dV
-START = 10**6  # and to begin at all, as long as so many products in a tile
 
 
 def fits(layout: Layout, dV: np.ndarray) -> bool:
@@ -57,7 +56,7 @@ def fits(layout: Layout, dV: np.ndarray) -> bool:
     N = SHORT_BYTES // dV.itemsize
     numbers = N * len(slots_of(C, columns, lines - h + 1, columns - w + 1, N)[0])
     left = np.count_nonzero(dV[:1]) + O * BEGIN
-    return short and bool(B * left * numbers * SLOWER + START <= B * O * h * w * len(layout.tap_start))
+    return short and bool(left * numbers * SLOWER <= O * h * w * len(layout.tap_start))
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step

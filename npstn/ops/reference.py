@@ -1,8 +1,9 @@
 """The switch to the reference: the loops of the formula in place of the fast kernels.
 
-conv2d, max_pool2d and the bicubic sampler have two sets of kernels. Those in `conv2d.py`, `max_pool2d.py` and
-`grid_sample_bicubic.py` are the formula's own loops; those in `conv2d_fast.py`, `conv2d_sparse.py` and so on are many
-times faster, and no longer look like the formula. In every other operation the loops are the formula, and run always.
+conv2d, linear, max_pool2d and the bicubic sampler have two sets of kernels. Those in `conv2d.py`, `linear.py`,
+`max_pool2d.py` and `grid_sample_bicubic.py` are the formula's own loops; those in `conv2d_fast.py`, `conv2d_sparse.py`
+and so on are many times faster, and no longer look like the formula. In every other operation the loops are the
+formula, and run always.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from npstn.backend.switch import Switch
 
 
 class reference(Switch):
-    """Run conv2d, max_pool2d and bicubic sampling by the loops of their formulas: to read, to debug and to compare.
+    """Run conv2d, linear, max_pool2d and bicubic sampling by the loops of their formulas: to read, debug and compare.
 
     What was recorded inside goes back by the formula's loops too, also after the `with`. The choice holds for one
     thread of Python, as that of `no_grad` does. Also a decorator.
