@@ -108,6 +108,7 @@ def _fork(numbers: int, modules: Sequence[Kernels]) -> int:
     if fork:
         return fork
     try:
+        gc.freeze()
         gc.disable()  # the compiler makes very many objects; looking for garbage among them takes a tenth of the time
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for output in (1, 2):
@@ -116,5 +117,6 @@ def _fork(numbers: int, modules: Sequence[Kernels]) -> int:
             for kernel, signature in modules[number[0]]:
                 with contextlib.suppress(Exception):  # the real step will raise what is wrong with it
                     kernel.compile(signature)
+            gc.collect()
     finally:
         os._exit(0)
