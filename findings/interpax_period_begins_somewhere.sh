@@ -5,9 +5,11 @@
 # - At the seam the slope of "cubic2" is 0.834. That of SciPy's periodic cubic spline through the same points is 1.000,
 #   and the function's own is 1. Its largest error is 0.020, and SciPy's 0.006.
 # - interpax's own CubicSpline with bc_type="periodic" is as SciPy's. So there is a way, but not by `period`.
-# - An option that interp1d does not know is taken without a word: derx=1, say,
-#   gives the values, and derivative=1 the slopes.
-# The documentation says that the function is assumed to be periodic. No issue on it was found.
+# - An option that interp1d does not know is taken without a word: derx=1, say, gives the values, and derivative=1 the
+#   slopes.
+# The documentation says that the function is assumed to be periodic, and that "cubic2" is a natural spline. Issue 38
+# (f0uriest/interpax) asks about its second derivative at the seam; its author closed it, as natural splines need none.
+# That the function moves with the first sample, and that "akima" does, is not in it.
 #
 # Seen on 2026-11-29, in float64.
 set -euo pipefail
