@@ -35,7 +35,7 @@ from npstn.messages import one_line
 from npstn.ops.affine_grid_3d import AffineGrid3d
 from npstn.ops.arguments import MOST, array_of, check_floats, check_shape, contiguous, rows
 
-PIECE = 1024  # pixels in a sum; what is summed up for them stays in the nearest cache
+PIECE = 1024  # pixels at a time: short sums, and numbers that stay in the nearest cache
 
 
 @functools.lru_cache(maxsize=64)  # a training loop asks for the same ones at each step

@@ -52,7 +52,7 @@ from npstn.ops.arguments import contiguous, planes
 BLOCK = 96  # taps: three lanes of each are 18 kB at most
 FEW = 512  # stretches in a run: float64 would cost a step of 64 samples 3 %, and sums of so few lose next to nothing
 CACHE_LINE = 64  # bytes
-CROWDED = 512  # bytes: see `pitch_of`
+CROWDED = 512  # bytes: rows that a multiple of these apart are copied before they are read, see `pitch_of`
 LONG = 2**12  # numbers in a stretch, which are added up in float32
 RUNS = 8  # at most so many parts of dF: enough for as many threads
 LONGEST = 1600  # numbers in a piece of a stack: what is laid out for more leaves the cache
@@ -75,7 +75,7 @@ def plan(B: int, h: int, w: int, columns: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=64)  # as above
 def starts(C: int, K: int, L: int, stride: tuple, columns: int, w: int) -> np.ndarray:
-    """Where R_q begins in what `spread` lays out: the number of its piece S, and the first place there, (taps, 2)."""
+    """Where R_q begins in what `spread` lays out, (taps, 2): the number of its piece S, and the first pixel there."""
     c, k, l = np.indices((C, K, L)).reshape(3, C * K * L)
     phase = (c * stride[0] + k % stride[0]) * stride[1] + l % stride[1]
     return np.stack([phase * (columns - w + 1) + l // stride[1], k // stride[0] * w], axis=1)
@@ -101,7 +101,7 @@ def pitch_of(numbers, memory):
     """How far apart pieces of so many numbers lie: an odd number of lines of the cache.
 
     By its address a line belongs to one of 64 sets of the nearest cache, and a set holds 8 or 12 lines. Pieces that lie
-    1,024 bytes apart would all begin in four of these sets, and drive each other out.
+    1,024 bytes apart would all begin in four of these sets, and drive each other out; at 512 bytes it is eight.
     """
     in_line = CACHE_LINE // memory.itemsize
     return ((numbers + in_line - 1) // in_line | 1) * in_line

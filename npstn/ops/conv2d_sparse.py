@@ -42,8 +42,8 @@ GROUP = 5  # slots in registers; written out in the kernels
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 ONES, COUNT = np.argsort(1 - BITS, axis=1, kind="stable").astype(np.uint32).ravel(), BITS.sum(axis=1, dtype=np.int64)
 STRETCH = LONG // 8  # t in a stretch, whose products one lane adds up one after the other
-# A product takes so many times as long here as in a tile, measured with nineteen layers. Lanes of 64 bytes make tiles
-# quicker, and nothing here.
+# A number of a slot, also one that fills it up, takes so many times as long here as a product in a tile: a fit to
+# nineteen layers. Lanes of 64 bytes make tiles quicker, and nothing here.
 SLOWER = 2.2 if BYTES == SHORT_BYTES else 3.7
 BEGIN = 6  # to begin with an output of a sample takes as long as so many of its dV
 

@@ -41,10 +41,10 @@ def linear_forward(first, end, x, W, bias, y):
     """y of the rows first .. end-1."""
     for b in range(first, end):
         for o in range(W.shape[0]):
-            total = np.float64(bias[o])
+            y_bo = np.float64(bias[o])
             for i in range(W.shape[1]):
-                total += x[b, i] * W[o, i]
-            y[b, o] = total
+                y_bo += x[b, i] * W[o, i]
+            y[b, o] = y_bo
 
 
 @kernel
@@ -52,10 +52,10 @@ def linear_backward_input(first, end, dy, W, dx):
     """dx of the rows first .. end-1."""
     for b in range(first, end):
         for i in range(W.shape[1]):
-            total = np.float64(0)
+            dx_bi = np.float64(0)
             for o in range(W.shape[0]):
-                total += dy[b, o] * W[o, i]
-            dx[b, i] = total
+                dx_bi += dy[b, o] * W[o, i]
+            dx[b, i] = dx_bi
 
 
 @kernel
@@ -63,10 +63,10 @@ def linear_backward_weight(first, end, dy, x, dW):
     """dW of the output features first .. end-1: the sum runs over the rows."""
     for o in range(first, end):
         for i in range(x.shape[1]):
-            total = np.float64(0)
+            dW_oi = np.float64(0)
             for b in range(x.shape[0]):
-                total += dy[b, o] * x[b, i]
-            dW[o, i] = total
+                dW_oi += dy[b, o] * x[b, i]
+            dW[o, i] = dW_oi
 
 
 class Linear(Function):

@@ -65,6 +65,12 @@ def projective_grid_forward(first, end, theta, x, y, G):
             G_b[p + p], G_b[p + p + next_] = q_0 / q_2, q_1 / q_2
 
 
+@kernel
+def of_quotients(dG_x, dG_y, q_0, q_1, q_2):
+    """dq of one point. In the kernel below the compiler might divide dG_x q_0 by q_2, which can overflow on the way."""
+    return dG_x / q_2, dG_y / q_2, -(dG_x * (q_0 / q_2) + dG_y * (q_1 / q_2)) / q_2
+
+
 @kernel(fastmath={"reassoc", "contract"})  # sums of several numbers at once, added up at the end
 def projective_grid_backward(first, end, dG, theta, x, y, dtheta):
     """dtheta of the samples first .. end-1, from dG (B, 2 h w)."""
@@ -77,8 +83,7 @@ def projective_grid_backward(first, end, dG, theta, x, y, dtheta):
             for p in range(np.uintp(start), np.uintp(min(start + PIECE, x_p.size))):
                 q_0, q_1, q_2 = homogeneous(numbers, x_p[p], y_p[p])
                 dG_x, dG_y = dG_b[p + p], dG_b[p + p + next_]
-                dq_0, dq_1 = dG_x / q_2, dG_y / q_2
-                dq_2 = -(dG_x * (q_0 / q_2) + dG_y * (q_1 / q_2)) / q_2
+                dq_0, dq_1, dq_2 = of_quotients(dG_x, dG_y, q_0, q_1, q_2)
                 # dtheta_r0 = sum_p dq_r x_p, dtheta_r1 = sum_p dq_r y_p, dtheta_r2 = sum_p dq_r
                 d_00, d_01, d_02 = d_00 + dq_0 * x_p[p], d_01 + dq_0 * y_p[p], d_02 + dq_0
                 d_10, d_11, d_12 = d_10 + dq_1 * x_p[p], d_11 + dq_1 * y_p[p], d_12 + dq_1

@@ -93,6 +93,17 @@ def test_a_single_pixel_lies_in_the_middle():
 # ---- the horizon -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("of_theta, of_dG", [(1, 1), (1e30, 1e10), (1e20, 1e19), (1e-30, 1e-12), (1e-20, 1e-22)])
+def test_the_gradient_of_a_huge_or_a_tiny_theta(of_theta, of_dG):
+    """Each quotient is taken by itself: dG q_0 overflows here, or loses digits, and dG (q_0 / q_2) does neither."""
+    theta = np.array([[[1, 0.1, 0.2], [0.3, 1.2, 0.1], [0.1, 0.2, 1.5]]]) * of_theta
+    (dG,) = normal(0, (1, 5, 7, 2))
+    given = theta.astype(np.float32), (dG * of_dG).astype(np.float32)
+    gradients = [differentiate(lambda t: F.projective_grid(t, (5, 7)), x, cotangent=d)[1][0] for x, d in (
+        given, [array.astype(np.float64) for array in given])]  # fmt: skip
+    assert_close(gradients[0] * np.float64(of_theta / of_dG), gradients[1] * (of_theta / of_dG), 1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_on_the_horizon_the_grid_is_infinite_or_nan(dtype):
     theta = np.array([[[1, 0, 0], [0, 1, 0], [1, 0, 0]]], dtype)  # q_2 = x: the horizon is the middle column
