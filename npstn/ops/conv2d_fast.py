@@ -200,13 +200,11 @@ def gather(dR, pitch, sizes, samples, dstacked):
 def lay_out(U, b, samples, sizes, stacked, R, pitch):
     """The pieces S of some samples, stacked."""
     _, lines, columns, _, _, w, _ = sizes
-    if columns == w:  # a piece for each phase, whole
-        stack(U, b, samples, R, 0, pitch)
-    elif samples == 1:
-        spread(U[b].reshape(-1), sizes, samples, R, pitch)
-    else:
-        stack(U, b, samples, stacked, 0, lines * columns * samples)
-        spread(stacked, sizes, samples, R, pitch)
+    whole = columns == w  # each phase is a piece
+    if whole or samples > 1:
+        stack(U, b, samples, R if whole else stacked, 0, pitch if whole else lines * columns * samples)
+    if not whole:
+        spread(stacked if samples > 1 else U[b].reshape(-1), sizes, samples, R, pitch)
 
 
 @kernel

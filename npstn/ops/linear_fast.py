@@ -48,12 +48,11 @@ def multiply(first, end, left, right, transpose, bias, y):
     """Of y = left right + bias, (R, C) from (R, T) and (T, C), the panels first .. end-1: three lanes of columns each.
 
     With `transpose`, `right` is given as (C, T). A panel of it is copied, its rows one behind the other: so the T lanes
-    of a tile come from neighbouring memory. The sums of stretches of LONG products are added up in float64.
+    of a tile come from neighbouring memory.
     """
     (R, T), C, tile = left.shape, y.shape[1], 3 * lane_count(left)
     panel, sums = empty_from_line((T + 1) * tile, left.dtype), empty_from_line(R * tile, left.dtype)
     nothing, start = np.zeros(R, left.dtype), np.empty(T, np.int64)
-    totals = np.zeros(sums.size if T > LONG else 0)
     for c in range(first * tile, min(end * tile, C), tile):
         columns = min(tile, C - c)  # what stands in a tile behind the last column is never read
         pitch = columns if transpose else tile
@@ -63,18 +62,20 @@ def multiply(first, end, left, right, transpose, bias, y):
             stack(right.reshape(C, 1, T), c, columns, panel, 0, 0)
         else:
             copy_panel(right, c, columns, panel, pitch)
-        for t in range(0, max(T, 1), LONG):
-            multiply_tiles(left, t, min(t + LONG, T), panel, start, 0, nothing, sums, tile)
-            for p in range(totals.size):
-                totals[p] = sums[p] if t == 0 else totals[p] + sums[p]
-        if totals.size > 0:
-            put_panel(totals, tile, bias, c, columns, y)
-        else:
-            put_panel(sums, tile, bias, c, columns, y)
+        multiply_tiles(left, 0, T, panel, start, 0, nothing, sums, tile)
+        put_panel(sums, tile, bias, c, columns, y)
 
 
 def product(left: np.ndarray, right: np.ndarray, transpose: bool, bias: np.ndarray, y: np.ndarray, B: int) -> None:
-    """Write y, for a batch of B rows. Args: as for `multiply`."""
+    """Write y, for a batch of B rows. Args: as for `multiply`. Long sums are joined in float64, piece by piece."""
+    if left.shape[1] > LONG:
+        sums, some, nothing = np.zeros(y.shape), np.empty_like(y), np.zeros_like(bias)
+        for t in range(0, left.shape[1], LONG):
+            piece = right[:, t : t + LONG] if transpose else right[t : t + LONG]
+            product(contiguous(left[:, t : t + LONG]), contiguous(piece), transpose, nothing, some, B)
+            sums += some
+        y[...] = sums + bias
+        return
     panels = -(-y.shape[1] * y.itemsize // (3 * BYTES))
     work = left.size * y.shape[1] / 100 * max(1 - MOVED / max(B, 1), 0)  # ns
     share_out(multiply, panels, left, right, transpose, bias, y, work=work)

@@ -44,11 +44,11 @@ def compile_at_first_start(model: dict[str, Any], recipe: dict[str, Any]) -> Non
 
 
 def _missing_kernels(model: dict[str, Any], recipe: dict[str, Any]) -> list[Kernels]:
-    """The kernels of a training step whose machine code is not on disk, those of each module together."""
+    """The kernels of a training step whose machine code is not on disk; those that share helpers together."""
     missing: dict[str, Kernels] = {}
 
     def note(kernel: Any, signature: tuple) -> None:
-        missing.setdefault(kernel.py_func.__module__, []).append((kernel, signature))
+        missing.setdefault(_lender(kernel), []).append((kernel, signature))
 
     random_numbers = generator().bit_generator
     state = random_numbers.state
@@ -58,6 +58,13 @@ def _missing_kernels(model: dict[str, Any], recipe: dict[str, Any]) -> list[Kern
     finally:
         random_numbers.state = state
     return list(missing.values())
+
+
+def _lender(kernel: Any) -> str:
+    """The module that the kernel takes helpers from: another one, or its own."""
+    function = kernel.py_func
+    known = (getattr(known, "py_func", function).__module__ for known in function.__globals__.values())
+    return min({module for module in known} - {function.__module__}, default=function.__module__)
 
 
 def _step(model: dict[str, Any], recipe: dict[str, Any]) -> None:
@@ -78,9 +85,9 @@ def _step(model: dict[str, Any], recipe: dict[str, Any]) -> None:
 def _compile_in_forks(modules: Sequence[Kernels]) -> None:
     """Compile the kernels of each module, and wait for it; an error or an interruption ends the forks at once.
 
-    A module is compiled as a whole, by the fork that takes its number out of a pipe. Its kernels share helpers, which
-    would be compiled twice; and where two processes add to a helper's index on disk at once, Numba loses an entry, or
-    takes the machine code of one for the other's.
+    Modules stand for all kernels that take helpers from them. They are compiled together, by the fork that takes their
+    number out of a pipe: else the helpers would be compiled twice; and where two processes add to a helper's index on
+    disk at once, Numba loses an entry, or takes the machine code of one for the other's.
     """
     numbers, end = os.pipe()
     os.write(end, bytes(range(len(modules))))
