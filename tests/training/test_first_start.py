@@ -17,6 +17,7 @@ import npstn.functional as F
 from npstn import Tensor, models, nn
 from npstn.backend.parallel import rehearsing, share_out
 from npstn.backend.random import generator
+from npstn.ops import affine_grid, conv2d_fast, conv2d_sparse, linear_fast, projective_grid
 from npstn.training import RECIPES, first_start
 
 compiled_only = pytest.mark.skipif(
@@ -161,6 +162,15 @@ def test_a_kernel_that_is_missing_is_compiled_by_a_fork(net, forks):
     assert before >= 1 and net.is_on_disk()
     first_start.compile_at_first_start(MODEL, RECIPE)
     assert len(forks.pids) == before and gc.isenabled()
+
+
+@compiled_only
+def test_kernels_that_share_helpers_are_compiled_by_one_fork():
+    """Two at once would write to one index on disk."""
+    of_tiles = conv2d_fast.conv2d_fast_backward, conv2d_sparse.conv2d_sparse_backward, linear_fast.multiply
+    of_grids = affine_grid.affine_grid_forward, projective_grid.projective_grid_backward
+    assert {first_start._lender(kernel) for kernel in of_tiles} == {"npstn.ops.conv2d_fast"}
+    assert {first_start._lender(kernel) for kernel in of_grids} == {"npstn.ops.affine_grid"}
 
 
 @compiled_only
